@@ -264,7 +264,7 @@ const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[
       },
     },
     ["out-of-descriptors"],
-    /n2 cannot go on to its next file/,
+    /the next file of the log of n2 cannot be made/,
   ],
   [
     "clients turned away",

@@ -35,7 +35,7 @@ describe("a state machine whose apply", () => {
     await turns(2)
     expect(world.fatal).toMatchObject([{ name: "StateMachineFailed", fault, first: 4, last: 5, cause: boom }])
     expect(world.fatal[0]?.message).toMatch(
-      /apply of entries 4 to 5 .*TypeError: x is not a number\. Nothing that was acknowledged is lost: .* Mend the state machine: /,
+      /apply of entries 4 to 5 .*TypeError: x is not a number\. Nothing that was acknowledged is lost: .* Fix the state machine: /,
     )
   })
   test("throws at what follows, outside of any turn, ends the node as well", async () => {
@@ -57,7 +57,7 @@ describe("a state machine whose apply", () => {
     vi.advanceTimersByTime(1200)
     expect(world.fatal).toMatchObject([{ name: "StateMachineFailed", fault: "silent", first: 6, last: 6 }])
     expect(world.fatal[0]?.message).toMatch(
-      /given entry 6 and has called neither handlers\.applied nor handlers\.progress for 8000 ms\. Nothing .* forgets to call handlers\.applied/,
+      /given entry 6 and has called neither handlers\.applied nor handlers\.progress for 8000 ms\. Nothing .* must call it once everything/,
     )
   })
   test("has nothing to do is not silent", async () => {

@@ -65,7 +65,7 @@ describe("a node", () => {
         if (i % 10 === 9) await reply
       }
       expect(await Promise.all(replies)).toEqual(Array.from({ length: 300 }, (_, i) => i + 1))
-      expect(leader.lines.join("\n")).toContain("handing leadership over")
+      expect(leader.lines.join("\n")).toContain("transferring leadership")
       expect(driver?.counters["transfer.timeoutNow"], "a successor was told to campaign").toBeGreaterThan(0)
       await until("somebody else leads", () =>
         cluster.nodes.some((node) => node !== leader && node.status().role === "leader"),

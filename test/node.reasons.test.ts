@@ -128,7 +128,7 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
     "a slow link",
     { leaderlessMs: 3000, links: [link(n2, { transitMs: 4210, behindBytes: 7_900_000 }), link(n3)] },
     "no leader",
-    /^no leader for 3\.0 s: messages take longer than an election timeout \(0\.5 s\) \(the link with n2 is slow: there and back takes 4\.2 s, 7\.9 MB are on their way to it\)$/,
+    /^no leader for 3\.0 s: messages take longer than an election timeout \(0\.5 s\) \(the link with n2 is slow: a round trip takes 4\.2 s, 7\.9 MB are being sent to it\)$/,
   ],
   [
     "a large message coming in over a slow link",
@@ -137,7 +137,7 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
       links: [link(n2, { transitMs: 4000, arriving: { have: 3_100_000, whole: 8_400_000 } }), link(n3)],
     },
     "no leader",
-    /a message of 8\.4 MB from it has come to 3\.1 MB/,
+    /3\.1 MB of a message of 8\.4 MB from it have arrived/,
   ],
   [
     "paused peers",

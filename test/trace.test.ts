@@ -90,7 +90,7 @@ test("every written step must be seen again", () => {
   expect(replayed(3)).toBeNull()
   for (const actions of [2, 0])
     expect(replayed(actions)).toMatch(
-      /^of \d+ steps that are written, \d+ never happen; the first is step \d+, of n\d at \d+ ms$/,
+      /^of \d+ recorded steps, \d+ never happen; the first is step \d+, of n\d at \d+ ms$/,
     )
 })
 

@@ -1,4 +1,4 @@
-/** The words in which a person drives a session. The same in a terminal, in a pipe and in a script. */
+/** The commands with which a person drives a session: the same in a terminal, in a pipe and in a script. */
 import type { Timer } from "../../core/index.ts"
 import { rules } from "../../core/index.ts"
 import { flights, TIMERS, type Action } from "../simulation/index.ts"
@@ -10,11 +10,11 @@ import { MESSAGES, number, predicateOf, PREDICATES } from "./predicates.ts"
 export interface CommandAnswer {
   readonly text: string
   readonly quit: boolean
-  /** Not understood, or not possible: the session is as it was. */
+  /** Not understood, or not possible: the session is unchanged. */
   readonly failed: boolean
   /** Path of the file that the scenario is to be written to; null: nothing is to be saved. */
   readonly save: string | null
-  /** The text shows the frame at the cursor; this is what is to be said beside it. null: it shows something else. */
+  /** The text shows the frame at the cursor; this is added to it. null: the text shows something else. */
   readonly frame: string | null
 }
 const say = (text: string): CommandAnswer => ({ text, quit: false, failed: false, save: null, frame: null })
@@ -31,13 +31,13 @@ interface Command {
   readonly run: (session: DebugSession, words: readonly string[], line: string) => CommandAnswer
 }
 
-/** Commands made by hand are told from those of the script. */
+/** Distinguishes commands made by hand from those of the script. */
 const BY_HAND = 1_000_000
 
-/** More frames than this are not made at once: each is kept. */
+/** At most so many frames are made by one command: each frame is kept in memory. */
 const MOST_FRAMES = 1_000_000
 
-/** How many frames, or which; NaN: not understood, or too many. */
+/** A number of frames, or of a frame; NaN: not understood, or too large. */
 const frames = (word: string | undefined, fallback: number): number => {
   const value = number(word, fallback)
   return value <= MOST_FRAMES ? value : Number.NaN
@@ -55,7 +55,7 @@ const doing = (session: DebugSession, action: Action): CommandAnswer => {
   session.act(action)
   return here(session, session.branch() === branch ? "" : `a new branch, ${session.branch()}`)
 }
-/** An action on one node that must exist. */
+/** An action on one node, which must exist. */
 const onNode = (
   names: readonly string[],
   help: string,
@@ -99,7 +99,7 @@ const actions: readonly Command[] = [
   onMessage(["duplicate", "dup"], "duplicate", "let a message arrive twice"),
   onNode(
     ["crash", "k"],
-    "crash a node; of the writes under way keep random (default), all, none, torn, corrupt",
+    "crash a node; of its outstanding writes keep random (default), all, none, torn, corrupt",
     (node, [keep]) => {
       const kept = KEEPS.find((each) => each === (keep ?? "random"))
       return kept === undefined ? null : { type: "crash", node, keep: kept }
@@ -113,8 +113,8 @@ const actions: readonly Command[] = [
     (node, [timer = "election"]) => (isTimer(timer) ? { type: "fire", node, timer } : null),
     " [TIMER]",
   ),
-  onNode(["persist"], "its oldest write is done now", (node) => ({ type: "persist", node })),
-  onNode(["pause"], "a node stands still", (node) => ({ type: "pause", node })),
+  onNode(["persist"], "its oldest outstanding write completes now", (node) => ({ type: "persist", node })),
+  onNode(["pause"], "pause a node's process", (node) => ({ type: "pause", node })),
   onNode(["resume"], "and goes on", (node) => ({ type: "resume", node })),
   onNode(["isolate"], "cut a node off from all others", (node) => ({ type: "isolate", node })),
   onNode(["reconnect"], "and connect it again", (node) => ({ type: "reconnect", node })),
@@ -160,7 +160,7 @@ const actions: readonly Command[] = [
   {
     names: ["cut"],
     usage: "cut FROM TO",
-    help: "nothing gets from one to the other; the other way stays open",
+    help: "cut the way from one node to the other; the way back stays open",
     run: (session, [from, to]) =>
       from !== undefined && to !== undefined && known(session, from) && known(session, to)
         ? doing(session, { type: "cut", from, to })
@@ -169,18 +169,13 @@ const actions: readonly Command[] = [
   {
     names: ["partition"],
     usage: "partition NODE…",
-    help: "these on one side, the rest on the other",
+    help: "put these nodes on one side of a partition, the rest on the other",
     run: (session, side) =>
       side.length > 0 && side.every((name) => known(session, name))
         ? doing(session, { type: "partition", side })
         : wrong("usage: partition NODE…"),
   },
-  {
-    names: ["heal"],
-    usage: "heal",
-    help: "no link is cut any more",
-    run: (session) => doing(session, { type: "heal" }),
-  },
+  { names: ["heal"], usage: "heal", help: "heal all links", run: (session) => doing(session, { type: "heal" }) },
   {
     names: ["do"],
     usage: "do JSON",
@@ -350,7 +345,7 @@ const help: Command = {
         ...moves.map(row),
         "looking",
         ...looks.map(row),
-        "doing (at an earlier frame it begins a branch; nothing is lost)",
+        "actions (at an earlier frame an action begins a branch; nothing is lost)",
         ...actions.map(row),
         "  quit (q)",
       ].join("\n"),
@@ -373,7 +368,7 @@ export const command = (session: DebugSession, line: string): CommandAnswer => {
 // ---------------------------------------------------------------------------------------------- completion
 
 const KINDS = ["violation", "leader", "commit", "term", "rule", "node", "message", "action", "lost"]
-/** What the last word of a line that is being typed can become. */
+/** The completions of the last word of the line that is being typed. */
 export const wordsFor = (session: DebugSession, before: string): readonly string[] => {
   const [name = "", ...words] = before.trimStart().split(/\s+/)
   if (words.length === 0) return [...all.flatMap(({ names }) => names), "quit"]

@@ -28,7 +28,7 @@ const logChanges = (path: string, before: Log, after: Log): Difference[] => {
   return found
 }
 
-/** A role that became another one is one change; everything else is told field by field. */
+/** A role that was replaced by another is one change; everything else is compared field by field. */
 const isOtherKind = (before: Record<string, unknown>, after: Record<string, unknown>): boolean =>
   before["type"] !== after["type"]
 

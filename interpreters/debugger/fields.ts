@@ -1,4 +1,7 @@
-/** What a person may have written or changed by hand is looked at field by field: a world believes what it is given. */
+/**
+ * A person may have written or changed the file by hand, so it is checked field by field: a world trusts its options
+ * and actions.
+ */
 import { defaultSettings } from "../../core/index.ts"
 import {
   MOST_NODES,
@@ -15,9 +18,9 @@ export class TraceUnreadable extends Error {
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Throws TraceUnreadable, which names the path and what belongs there. */
+/** Throws TraceUnreadable, which names the path and what is expected there. */
 export type Field = (value: unknown, path: string) => void
-/** A row for each field, so that a new one does not compile without. */
+/** One row for each field, so that a new field without a row does not compile. */
 export type Fields<T> = Readonly<Record<keyof T, Field>>
 
 export const field =
@@ -25,7 +28,7 @@ export const field =
   (value, path) => {
     if (!holds(value))
       throw new TraceUnreadable(
-        `${path} is to be ${what}, not ${value === undefined ? "left out" : JSON.stringify(value).slice(0, 60)}`,
+        `${path} must be ${what}, not ${value === undefined ? "left out" : JSON.stringify(value).slice(0, 60)}`,
       )
   }
 export const optional =
@@ -68,10 +71,10 @@ export const oneOf = (words: readonly string[]): Field =>
 export const flag = field("true or false", (value) => typeof value === "boolean")
 export const name = field("a name", (value) => typeof value === "string" && /^\S+$/.test(value))
 
-/** More virtual time at once would keep a person waiting for ever. */
+/** More virtual time at once would keep a person waiting too long. */
 export const LONGEST_RUN = 3_600_000
 export const run = whole(0, LONGEST_RUN)
-/** 30 years: the explorer's worlds put off for ever what is done by hand. */
+/** 30 years: in the explorer's worlds, what is done by hand never happens by itself. */
 export const NEVER = 1e12
 export const delay = whole(0, NEVER)
 const permille = whole(0, 1000)
@@ -107,7 +110,7 @@ const names: Field = (value, path) => {
     (items) => Array.isArray(items) && items.length <= MOST_NODES && new Set(items).size === items.length,
   )(value, path)
 }
-/** At 0 their timers would never let time go on. */
+/** At 0 their timers would fire for ever without time passing. */
 const TIMES: readonly string[] = ["heartbeat", "electionMin", "electionMax"]
 const settings = record(
   Object.fromEntries(

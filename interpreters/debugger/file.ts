@@ -36,11 +36,11 @@ export interface TraceStep {
 export interface Trace {
   readonly script: Script
   readonly nodes: readonly string[]
-  /** Written by this version of the core: hashes must agree. */
+  /** The trace was written by this version of the core, so hashes must agree. */
   readonly current: boolean
   /** None in a scenario. */
   readonly steps: readonly TraceStep[]
-  /** Each after so many actions. */
+  /** A hash after so many actions. */
   readonly hashes: readonly (TraceHash & { readonly after: number })[]
   readonly violation: TraceViolation | null
 }
@@ -71,7 +71,7 @@ const headerOf = (
     throw new TraceUnreadable(
       v === undefined
         ? 'the first line is no header: it begins with {"v":1,"seed":…'
-        : `it is of format ${JSON.stringify(v)}, and this version reads format ${TRACE_FORMAT}`,
+        : `it has format ${JSON.stringify(v)}, and this version reads format ${TRACE_FORMAT}`,
     )
   if (typeof seed !== "number" || !Number.isInteger(seed))
     throw new TraceUnreadable("its header has no seed, a whole number")
@@ -81,7 +81,7 @@ const headerOf = (
   const named = foundersOf(options)
   if (nodes !== undefined && JSON.stringify(nodes) !== JSON.stringify(named))
     throw new TraceUnreadable(
-      `its header names the nodes ${JSON.stringify(nodes)}, and config makes them ${named.join(", ")}: change config.nodes, and leave nodes out`,
+      `its header names the nodes ${JSON.stringify(nodes)}, but config names ${named.join(", ")}: change config.nodes, and leave nodes out`,
     )
   return { seed, options, nodes: named, current: core === TRACE_CORE }
 }
@@ -114,7 +114,7 @@ const take = (reading: Reading, value: Json): void => {
     throw new TraceUnreadable(`it is none of action, event, hash or violation: ${JSON.stringify(value).slice(0, 80)}`)
 }
 
-/** Throws TraceUnreadable, which names the line. Empty lines and those that begin with # are left out. */
+/** Throws TraceUnreadable, which names the line. Empty lines and lines that begin with # are skipped. */
 export const readTrace = (text: string): Trace => {
   let header: ReturnType<typeof headerOf> | null = null
   const reading: Reading = { actions: [], steps: [], hashes: [], violation: null }
@@ -133,11 +133,11 @@ export const readTrace = (text: string): Trace => {
     }
   })
   const known = header as ReturnType<typeof headerOf> | null
-  if (known === null) throw new TraceUnreadable('there is nothing in it: a trace begins with a line {"v":1,"seed":…')
+  if (known === null) throw new TraceUnreadable('it is empty: a trace begins with a line {"v":1,"seed":…')
   const { seed, options, nodes, current } = known
   const { actions, steps, hashes, violation } = reading
   return { script: { seed, options, actions }, nodes, current, steps, hashes, violation }
 }
 
-/** Throws TraceUnreadable, or what the system says of the file. */
+/** Throws TraceUnreadable, or the system's error for the file. */
 export const readTraceFile = (path: string): Trace => readTrace(readFileSync(path, "utf8"))

@@ -1,4 +1,4 @@
-/** Traces, and stepping through them: a session apart from its faces, and the face for a terminal. */
+/** Traces, and stepping through them: the session without any user interface, and the user interface in a terminal. */
 export {
   decodeAction,
   decodeEffect,

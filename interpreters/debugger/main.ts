@@ -1,4 +1,7 @@
-/** `import … from "stepraft/interpreters/debugger"`: stepping through a world, and the texts that a face shows (Node). */
+/**
+ * `import … from "stepraft/interpreters/debugger"`: stepping through a world, and the texts that a user interface shows
+ * (Node).
+ */
 export {
   openSession,
   type Branch,

@@ -1,4 +1,4 @@
-/** What `continue` and `reverse` look for: a condition on a frame, in words. */
+/** The conditions of `continue` and `reverse`: a predicate on a frame, from words. */
 import type { MessageType, Role } from "../../core/index.ts"
 import { rules } from "../../core/index.ts"
 import type { Frame, Predicate } from "./session.ts"
@@ -40,7 +40,7 @@ const highest = (frame: Frame, field: "currentTerm" | "commitIndex" | "applied")
 const FIELDS = { term: "currentTerm", commit: "commitIndex", applied: "applied" } as const
 const COMPARISON = /^(\S+?)\.(term|commit|applied|last|role)\s*(>=|<=|==|=|>|<)\s*(\S+)$/
 
-/** Or what is wrong with the words. */
+/** Or the reason why the words are not understood. */
 type Wanted = Predicate | string
 
 const oneOf = (what: string, words: readonly string[], word: string, then: Predicate): Wanted =>
@@ -77,7 +77,7 @@ const comparison = (text: string, names: readonly string[]): Wanted => {
   return field === "role" && typeof known !== "string" ? oneOf("role", Object.keys(ROLES), wanted, holds) : known
 }
 
-/** It grows, and through `least` if one is named. */
+/** True where the commit index grows, and passes `least` if that is given. */
 const grows = (field: "currentTerm" | "commitIndex", word: string | undefined): Wanted => {
   const least = number(word, 0)
   return Number.isNaN(least)
@@ -85,7 +85,7 @@ const grows = (field: "currentTerm" | "commitIndex", word: string | undefined): 
     : (before, after) => highest(after, field) > highest(before, field) && highest(after, field) >= least
 }
 
-/** Names are the servers that can be meant. A text: what is wrong with the words. */
+/** Names are those of all servers. Returns a text if the words are not understood: the reason. */
 export const predicateOf = (words: readonly string[], names: readonly string[]): Predicate | string => {
   const [kind = "violation", arg, ...more] = words
   if (arg === undefined) {

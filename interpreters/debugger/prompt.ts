@@ -5,7 +5,7 @@ export interface Prompt {
   readonly cursor: number
   /** Lines that were entered, the latest last. */
   readonly history: readonly string[]
-  /** Which of them is shown; null: what is typed. */
+  /** Index of the line of history that is shown; null: the line being typed. */
   readonly recalled: { readonly place: number; readonly typed: string } | null
 }
 export const emptyPrompt: Prompt = { text: "", cursor: 0, history: [], recalled: null }
@@ -24,7 +24,7 @@ const typedAs = (prompt: Prompt, text: string, cursor = text.length): Prompt => 
   recalled: null,
 })
 
-/** The line is entered: an empty one follows. */
+/** The line was entered: an empty one follows. */
 export const entered = ({ text, history }: Prompt): Prompt => {
   const line = text.trim()
   return {
@@ -33,7 +33,7 @@ export const entered = ({ text, history }: Prompt): Prompt => {
   }
 }
 
-/** Back, or on, to a line that begins as what was typed. */
+/** Moves back, or forward, to a line of the history that begins like the text that was typed. */
 const recall = (prompt: Prompt, step: -1 | 1): Prompt => {
   const { history, recalled } = prompt
   const typed = recalled?.typed ?? prompt.text
@@ -52,7 +52,7 @@ const prefixOf = (words: readonly string[]): string => {
   return first.slice(0, length)
 }
 
-/** `words`: what the last word of the text before the cursor can become. Answers what else there is to choose from. */
+/** `words`: the completions of the last word before the cursor. Returns them if there are several. */
 export const completed = (
   prompt: Prompt,
   wordsOf: (before: string) => readonly string[],
@@ -73,7 +73,7 @@ export const completed = (
 const removed = (prompt: Prompt, from: number, to: number): Prompt =>
   typedAs(prompt, prompt.text.slice(0, from) + prompt.text.slice(to), from)
 
-/** null: no key of the prompt. */
+/** null: not a key that the prompt handles. */
 export const edited = (prompt: Prompt, typed: string | undefined, { name = "", ctrl = false }: Key): Prompt | null => {
   const { text, cursor } = prompt
   const word = (): number => cursor - (/\S+\s*$/.exec(text.slice(0, cursor))?.[0].length ?? 0)

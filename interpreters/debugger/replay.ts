@@ -1,16 +1,16 @@
-/** A trace is run again: the same events, the same hashes, or the first place where they differ. */
+/** Replays a trace: the events and hashes agree, or the first difference is reported. */
 import { World, type WorldStep } from "../simulation/index.ts"
 import type { Trace } from "./file.ts"
 import { encodeEvent } from "./trace.ts"
 
 export interface Replayed {
   readonly steps: number
-  /** How much of the trace was there to be compared. */
+  /** How much of the trace could be compared. */
   readonly hashes: number
   readonly events: number
-  /** null: all of it agrees. */
+  /** null: everything agrees. */
   readonly difference: string | null
-  /** What ended it before the end, in words: a reducer that gave up. */
+  /** Why the replay ended early, in words: the reducer threw. */
   readonly stopped: string | null
 }
 
@@ -34,7 +34,7 @@ const stepComparer = (
       const [first] = expected.values()
       return first === undefined
         ? null
-        : `of ${trace.steps.length} steps that are written, ${expected.size} never happen; the first is step ${first.i}, of ${first.node} at ${first.at} ms`
+        : `of ${trace.steps.length} recorded steps, ${expected.size} never happen; the first is step ${first.i}, of ${first.node} at ${first.at} ms`
     },
     compare: ({ i, node, events, at }) => {
       const known = expected.get(i)
@@ -50,7 +50,7 @@ const stepComparer = (
   }
 }
 
-/** Runs all of it in place, without any check of its own. */
+/** Runs all of it in place, without checks of its own. */
 export const replayTrace = (trace: Trace): Replayed => {
   const { seed, options, actions } = trace.script
   const { compare, compared, missing } = stepComparer(trace)
@@ -67,7 +67,7 @@ export const replayTrace = (trace: Trace): Replayed => {
       const found = world.hash()
       if (known.i !== steps || known.hash !== found)
         throw new Differs(
-          `after action ${i + 1} the world has made ${steps} steps and is ${hex(found)}; it had made ${known.i} and was ${hex(known.hash)}`,
+          `after action ${i + 1} the world has made ${steps} steps and has the hash ${hex(found)}; recorded were ${known.i} steps and ${hex(known.hash)}`,
         )
       matched += 1
     })

@@ -1,6 +1,7 @@
 /**
- * What a terminal of any size shows of a session, as lines: a head that stays in sight (where we are, what happened, by
- * which rule), a body that scrolls, and at the foot what is to be said, where the body stands, and the prompt. Pure.
+ * What a terminal of any size shows of a session, as lines: a header that always stays visible (where we are, what
+ * happened, by which rule), a body that scrolls, and a footer with messages, the position in the body, and the prompt.
+ * Pure.
  */
 import type { DebugSession } from "./session.ts"
 import { frameView, invariantsText } from "./view.ts"
@@ -14,32 +15,32 @@ export interface Line {
   readonly text: string
   readonly style: Style
 }
-/** What the face remembers beside the session. */
+/** The state of the user interface beside the session. */
 export interface Showing {
-  /** An answer that is no frame, such as help; null: the frame at the cursor. */
+  /** A reply that is not a frame, such as help; null: the frame at the cursor is shown. */
   readonly page: string | null
-  /** Said beside it, until the next command. */
+  /** A message shown beside the frame, until the next command. */
   readonly notice: string
-  /** Lines of the body above the screen. */
+  /** How many lines of the body are above the screen. */
   readonly top: number
   readonly prompt: { readonly text: string; readonly cursor: number }
 }
 export interface Picture {
   readonly lines: readonly Line[]
-  /** Of the cursor in the last line. */
+  /** The column of the cursor in the last line. */
   readonly column: number
-  /** Lines of the body in sight, and the last value of `top` that shows any more. */
+  /** The number of visible lines of the body, and the largest useful value of `top`. */
   readonly height: number
   readonly lastTop: number
 }
 
-/** A text of two columns goes on under its second one. */
+/** In a text of two columns, continued lines are indented to the second column. */
 const hanging = (line: string, width: number): number => {
   const second = /^ *\S.*? {2,}(?=\S)/.exec(line)?.[0].length ?? 0
   const lead = /^ */.exec(line)?.[0].length ?? 0
   return second > 0 && second <= width / 2 ? second : Math.min(lead + 2, width >> 1)
 }
-/** Breaks between words only; a word that fits no line is broken behind a comma or a slash, or where it must be. */
+/** Breaks between words. A word that is longer than a line is broken behind a comma or a slash, or anywhere. */
 export const wrap = (line: string, width: number): readonly string[] => {
   const out: string[] = []
   const indent = " ".repeat(hanging(line, width))
@@ -80,7 +81,7 @@ export const picture = (
   const width = Math.max(10, columns)
   const view = frameView(session)
   const share = Math.max(2, Math.floor(rows / 5))
-  // An action and what it made a node do, however small the screen is: rather cut short than left out.
+  // The action and its consequences, on a screen of any size: shortened rather than left out.
   const eventShare = Math.max(3, share)
   const events = wrapped(view.events, width, "plain")
   const headEvents =
@@ -117,7 +118,7 @@ export const picture = (
     lastTop === 0
       ? ""
       : `lines ${from + 1}–${from + shown.length} of ${body.length}${from < lastTop ? ", PgDn for more" : ""}`
-  // The cursor stays in sight: of a long line its end is shown.
+  // The cursor stays visible: of a long line its end is shown.
   const skip = Math.max(0, prompt.cursor - (width - 4))
   const typed = prompt.text.slice(skip, skip + width - 3)
   return {

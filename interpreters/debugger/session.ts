@@ -1,7 +1,8 @@
 /**
- * A step-through of a simulated world: time is a list of immutable worlds, the cursor an index into it. Frames are made
- * as they are wanted; going back costs nothing. An action by hand at an earlier frame begins a branch there, and what
- * came after stays on the branch that it was on. A face (terminal, browser) shows it and drives it; it knows none.
+ * Stepping through a simulated world: time is a list of immutable worlds, the cursor an index into it. Frames are made
+ * when they are wanted; going back costs nothing. An action by hand at an earlier frame begins a branch there, and the
+ * later frames stay on their own branch. A user interface (terminal, browser) shows the session and drives it; the
+ * session knows of none.
  */
 import type { Member, Message, Recovered, State } from "../../core/index.ts"
 import { act } from "../simulation/act.ts"
@@ -28,13 +29,13 @@ import { changes, type Difference } from "./diff.ts"
 import { LONGEST_RUN } from "./fields.ts"
 
 export interface Violation {
-  /** The invariant or property, or the name of what was thrown. */
+  /** The name of the invariant or property, or of the error that was thrown. */
   readonly name: string
   readonly message: string
 }
-/** A violation that a file tells of, with the step at which it showed; what found it may not be at hand. */
+/** A violation that a file records, with its step. The check that found it may not be available. */
 export interface RecordedViolation extends Violation {
-  /** null: at the end of the script, which no step shows. */
+  /** null: at the end of the script, after its last step. */
   readonly at: number | null
 }
 export interface Lost {
@@ -48,22 +49,22 @@ export interface Started {
   readonly recovered: Recovered
   readonly wentBack: boolean
 }
-/** What happens in a frame, for whoever checks it. */
+/** What happens in a frame, for checks. */
 export type Seen =
   | { readonly type: "step"; readonly step: WorldStep }
   | ({ readonly type: "started" } & Started)
   | ({ readonly type: "executed" } & Executed)
 export interface Frame {
   readonly world: WorldState
-  /** What was done to the world here, or null where it went on by itself. */
+  /** The action of this frame, or null if the world ran by itself. */
   readonly action: Action | null
-  /** What nodes did: none, one, or several for an action that concerns several. */
+  /** The steps of nodes: none, one, or several for an action that concerns several. */
   readonly steps: readonly WorldStep[]
-  /** All that checks look at, in order. */
+  /** Everything that checks look at, in order. */
   readonly seen: readonly Seen[]
-  /** Messages that came to nothing here. */
+  /** Messages that were lost here. */
   readonly lost: readonly Lost[]
-  /** Milliseconds that the script then let pass without anything happening. */
+  /** Milliseconds of the script that then passed without any event. */
   readonly idle: number
   readonly violation: Violation | null
 }
@@ -71,7 +72,7 @@ export interface Branch {
   readonly id: number
   /** null: the first. */
   readonly parent: number | null
-  /** Frames before this one are the parent's. */
+  /** Frames before this one belong to the parent. */
   readonly from: number
   readonly length: number
 }
@@ -81,9 +82,9 @@ interface Line {
   readonly parent: number | null
   readonly from: number
   frames: Frame[]
-  /** Actions of the script that are still to come; a run is what is left of it. */
+  /** Actions of the script that are still to come; the first may be the rest of a run. */
   todo: readonly Action[]
-  /** The last frame of the script; null: it still has something to do, or there was none. */
+  /** The last frame of the script; null: the script goes on, or there is none. */
   scriptEnd: number | null
   watch: Watch
 }
@@ -94,26 +95,29 @@ export type Predicate = (before: Frame, after: Frame) => boolean
 export interface DebugSession {
   readonly at: () => number
   readonly frame: () => Frame
-  /** The frame before the cursor, or the same one at the beginning. */
+  /** The frame before the cursor, or the first frame itself. */
   readonly before: () => Frame
-  /** Whether the script was over before this frame, and the world went on by itself. */
+  /** Whether the script ended before this frame, and the world went on by itself. */
   readonly pastScript: () => boolean
-  /** Every server that there is, or that the script is still to add. */
+  /** Every server that exists, or that the script will add. */
   readonly names: () => readonly string[]
-  /** Frames made so far on this branch. */
+  /** The number of frames made so far on this branch. */
   readonly length: () => number
-  /** Frame i of this branch, made already. */
+  /** Frame i of this branch, which exists. */
   readonly frameAt: (i: number) => Frame | undefined
-  /** One frame on; false at the end, where nothing is planned any more, or after a violation. */
+  /** Moves one frame on; false at the end: nothing is planned any more, or there was a violation. */
   readonly step: () => boolean
   readonly back: () => boolean
   /** To the end of the script, or to the violation before it. */
   readonly finish: () => void
-  /** As near to frame i as there is one. */
+  /** Moves as near to frame i as possible. */
   readonly goTo: (i: number) => void
-  /** On, or back, to the next frame that satisfies; the cursor stays if there is none within `limit` frames. */
+  /**
+   * Moves on, or back, to the next frame for which the predicate holds; the cursor stays if there is none within
+   * `limit` frames.
+   */
   readonly seek: (wanted: Predicate, direction: "on" | "back", limit?: number) => boolean
-  /** An action here. Begins a branch unless this is the last frame and the script is over. */
+  /** Performs an action here. Begins a branch unless this is the last frame and the script is over. */
   readonly act: (action: Action) => void
   readonly branches: () => readonly Branch[]
   readonly branch: () => number
@@ -124,19 +128,22 @@ export interface DebugSession {
   /** What is checked at every step, by name. */
   readonly invariants: () => readonly string[]
   readonly words: MachineWords | null
-  /** Everything done up to the cursor, as a script that does it again. */
+  /** Everything done up to the cursor, as a script that repeats it. */
   readonly script: () => Script
 }
 
 export interface DebugSessionOptions {
   readonly hooks?: Pick<WorldHooks, "machine">
-  /** Of the commands of that machine. Default: they are told by their checksums. */
+  /** Describes commands of the user's machine. Default: they are shown by their checksums. */
   readonly words?: MachineWords
-  /** One for each branch: it sees every step from the first one on. Default: nothing is checked; `checkerOf` of spec has all that a whole run checks. */
+  /**
+   * Makes the checks, once for each branch: they see every step from the first one on. Default: nothing is checked;
+   * `checkerOf` of spec has all checks of a whole run.
+   */
   readonly checker?: () => Checker
   /** How many frames `seek` looks at before it gives up. Default: 20,000. */
   readonly seekLimit?: number
-  /** Shown where it was found, if the checks do not show it before. On the script's own branch only. */
+  /** Shown at its step, if the checks do not find a violation before. On the script's own branch only. */
   readonly told?: RecordedViolation
 }
 
@@ -164,7 +171,7 @@ const guard =
     }
   }
 
-/** Hooks that write down what checks look at. `machineOf`: that of a node just now. */
+/** Hooks that record what checks look at. `machineOf`: the state machine of a node at the moment. */
 const recorder = (
   seen: Seen[],
   machineOf: (node: string) => WorldMachine | null,
@@ -187,11 +194,11 @@ interface Advance {
   readonly world: WorldState
   readonly seen: readonly Seen[]
   readonly lost: readonly Lost[]
-  /** False: nothing but what had become stale was planned until then. */
+  /** False: until then only stale events were planned. */
   readonly happened: boolean
   readonly error: unknown
 }
-/** The next thing that comes to something, not past `end`; or the action. The world given stays as it is. */
+/** The next event that has an effect, not later than `end`; or the action. The given world is unchanged. */
 const advance = (world: WorldState, action: Action | null, end: number, hooks: WorldHooks): Advance => {
   const seen: Seen[] = []
   const lost: Lost[] = []
@@ -217,7 +224,7 @@ export const openSession = (script: Script, options: DebugSessionOptions = {}): 
   const newChecker = options.checker ?? unchecked
   const { told = null } = options
   const firstSeen: Seen[] = []
-  // The first machines have executed nothing.
+  // The state machines of the first start have executed nothing.
   const first = makeWorld({ seed: script.seed, ...script.options }, { ...hooks, ...recorder(firstSeen, () => null) })
 
   let checked: readonly string[] = []
@@ -254,7 +261,7 @@ export const openSession = (script: Script, options: DebugSessionOptions = {}): 
   const last = (): Frame => line.frames.at(-1) ?? start
   const frame = (): Frame => line.frames[at] ?? start
 
-  /** True if a frame came of it. */
+  /** True if a frame was made. */
   const push = (action: Action | null, end: number): boolean => {
     const before = last().world
     const { world, seen, lost, happened, error } = advance(before, action, end, hooks)
@@ -272,14 +279,14 @@ export const openSession = (script: Script, options: DebugSessionOptions = {}): 
     line.frames.splice(-1, 1, { ...last(), world: { ...later, now: end }, idle: idle + end - world.now })
   }
 
-  /** The script is over: what was told of its end shows. */
+  /** The script is over: the violation recorded at its end is shown. */
   const end = (): void => {
     if (told !== null && told.at === null && line.id === 0 && line.scriptEnd === null)
       line.frames.splice(-1, 1, { ...last(), violation: told })
     if (line.id === 0 && script.actions.length > 0) line.scriptEnd ??= line.frames.length - 1
   }
 
-  /** Does a bit of the script; what is left of a run is a shorter run. False if no frame came of it. */
+  /** Runs a part of the script; the rest of a run is a shorter run. False if no frame was made. */
   const consume = (next: Action, later: readonly Action[]): boolean => {
     if (next.type === "run") {
       const end = last().world.now + next.ms
@@ -331,7 +338,7 @@ export const openSession = (script: Script, options: DebugSessionOptions = {}): 
     lines.push(line)
   }
 
-  /** What was made in vain is let go: an action here would begin a branch for it. */
+  /** Drops the frames of a search that found nothing: with them, an action here would begin a branch. */
   const restore = (kept: Line): void => {
     if (line.frames.length > kept.frames.length || line.todo !== kept.todo)
       Object.assign(line, kept, { watch: watchFrom(kept.frames) })
@@ -390,7 +397,8 @@ export const openSession = (script: Script, options: DebugSessionOptions = {}): 
     },
     act: (action) => {
       if (frame().violation !== null) return
-      // By hand the script's plan is left, on a branch of its own: what it would have done next was meant for another world.
+      // An action by hand leaves the script's plan, on a new branch: the script's next actions were meant for another
+      // world.
       if (at + 1 < line.frames.length || line.todo.length > 0) begin()
       push(action, frame().world.now)
       at = line.frames.length - 1

@@ -1,6 +1,7 @@
 /**
- * The terminal's face of a session. On a terminal: arrows step and go back, everything else is typed as a command; what is
- * shown is a picture (screen.ts) for whatever size the terminal has. In a pipe: one command a line, each answered in plain text; the exit code tells whether all were understood.
+ * The session's user interface in a terminal. On a terminal: arrow keys step and go back, everything else is typed as a
+ * command, and the picture (screen.ts) fits the terminal's size. In a pipe: one command per line, each answered in
+ * plain text; the exit code says whether all were understood.
  */
 import { emitKeypressEvents } from "node:readline"
 import { createInterface } from "node:readline/promises"
@@ -13,7 +14,7 @@ import type { DebugSession } from "./session.ts"
 export interface Face {
   readonly input: Readable
   readonly output: Writable
-  /** Writes a scenario; answers what to tell. */
+  /** Writes a scenario; returns the message to show. */
   readonly save: (path: string, session: DebugSession) => string
 }
 
@@ -27,7 +28,7 @@ const answerTo = (session: DebugSession, line: string, face: Face): CommandAnswe
   }
 }
 
-/** Commands from lines, in a pipe or given. Answers how many were not understood. */
+/** Runs commands from lines, in a pipe or given. Returns how many were not understood. */
 export const runLines = async (
   session: DebugSession,
   lines: AsyncIterable<string> | Iterable<string>,
@@ -47,7 +48,7 @@ export const runLines = async (
 export const runPiped = (session: DebugSession, face: Face): Promise<number> =>
   runLines(session, createInterface({ input: face.input }), face)
 
-/** Keys while nothing is typed. */
+/** Keys that count while no text is typed. */
 const KEYS: Readonly<Record<string, string>> = {
   right: "step",
   left: "back",
@@ -59,7 +60,7 @@ const KEYS: Readonly<Record<string, string>> = {
 const SGR: Readonly<Record<Style, string>> = { plain: "", bold: "\x1b[1m", red: "\x1b[31m", dim: "\x1b[2m" }
 const painted = ({ text, style }: Line): string =>
   style === "plain" || process.env["NO_COLOR"] !== undefined ? text : `${SGR[style]}${text}\x1b[0m`
-/** Another screen, so that what was on this one is there again afterwards. */
+/** The alternate screen, so that the earlier content comes back afterwards. */
 const ENTER = "\x1b[?1049h"
 const LEAVE = "\x1b[?1049l"
 
@@ -68,7 +69,7 @@ export interface TerminalFace extends Face {
   readonly output: NodeJS.WriteStream
 }
 
-/** `opened` is told beside the first frame. */
+/** `opened` is shown beside the first frame. */
 export const runTerminal = (session: DebugSession, face: TerminalFace, opened = ""): Promise<void> =>
   new Promise((resolve) => {
     const { input, output } = face
@@ -139,7 +140,7 @@ export const runTerminal = (session: DebugSession, face: TerminalFace, opened = 
     input.resume()
     input.on("keypress", onKey)
     output.on("resize", draw)
-    // Whoever ends it from outside gets his screen back, too.
+    // A signal from outside ends it too: the terminal is restored first.
     process.once("exit", leave)
     output.write(ENTER)
     draw()

@@ -2,7 +2,7 @@
  * Events, effects and states as JSON text, and back. A trace holds inputs only: one header line, then one line per
  * event; effects and states are recomputed, and a state hash now and then shows where a replay diverges.
  *
- * Payload bytes are written as base64, or left out (length and checksum stay) where they are private or large.
+ * Payload bytes are written as base64, or left out (length and checksum stay) if they are private or large.
  */
 import { TIMERS, type Action, type ActionType, type Keep } from "../simulation/index.ts"
 import {
@@ -38,7 +38,7 @@ export type PayloadMode = "bytes" | "length"
 
 const stringify = (value: Event | Effect | State | Action, payloads: PayloadMode): string =>
   JSON.stringify(value, function (this: unknown, key: string, part: unknown): unknown {
-    // A Buffer has turned itself into something else already: look at what stood there.
+    // A Buffer has already replaced itself by something else (toJSON): look at the original value.
     const raw = isRecord(this) ? this[key] : part
     if (raw instanceof Uint8Array)
       return payloads === "bytes"
@@ -133,7 +133,7 @@ export const encodeState = (state: State, payloads: PayloadMode = "bytes"): stri
 export const decodeState = (text: string): State => {
   const value = parse(text, "a state")
   if (!(value["log"] instanceof Log) || !isRecord(value["role"]))
-    throw new TraceUnreadable("a state has a log and a role; this has not")
+    throw new TraceUnreadable("a state has a log and a role; this one has not")
   return value as unknown as State
 }
 
@@ -222,7 +222,7 @@ const isAction = (value: Record<string, unknown>): value is Record<string, unkno
 }
 
 export const encodeAction = (action: Action, payloads: PayloadMode = "bytes"): string => stringify(action, payloads)
-/** Throws TraceUnreadable if a field is missing, too many or nothing that it may be. */
+/** Throws TraceUnreadable if a field is missing, unknown or of the wrong kind. */
 export const decodeAction = (text: string): Action => {
   const value = parse(text, "an action")
   if (!isAction(value)) throw unknown("an action", value)

@@ -1,4 +1,4 @@
-/** A session in plain text: what a person wants to see of a frame. Colour is the face's business. */
+/** A session in plain text: what a person wants to see of a frame. The user interface adds colours. */
 import type { State } from "../../core/index.ts"
 import { configurationOf } from "../../core/index.ts"
 import {
@@ -115,7 +115,7 @@ const logLines = ({ log, commitIndex, applied, durability }: State, words: Machi
       return `  ${entryText(entry, words)}  ${marks.filter((mark) => mark !== "").join(", ")}`.trimEnd()
     })
 
-/** A user's state, a line for each of its parts. */
+/** A user's state, one line for each of its parts. */
 const stateLines = ({ machine }: NodeState): readonly string[] => {
   const state = machine.show?.()
   if (state === undefined) return []
@@ -141,7 +141,7 @@ export const nodeText = (world: WorldState, name: string, words: MachineWords | 
       ? []
       : Object.values(role.progress).map(
           ({ member, matchIndex, nextIndex, mode, active }) =>
-            `  ${member.name}: match ${matchIndex}, next ${nextIndex}, ${mode.type}${active ? "" : ", not heard of lately"}`,
+            `  ${member.name}: match ${matchIndex}, next ${nextIndex}, ${mode.type}${active ? "" : ", not heard from lately"}`,
         )
   const votes =
     role.type === "candidate" || role.type === "preCandidate"
@@ -183,7 +183,7 @@ const eventLines = ({ action, lost, steps }: Frame, words: Words): readonly stri
     ({ from, to, message, why }) => `✕ ${from.name} → ${to.name} ${messageText(message, words)} is lost: ${why}`,
   ),
 ]
-/** What a user's machine answered to what it executed. */
+/** The results of a user's machine. */
 const executedLines = ({ seen }: Frame, words: Words): readonly string[] =>
   words === null
     ? []
@@ -204,7 +204,7 @@ const happened = (frame: Frame, words: Words): readonly string[] => [
   ...executedLines(frame, words),
 ]
 
-/** One line: where we are. */
+/** One line: the position. */
 export const whereText = (session: DebugSession): string => {
   const { world } = session.frame()
   const branch = session.branch() === 0 ? "" : `, branch ${session.branch()}`
@@ -215,7 +215,7 @@ export const whereText = (session: DebugSession): string => {
 export interface FrameView {
   readonly heading: string
   readonly violation: string | null
-  /** What happened, in a line for each node that it concerns. */
+  /** What happened, in one line for each node concerned. */
   readonly events: readonly string[]
   readonly rules: readonly string[]
   readonly effects: readonly string[]

@@ -1,4 +1,4 @@
-/** Events, effects and values in words, one line each, built from what the core notes and from nothing else. */
+/** Events, effects and values in words, one line each, built only from the notes of the core. */
 import {
   haltText,
   Log,
@@ -20,7 +20,7 @@ const names = (members: readonly Member[]): string => members.map(({ name }) => 
 export const configurationText = ({ voters, outgoing, learners }: Configuration): string =>
   `${outgoing.length > 0 ? `joint: ${names(outgoing)} → ` : ""}${names(voters) || "nobody"}${learners.length > 0 ? `, learners ${names(learners)}` : ""}`
 
-/** Of a user's commands; null: they are told by their checksums. */
+/** Describes a user's commands; null: they are shown by their checksums. */
 type Words = MachineWords | null
 const commandText = ({ bytes, checksum }: Payload, words: Words): string =>
   words?.command(bytes) ?? `command ${checksum}`
@@ -116,7 +116,7 @@ export const eventText = (event: Event, words: Words = null): string => {
   }
 }
 
-/** What a person would see of it; notes are told apart. */
+/** The effects that a person would see; notes are shown separately. */
 export const effectText = (effect: Effect, words: Words = null): string | null => {
   switch (effect.type) {
     case "Send":

@@ -45,7 +45,7 @@ const broken = (fault: "threw" | "rejected", entries: readonly Entry[], thrown: 
     fault,
     entries,
     `the state machine's apply of ${placeOf(entries)} ${fault === "threw" ? "threw" : "returned a promise that was rejected with"} ${thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown)}`,
-    "Every server executes them, and this one does so again at its next start. Mend the state machine: apply never throws; what is wrong with a command is that command's result, the same on every server; what fails here alone is told by handlers.failed or handlers.damaged. Then start the node again.",
+    "Every server executes these entries, and this one executes them again at its next start. Fix the state machine: apply must never throw. An error in a command is that command's result, the same on every server; an error of this server alone is reported with handlers.failed or handlers.damaged. Then start the node again.",
     { cause: thrown },
   )
 
@@ -54,7 +54,7 @@ const silent = (entries: readonly Entry[], millis: Millis): StateMachineFailed =
     "silent",
     entries,
     `the state machine was given ${placeOf(entries)} and has called neither handlers.applied nor handlers.progress for ${millis} ms`,
-    "They are executed again at the next start. If its disk hangs, mend that; if it works longer than this, let it call handlers.progress now and then, or give makeDriver a longer machineSilence; otherwise it forgets to call handlers.applied, as it must once everything that it was given is executed.",
+    "The entries are executed again at the next start. If the state machine's disk hangs, repair that. If executing takes longer than this, call handlers.progress now and then, or give makeDriver a longer machineSilence. Otherwise handlers.applied is not called: the state machine must call it once everything that it was given is executed.",
   )
 
 export interface ApplyingOptions {
@@ -62,16 +62,16 @@ export interface ApplyingOptions {
   readonly silence: Millis
   readonly failed: (error: StateMachineFailed) => void
   readonly report: (text: string) => void
-  /** Entries were executed in so many milliseconds. */
+  /** Called with the milliseconds that executing some entries took. */
   readonly took: (millis: Millis) => void
   readonly now: () => Millis
 }
 export interface Applying {
   readonly push: (apply: Apply) => void
-  /** The entries that it was given are executed: hand over the next ones. */
+  /** Called when the state machine has executed the entries that it was given: hands over the next ones. */
   readonly applied: () => void
   readonly progress: () => void
-  /** Nothing that was handed over will be executed any more. */
+  /** Forgets the entries that were handed over: none of them will be executed. */
   readonly forget: () => void
   readonly stop: () => void
 }
@@ -99,7 +99,7 @@ export const makeApplying = ({ machine, silence, failed, report, took, now }: Ap
       looks += 1
       if (looks === TOLD_AT)
         report(
-          `the state machine has executed nothing for ${(silence * TOLD_AT) / LOOKS} ms, of ${placeOf(current)}; after ${silence} ms without a word the node stops`,
+          `the state machine has reported no progress on ${placeOf(current)} for ${(silence * TOLD_AT) / LOOKS} ms; after ${silence} ms the node stops`,
         )
       if (looks > LOOKS) fail(silent(current, silence))
     },

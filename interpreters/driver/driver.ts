@@ -78,16 +78,18 @@ export interface Driver {
   readonly onChange: (listener: (now: Leadership) => void) => void
   /** The state machine has executed through the index and its results were delivered. Not called after a restore. */
   readonly onApplied: (listener: (index: Index) => void) => void
-  /** The configuration in force is another one; it may fall back again until it is committed. */
+  /**
+   * The configuration in force has changed. Until the new one is committed, the earlier one may come into force again.
+   */
   readonly onConfiguration: (listener: (now: Configuration) => void) => void
-  /** What the services of other members say. */
+  /** Messages from the services of other members. */
   readonly onService: (listener: (from: Member, message: ServiceMessage) => void) => void
   /** How often each rule was applied, and what the loop counts about itself. */
   readonly counters: Readonly<Record<string, number>>
   readonly measures: Measures
-  /** Stop executing at once and answer nobody: what this node would say must not count any more. */
+  /** Stops executing at once and answers nobody: nothing that this node says may count any more. */
   readonly abandon: () => void
-  /** A leader first hands leadership over, waiting for a second at most. Afterwards nothing is executed. */
+  /** A leader first transfers its leadership, for one second at most. Afterwards nothing is executed. */
   readonly stop: () => Promise<void>
 }
 
@@ -216,7 +218,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   })
 
   const { leaseReads: leases, heartbeat } = runner.state.settings
-  /** Read before anything of a batch is sent. */
+  /** The time, read before any message of a batch is sent. */
   let sentAt = 0
   const noteRound = (message: Message): void => {
     if (message.type !== "AppendEntries" && message.type !== "InstallSnapshot") return
@@ -280,7 +282,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
       case "Note":
         count(effect.rule)
         if (counters[effect.rule] === 1 && STRANGE.has(effect.rule))
-          report(`${effect.rule}: ${rules[effect.rule]}. Told once; the counter of that name goes on`)
+          report(`${effect.rule}: ${rules[effect.rule]}. Logged once; the counter of that name goes on`)
         break
     }
   }
@@ -321,7 +323,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
       if (now() > heartbeatBy + heartbeat) count("loop.lateHeartbeats")
       events.unshift({ type: "TimerExpired", timer: "heartbeat" })
     }
-    // The events were taken first, the clock is read second: no read of this batch is served by a lease that is over.
+    // The events are taken before the clock is read, so no read of this batch is served by an expired lease.
     if (now() >= leaseUntil) {
       leaseUntil = Number.POSITIVE_INFINITY
       events.unshift({ type: "TimerExpired", timer: "lease" })

@@ -1,4 +1,4 @@
-/** The driver of a server as its start finds it: what its storage holds, and how far its state machine is. */
+/** The driver of a server, made from what its start finds: the stored log and the position of the state machine. */
 import { initialState, inPlace, type LogBase, type Member, type Settings } from "../../core/index.ts"
 import type { Storage } from "../contract.ts"
 import { makeClock, type Clock } from "./clock.ts"
@@ -9,7 +9,7 @@ export interface StartOptions extends Omit<DriverOptions, "runner" | "storage" |
   readonly self: Member
   readonly settings: Settings
   readonly storage: Storage
-  /** Where the state machine stands; null: it must be rebuilt from a peer. */
+  /** The position of the state machine; null: it must be rebuilt from a peer. */
   readonly position: LogBase | null
   readonly random: () => number
   readonly timers?: DriverOptions["timers"]
@@ -29,7 +29,7 @@ export const driverFrom = ({ self, settings, position, random, ...options }: Sta
       makeClock({
         onJump: (millis) =>
           options.report?.(
-            `the wall clock was moved ${millis > 0 ? "forward" : "back"} by ${Math.abs(millis)} ms (or the machine slept): the cluster's time goes on undisturbed`,
+            `the wall clock was moved ${millis > 0 ? "forward" : "back"} by ${Math.abs(millis)} ms (or the machine slept): the cluster's time is not affected`,
           ),
       }),
   })

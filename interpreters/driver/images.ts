@@ -121,7 +121,7 @@ export const makeImages = ({ machine, transport, push, configurationAt, count, r
       machine.storeChunk(snapshot, offset, bytes, last).then(
         (nextOffset) => push({ type: "ChunkStored", id: snapshot.id, nextOffset, last }),
         (error: unknown) => {
-          report(`chunk ${offset} of snapshot ${snapshot.id} could not be put aside: ${textOf(error)}`)
+          report(`chunk ${offset} of snapshot ${snapshot.id} could not be stored: ${textOf(error)}`)
           push({ type: "SnapshotRejected", id: snapshot.id })
         },
       )
@@ -130,7 +130,7 @@ export const makeImages = ({ machine, transport, push, configurationAt, count, r
       machine.restore(snapshot).then(
         () => push({ type: "SnapshotRestored", snapshot }),
         (error: unknown) => {
-          report(`snapshot ${snapshot.id} was received and refused: ${textOf(error)}; the state is as it was`)
+          report(`snapshot ${snapshot.id} was received and refused: ${textOf(error)}; the state is unchanged`)
           push({ type: "SnapshotRejected", id: snapshot.id })
         },
       )

@@ -3,9 +3,9 @@ import type { Index, Millis, State } from "../../core/index.ts"
 import { Histogram } from "../metrics/index.ts"
 
 export interface Measures {
-  /** On a leader: from an entry's being appended to its being committed, of one entry at a time. */
+  /** On a leader: how long one entry took from append to commit. One entry is measured at a time. */
   readonly commit: Histogram
-  /** From handing entries to the state machine to its having executed them. */
+  /** How long the state machine took to execute the entries of one Apply. */
   readonly apply: Histogram
 }
 export interface Measuring extends Measures {
@@ -15,7 +15,7 @@ export interface Measuring extends Measures {
 
 export const makeMeasures = (): Measuring => {
   const commit = new Histogram()
-  /** The entry whose commit is waited for. */
+  /** The entry that is measured now, until it is committed. */
   let open: { readonly index: Index; readonly term: number; readonly at: Millis } | null = null
   return {
     commit,

@@ -29,13 +29,13 @@ export class DirectoryLocked extends Data.TaggedError("DirectoryLocked")<{
     return `${this.directory} is in use by another process (${this.holder}). Nothing was changed. Stop that process, or give this node a directory of its own.`
   }
 }
-/** The lock file vanished while the node ran: somebody else may be writing. */
+/** The lock file vanished while the node ran: another process may be writing. */
 export class LockLost extends Data.TaggedError("LockLost")<{ readonly directory: string }> {
   override get message(): string {
     return `The lock of ${this.directory} was taken away while this node held it. The log is still there; this node writes nothing more to it and stops. See that only one process uses the directory, then start again.`
   }
 }
-/** The files were taken away while the node ran: it writes to what no start will find. */
+/** The files were removed while the node ran: no later start would find what it writes. */
 export class DirectoryGone extends Data.TaggedError("DirectoryGone")<{
   readonly directory: string
   readonly missing: string
@@ -97,7 +97,7 @@ export class LogCorrupted extends Data.TaggedError("LogCorrupted")<{
     return `${this.file} is damaged at offset ${this.offset}: ${this.reason}. ${UNTRUSTED}`
   }
 }
-/** Cut at the end of a record it looks whole; FORMAT knows better. */
+/** A file that was cut at the end of a record looks whole; FORMAT records how long it must be. */
 export class LogCutShort extends Data.TaggedError("LogCutShort")<{
   readonly file: string
   readonly found: number
@@ -112,7 +112,7 @@ export class DiskFull extends Data.TaggedError("DiskFull")<{ readonly path: stri
     return `No room left at ${this.path}. What was acknowledged is kept. ${adviceFor(this.cause)}, then start again.`
   }
 }
-/** Opening the directory failed on something other than its content: permissions, a dead disk, no such device. */
+/** The directory could not be opened, and its content is not the reason: permissions, a broken disk, no such device. */
 export class DirectoryUnusable extends Data.TaggedError("DirectoryUnusable")<{
   readonly directory: string
   readonly cause: unknown
@@ -174,7 +174,7 @@ export const codeOf = (cause: unknown): string | undefined =>
 
 export const isFull = (cause: unknown): boolean => codeOf(cause) === "ENOSPC" || codeOf(cause) === "EDQUOT"
 
-/** No file can be opened just now: not the disk's fault, and over as soon as something else is closed. */
+/** No file can be opened at the moment. The disk is not the cause, and it passes once another file is closed. */
 export const isOutOfDescriptors = (cause: unknown): boolean => codeOf(cause) === "EMFILE" || codeOf(cause) === "ENFILE"
 
 /** What went wrong while a directory was opened, by name. */

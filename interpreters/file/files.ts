@@ -1,6 +1,6 @@
 /**
- * The few file operations that the storage needs: the seam where tests put a disk that loses, tears and fails.
- * Errors are Node's, with a code.
+ * The few file operations that the storage needs. Tests replace them with a disk that loses, tears and fails. Errors
+ * are Node's, with a code.
  */
 import * as fs from "node:fs"
 import { chmod, mkdir, open, readdir, rename, stat, statfs, unlink, utimes } from "node:fs/promises"
@@ -12,8 +12,8 @@ type Done = (error: Error | null) => void
 /** Writing and syncing are callbacks on a descriptor: `writeDurable` is the hot path of the whole product. */
 export interface OpenFile {
   /**
-   * All of the bytes, and the length that they give the file, survive a crash afterwards: `write` and `datasync` in
-   * one. After an error any part of them may be there, and may survive.
+   * All bytes, and the new length of the file, survive a crash afterwards: `write` and `datasync` in one. After an
+   * error any part of the bytes may be in the file, and may survive.
    */
   readonly writeDurable: (bytes: Uint8Array, position: number, done: Done) => void
   /** May write less than asked; `written` says how much. */
@@ -31,7 +31,10 @@ type Parts = Omit<OpenFile, "writeDurable">
 export type OpenMode = "read" | "modify" | "create" | "exclusive"
 
 export interface Files {
-  /** With its parents, durably, and for nobody but this user: there are keys of sessions in it, and what clients wrote. */
+  /**
+   * Creates the directory and its parents durably, and readable by this user only: it will hold keys of sessions and
+   * data of clients.
+   */
   readonly makeDirectory: (path: string) => Promise<void>
   readonly list: (path: string) => Promise<readonly string[]>
   readonly open: (path: string, mode: OpenMode) => Promise<OpenFile>
@@ -40,7 +43,7 @@ export interface Files {
   /** Names created, renamed and removed in the directory survive a crash afterwards. */
   readonly syncDirectory: (path: string) => Promise<void>
   readonly freeBytes: (path: string) => Promise<number>
-  /** A sign of life: `touched` answers another number afterwards. */
+  /** Sets the file's modification time to now, as a sign of life for `touched`. */
   readonly touch: (path: string) => Promise<void>
   readonly touched: (path: string) => Promise<number>
 }
@@ -95,13 +98,16 @@ const syncDirectory = async (path: string): Promise<void> => {
   }
 }
 
-/** One after the other, down from the first that is there: Node's own recursive mkdir never ends in some places, as /proc. */
+/**
+ * Creates one directory after the other, from the first existing one downwards: Node's own recursive mkdir never
+ * returns in some places, such as /proc.
+ */
 const makeDirectory = async (path: string): Promise<void> => {
   if (await isDirectory(path)) return
   const parent = dirname(path)
   if (parent !== path) await makeDirectory(parent)
   await mkdir(path, 0o700).catch((error: unknown) => {
-    // Somebody else has just made it; or it is a file, which the first use of it tells.
+    // Another process has just made it; or it is a file, which its first use will report.
     if (codeOf(error) !== "EEXIST") throw error
   })
   await syncDirectory(parent)
@@ -133,12 +139,12 @@ export const nodeFiles: Files = {
   touched: async (path) => (await stat(path)).mtimeMs,
 }
 
-// ------------------------------------------------------------------------------------- what is made of them
+// ---------------------------------------------------------------------------------- built from these operations
 
 export const datasync = (file: OpenFile): Promise<void> =>
   new Promise((resolve, reject) => file.datasync((error) => (error === null ? resolve() : reject(error))))
 
-/** All of it, or an error: a short write goes on where it stopped. */
+/** Writes all bytes or throws: a short write is continued. */
 export const writeAll = (file: Parts, bytes: Uint8Array, position: number, done: Done): void => {
   file.write(bytes, position, (error, written) => {
     if (error !== null) done(error)
@@ -158,7 +164,7 @@ export const writeFully = (file: OpenFile, bytes: Uint8Array, position: number):
     writeAll(file, bytes, position, (error) => (error === null ? resolve() : reject(error))),
   )
 
-/** As many bytes as are there, up to the size of `into`. */
+/** Reads as many bytes as there are, up to the size of `into`. */
 export const readFully = async (file: OpenFile, into: Uint8Array, position: number): Promise<number> => {
   let got = 0
   while (got < into.length) {

@@ -1,11 +1,11 @@
 /**
- * One frame is one group commit: whole, or not there. It fills whole 512-byte sectors, so a write that is torn
- * never touches a sector which holds something acknowledged.
+ * A frame holds the Persists of one group commit, and is stored whole or not at all. It fills whole 512-byte sectors,
+ * so a torn write never touches a sector that holds acknowledged data.
  *
- *   length of the frame | mask, sparse sectors | checksum of the body | checksum of this header | body | 0xFF …
+ * length of the frame | mask, sparse sectors | checksum of the body | checksum of this header | body | 0xFF …
  *
- * Checksums are seeded with segment and offset: a frame that turns up in the wrong place is not taken for a good one.
- * The body is a row of Persists; each is a byte of flags and what the flags announce.
+ * Checksums are seeded with segment and offset, so a frame in the wrong place is not valid there. The body is a
+ * sequence of Persists; each is a byte of flags and the fields that the flags announce.
  */
 import { crc32 } from "node:zlib"
 import { flawOfPersist, origin } from "../../core/index.ts"
@@ -35,10 +35,12 @@ const seedOf = (segment: number, offset: number): number => {
 }
 
 /**
- * Sectors of a frame, after the first, in which at most `limit` bytes are not `blank`. A sector that a torn write
- * never reached is all zeros. So that zeros in the *content* are not taken for that, a body with such sectors is
- * masked: every byte is XORed with one that no sector consists of. Nearly zero counts as zero, so that a few flipped
- * bits cannot turn damage into a torn write. If no mask will do, the header says how many such sectors there are.
+ * Counts sectors of a frame, after the first, in which at most `limit` bytes are not `blank`.
+ *
+ * A sector that a torn write never reached is all zeros. *Content* of zeros must not look like that, so a body with
+ * such sectors is masked: every byte is XORed with a value that fills no sector. A sector that is nearly zero counts as
+ * zero, so that a few flipped bits cannot make damage look like a torn write. If no mask is possible, the header says
+ * how many such sectors there are.
  */
 const countSparse = (bytes: Buffer, from: number, to: number, limit: number, blank = 0): number => {
   let count = 0
@@ -55,7 +57,7 @@ const maskFor = (frame: Buffer): number => {
   for (let mask = 0; mask < 256; mask++) if (countSparse(frame, 0, frame.length, NEARLY, mask) === 0) return mask
   return 0
 }
-/** The same again takes it off. */
+/** Applying the mask twice removes it. */
 const cover = (bytes: Buffer, from: number, to: number, mask: number): void => {
   if (mask !== 0) for (let i = from; i < to; i++) bytes[i] = (bytes[i] ?? 0) ^ mask
 }
@@ -64,7 +66,7 @@ const MASK_AT = 4
 export const beginFrame = (w: Writer): void => {
   for (let i = 0; i < HEADER / 4; i++) w.u32(0)
 }
-/** Fills up the last sector and fills in the header; may be done again for another place. */
+/** Fills up the last sector and writes the header; can be repeated for another place. */
 export const sealFrame = (w: Writer, segment: number, offset: number): Buffer => {
   const over = w.length % SECTOR
   if (over > 0) w.raw(PADDING.subarray(over))
@@ -83,16 +85,19 @@ export const sealFrame = (w: Writer, segment: number, offset: number): Buffer =>
 
 export type Found =
   | { readonly type: "whole"; readonly end: number }
-  /** As a crash in the middle of the last write leaves it; it was never acknowledged. */
+  /** A crash in the middle of the last write leaves this; it was never acknowledged. */
   | { readonly type: "torn" }
   | { readonly type: "damaged"; readonly reason: string }
 
-/** The header of a frame stands here, and says that it belongs here. */
+/** There is a header of a frame here, and its checksum says that it belongs here. */
 export const isFrameHeader = (bytes: Buffer, segment: number, offset: number): boolean =>
   offset + HEADER <= bytes.length &&
   crc32(bytes.subarray(offset, offset + 12), seedOf(segment, offset)) === bytes.readUInt32BE(offset + 12)
 
-/** What stands at `offset` of a segment's bytes, `offset` being before their end. Takes the mask off a whole frame, once. */
+/**
+ * Reads the frame at `offset` of a segment, which is before the segment's end. Removes the mask of a whole frame, so
+ * call it once.
+ */
 export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Found => {
   if (isFrameHeader(bytes, segment, offset)) {
     const end = offset + bytes.readUInt32BE(offset)
@@ -119,20 +124,20 @@ export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Fo
   return { type: "damaged", reason: "the checksum does not fit the record's header" }
 }
 
-// --------------------------------------------------------------------------------------------- what is in it
+// ---------------------------------------------------------------------------------------------- the body
 
 export type PersistRecord = Omit<Persist, "type" | "seq">
 
-/** What a log comes to, without its entries. Heads of segments carry it, so that no earlier segment is needed. */
+/** The state of a log without its entries. The head of each segment holds it, so that no earlier segment is needed. */
 export interface Summary {
   readonly hardState: HardState
   readonly base: LogBase
-  /** Last entry held, or the base. */
+  /** The last entry in the log, or its base. */
   readonly lastIndex: number
 }
 export const EMPTY: Summary = { hardState: { term: 0, vote: null }, base: origin, lastIndex: 0 }
 
-/** The summary once `persist` has been added. */
+/** The summary after `persist`. */
 export const summaryAfter = (before: Summary, { hardState, truncateFrom, entries, base }: PersistRecord): Summary => {
   let { lastIndex } = before
   if (truncateFrom !== null) lastIndex = Math.min(lastIndex, truncateFrom - 1)

@@ -1,7 +1,7 @@
 /**
- * The file FORMAT: whose directory this is, in which format, and which segments its log consists of. It changes
- * only as a whole (temp file, sync, rename, sync of the directory). The segment range stands here, outside the
- * segments, so that a missing first or last segment is noticed like one in the middle.
+ * The file FORMAT: the owner of the directory, its format, and the segments of its log. It is replaced as a whole
+ * (temporary file, sync, rename, sync of the directory). The range of segments is stored here, outside the segments, so
+ * that a missing first or last segment is noticed like a missing one in the middle.
  */
 import { NO_START, type Sighting, type Start } from "../../core/index.ts"
 import { join } from "node:path"
@@ -24,16 +24,16 @@ import { datasync, readFully, writeFully, type Files } from "./files.ts"
 
 export interface Format {
   readonly identity: Identity
-  /** Numbers of the first and the last segment; `last` is 0 while the directory is being made. */
+  /** Numbers of the first and the last segment; `last` is 0 while the directory is being created. */
   readonly first: number
   readonly last: number
-  /** Of the process that has the directory open, or had it last. */
+  /** The process that has the directory open, or had it open last. */
   readonly start: Start
   /** Starts of peers that this node has met. */
   readonly met: readonly Readonly<Sighting>[]
-  /** A peer has met a later start of this directory: nothing in it counts any more. */
+  /** A peer has met a later start of this directory: nothing in the directory counts any more. */
   readonly refused: Refused | null
-  /** So much of the log was durable when this was written: a log that is shorter has lost its end. */
+  /** The log was durable to here when this was written: a shorter log has lost its end. */
   readonly synced: Synced
 }
 export interface Synced {
@@ -137,7 +137,7 @@ export const readFormat = async (files: Files, directory: string): Promise<Forma
   }
 }
 
-/** A failure to write leaves the earlier file; only a failure to sync (SyncFailed) leaves the outcome open. */
+/** A failed write leaves the earlier file; only a failed sync (SyncFailed) leaves the outcome open. */
 export const writeFormat = async (files: Files, directory: string, format: Format): Promise<void> => {
   const path = join(directory, FILE)
   const fresh = `${path}.new`
@@ -154,17 +154,17 @@ export const writeFormat = async (files: Files, directory: string, format: Forma
 
 export const orSyncFailed = (file: string, sync: Promise<void>): Promise<void> =>
   sync.catch((cause: unknown) => {
-    // A directory is opened to be synced: where that fails, nothing was tried that could have failed halfway.
+    // The directory is opened before anything is written: if opening fails, nothing is half done.
     if (isOutOfDescriptors(cause)) throw cause
     throw new SyncFailed({ file, cause })
   })
 
-/** The one who changes FORMAT: one change after the other. */
+/** The only writer of FORMAT: its changes happen one after the other. */
 export interface FormatKeeper {
   readonly current: () => Format
-  /** Writes what comes of `change`, unless that is the same object. */
+  /** Writes the result of `change`, unless it is the same object. */
   readonly update: (change: (format: Format) => Format) => Promise<void>
-  /** From now on every change takes these along. */
+  /** From now on every change also writes these. */
   readonly alongside: (more: () => Pick<Format, "synced" | "met">) => void
 }
 export const keepFormat = (files: Files, directory: string, start: Format): FormatKeeper => {

@@ -51,62 +51,68 @@ export { layLog, type Laid } from "./lay.ts"
 export { isLock, requireUnused, takeLock, type DirectoryLock } from "./lock.ts"
 export type { SpaceMarks } from "./space.ts"
 
-/** Keeps what stands in the directory somewhere else. False: it did not, and the damage is an error. */
+/**
+ * Moves or copies the content of the directory elsewhere. False: it did not, and the damage is reported as an error.
+ */
 export type Mend = (damage: LogCorrupted, format: Format) => Promise<boolean>
 
 export interface FileStorageOptions {
   readonly directory: string
-  /** Of the node. A directory made under another name is refused. */
+  /** The node's own identity. A directory made under another name is refused. */
   readonly name: string
   /** If given, a directory founded in another cluster is refused. */
   readonly cluster?: string
   readonly files?: Files
-  /** A segment ends before it gets longer than this, unless a single batch is. Default 16 MB. */
+  /** A segment is closed before it grows beyond this, unless a single batch is larger. Default 16 MB. */
   readonly segmentBytes?: number
   /** Default: low below 256 MB of free space, no longer low above 512 MB. */
   readonly space?: SpaceMarks
-  /** Milliseconds between looks at the free space, which also renew the lock. Default 1,000. */
+  /** Milliseconds between checks of the free space, which also renew the lock. Default 1,000. */
   readonly watchInterval?: number
-  /** Told why the log waits, when it waits for something else than room, and what else is not as it should be. */
+  /**
+   * Called with the reason why the log waits, if it does not wait for free space, and with other problems of the
+   * directory.
+   */
   readonly waiting?: (text: string) => void
-  /** Told, while the log is read back, how many bytes have been, and which of its files comes next. */
+  /** Called while the log is read: bytes read so far, and the file that is read next. */
   readonly reading?: (bytes: number, file: number, files: number) => void
   /**
-   * Asked when a record of the log is damaged. Once it has kept everything, the directory begins anew: with an empty log and
-   * another incarnation, which has promised nothing, and as one of the same cluster, so that it founds none.
+   * Called when a record of the log is damaged. Once it has saved all content elsewhere, the directory is reset: an
+   * empty log and a new incarnation, which has promised nothing. It still belongs to the same cluster, so it founds
+   * none.
    */
   readonly mend?: Mend
 }
 
 export interface FileStorage extends Storage {
-  /** As it was opened. The entries are let go with the first Persist. */
+  /** What was stored at the start. The entries are released with the first Persist. */
   readonly stored: Stored
   readonly identity: Identity
-  /** This start, counted on the disk before anybody hears of it. */
+  /** The number of this start, durable before any peer learns it. */
   readonly start: Start
-  /** What the log held for good as it was opened. */
+  /** What the log had acknowledged at the start. */
   readonly recovered: Held
   readonly sightings: Sightings
-  /** A peer has met a later start of this directory; null as long as none has said so. */
+  /** A peer has met a later start of this directory; null while no peer has said so. */
   readonly refused: Refused | null
-  /** What has been handed over for longest and is not durable. */
+  /** The oldest write that is not durable yet. */
   readonly pending: () => Pending
   /** For metrics. */
   readonly disk: () => { readonly syncTimes: Histogram; readonly free: number | null; readonly lowWater: number }
-  /** Writes that down for every later start. */
+  /** Records that for every later start. */
   readonly refuse: (refused: Refused) => Effect.Effect<void, StorageError>
   /**
-   * Write the cluster's identity and first configuration, once, before the node starts: `stored.base` carries the
-   * configuration from then on. The same again changes nothing; anything else is refused.
+   * Writes the cluster's identity and first configuration, once, before the node starts: `stored.base` carries the
+   * configuration from then on. Repeating it changes nothing; other values are refused.
    */
   readonly found: (cluster: string, founding: Configuration) => Effect.Effect<void, StorageError>
 }
 
 const MB = 1 << 20
-/** How often the length of a log that grows is written down. A clean stop does it too. */
+/** How often the length of a growing log is recorded. A clean stop records it too. */
 const MARK_MS = 10_000
 
-/** Closing waits for the writes under way, then gives the lock back. */
+/** Closing waits for outstanding writes, then releases the lock. */
 export const openFileStorage = (options: FileStorageOptions): Effect.Effect<FileStorage, StorageError, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
@@ -128,7 +134,7 @@ const open = async (options: FileStorageOptions): Promise<Opened> => {
   try {
     return await openLocked(options, files, lock)
   } catch (error) {
-    // Why it could not be opened is what must be told.
+    // The error of opening is the one to report.
     await lock.release().catch(() => undefined)
     throw error
   }
@@ -169,7 +175,7 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Direc
   }
   const directoryWatch = watchDirectory({ files, directory, lock, space, wal, format, waiting })
   await directoryWatch.measure()
-  /** Whatever else is lost later, a log that is shorter than this has lost its end. */
+  /** Whatever is lost later: a log that is shorter than this has lost its end. */
   const mark = (): Promise<void> => format.update((current) => ({ ...current }))
   const grown = (): boolean =>
     format.current().synced.segment !== wal.synced.segment || format.current().synced.bytes !== wal.synced.bytes
@@ -183,7 +189,7 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Direc
       wal.stop(error)
     }
     if (lost) return
-    // A disk that refuses writes is full, whatever it says about free bytes.
+    // A disk that refuses writes is full, whatever it reports as free.
     if (!wal.blocked) await directoryWatch.measure()
     wal.retry()
     if (performance.now() - marked > MARK_MS && grown()) {
@@ -216,7 +222,7 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Direc
       return format.current().refused
     },
     refuse: (refused) =>
-      // Whoever lost the lock may be the one that was superseded: the directory belongs to the other process.
+      // The process that lost the lock may be the superseded one: then the directory belongs to the other process.
       Effect.tryPromise({
         try: () =>
           lock
@@ -246,9 +252,10 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Direc
     clearInterval(timer)
     await watching
     await wal.close()
-    // Without the lock the file is somebody else's. Where it cannot be written, what it says of the length is older, and less.
+    // Without the lock the file belongs to another process. If it cannot be written, the length in it is older and
+    // smaller, which is safe.
     if (!lost && (await directoryWatch.look()) === null) await mark().catch(() => undefined)
-    // What stays is the lock of a process that has ended: the next start removes it.
+    // Only the lock of an ended process stays behind: the next start removes it.
     await lock.release().catch(() => undefined)
   }
   return { storage, close }
@@ -258,7 +265,7 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Direc
 const foundedBase = (base: LogBase, { founding }: Identity): LogBase =>
   founding === null || base.configuration.voters.length > 0 ? base : { ...base, configuration: founding }
 
-/** FORMAT as it is, checked; in an empty directory it is made, with the first segment. */
+/** Reads and checks FORMAT; in an empty directory it is created, with the first segment. */
 const openFormat = async (options: FileStorageOptions, files: Files): Promise<FormatKeeper> => {
   const { directory, name, cluster } = options
   const format = (await readFormat(files, directory)) ?? (await newFormat(options, files))
@@ -268,7 +275,7 @@ const openFormat = async (options: FileStorageOptions, files: Files): Promise<Fo
     throw new WrongCluster({ directory, wanted: cluster, found: identity.cluster })
   }
   const keeper = keepFormat(files, directory, format)
-  // Making it was never finished, so nothing was ever acknowledged from here.
+  // Creating it was never completed, so nothing was ever acknowledged from this directory.
   if (format.last === 0) await firstSegment(files, directory, keeper)
   return keeper
 }
@@ -279,7 +286,9 @@ const firstSegment = async (files: Files, directory: string, keeper: FormatKeepe
 }
 
 const newMember = (name: string): Member => ({ name, incarnation: randomBytes(8).toString("hex") })
-/** What it has met of others stays true. Segments that are not listed any more are removed by the next look at them. */
+/**
+ * Its sightings of peers stay valid. Segments that are no longer listed are removed when the directory is read next.
+ */
 const begunAnew = ({ identity, last, met }: Format): Format => ({
   ...unstarted({ self: newMember(identity.self.name), cluster: identity.cluster, founding: emptyConfiguration }),
   first: last + 1,

@@ -1,6 +1,6 @@
 /**
- * A log as it stands on disk, read without changing anything: what is there, what a start would find, and what is damaged and
- * where. A record that a crash tore is no damage: it was never acknowledged, and the next start cuts it off.
+ * Reads a log on disk without changing anything: what it holds, what a start would find, and where it is damaged. A
+ * record that a crash tore is no damage: it was never acknowledged, and the next start removes it.
  */
 import type { Entry } from "../../core/index.ts"
 import { brokenAt } from "../../core/index.ts"
@@ -15,10 +15,10 @@ import { readHead, segmentNumber, segmentPath } from "./segment.ts"
 
 export interface LogDamage {
   readonly file: string
-  /** Null: it concerns the file as a whole. */
+  /** Null: the whole file is concerned. */
   readonly offset: number | null
   readonly reason: string
-  /** Where whole records begin again behind it; null: nowhere in this file. */
+  /** Where readable records begin again after the damage; null: nowhere in this file. */
   readonly resumes: number | null
 }
 export interface SegmentFound {
@@ -28,22 +28,25 @@ export interface SegmentFound {
   /** The lowest and the highest index of the entries in it; null: none. */
   readonly first: number | null
   readonly last: number | null
-  /** A record that was never acknowledged begins here. */
+  /** Offset of a record that was never acknowledged. */
   readonly tornAt: number | null
 }
 export interface LogFound {
   readonly format: Format
   readonly segments: readonly SegmentFound[]
-  /** All of it, or what stands before the first damage; null: not even the head of its first file can be read. */
+  /**
+   * The summary of the whole log, or of the part before the first damage; null: not even the head of the first file can
+   * be read.
+   */
   readonly stored: Stored | null
   readonly damage: readonly LogDamage[]
-  /** Files that the log does not count as its own: a crash left them, and the next start removes them. */
+  /** Files that do not belong to the log: a crash left them, and the next start removes them. */
   readonly unlisted: readonly string[]
 }
 
 interface Reading {
   rebuilt: Rebuilt | null
-  /** What comes after damage is looked at, and no longer taken into the log. */
+  /** Records after the damage are counted, but not added to the log. */
   intact: boolean
   readonly damage: LogDamage[]
 }
@@ -139,7 +142,10 @@ const storedIn = (reading: Reading, path: string): Stored | null => {
   return { ...stored, entries: kept }
 }
 
-/** Null: there is no log. Throws IdentityUnreadable or WrongFormat where FORMAT cannot be read. One file is in memory at a time, and all entries. */
+/**
+ * Null: there is no log. Throws IdentityUnreadable or WrongFormat if FORMAT cannot be read. Holds one file at a time in
+ * memory, and all entries.
+ */
 export const inspectLog = async (files: Files, directory: string): Promise<LogFound | null> => {
   const format = await readFormat(files, directory)
   if (format === null) return null

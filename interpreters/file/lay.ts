@@ -1,4 +1,7 @@
-/** A log that begins after an entry whose effect the state beside it holds already: the first of a cluster that is made from data. */
+/**
+ * Writes a log that begins after an entry whose effect is already in the state beside it: the first log of a cluster
+ * that is made from data.
+ */
 import { randomBytes } from "node:crypto"
 import type { Configuration, LogBase, Member } from "../../core/index.ts"
 import { nodeFiles, type Files } from "./files.ts"
@@ -10,7 +13,10 @@ export interface Laid {
   readonly founding: Configuration
   readonly base: LogBase
 }
-/** Of the only voter of a cluster of its own. Durable when this returns. The directory is made; it must hold no log. */
+/**
+ * Creates the log of the only voter of a new cluster. Durable when this returns. The directory is created if necessary;
+ * it must hold no log.
+ */
 export const layLog = async (
   directory: string,
   name: string,

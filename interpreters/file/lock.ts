@@ -1,12 +1,12 @@
 /**
- * One process per data directory. The lock is an empty file whose *name* says who holds it: world, pid and start
- * time of the process. Taking it is announce, then check: create one's own name, then look for others. Whoever
- * announces second sees the first, so two can never both go on; at worst both give way. Removing the file of a
- * dead process is safe at any time, because its name never comes back.
+ * One process per data directory. The lock is an empty file whose *name* identifies its holder: world, pid and start
+ * time of the process. To take the lock, a process first creates its own file and then looks for others. Whoever
+ * creates second sees the first, so two processes can never both go on; at worst both give up. The file of a dead
+ * process can be removed at any time, because its name is never used again.
  *
- * Whether a process lives is only known inside one world (machine boot and pid namespace). For a lock of another
- * world, a container's or another host's on a shared volume, the sign of life is the file's time, which the
- * holder renews every second: it counts as left behind once it stood still while we watched.
+ * Whether a process is alive is only known inside one world (machine boot and pid namespace). A lock of another world
+ * belongs to a container or to another host on a shared volume. There the modification time, which the holder renews
+ * every second, is the sign of life: the lock counts as abandoned if the time did not change while we watched.
  */
 import { createHash } from "node:crypto"
 import { readFileSync, readlinkSync } from "node:fs"
@@ -19,12 +19,12 @@ import type { Files } from "./files.ts"
 const PREFIX = "LOCK."
 /** Several times the interval at which a holder renews its lock. */
 export const PATIENCE = 5_000
-/** A holder that was told to stop needs a moment for it. */
+/** A holder that was told to stop needs a moment to end. */
 const GRACE = 1_000
 const LOOK = 50
 
 export interface DirectoryLock {
-  /** Renews the sign of life; fails with LockLost if somebody took the lock away. */
+  /** Renews the sign of life; fails with LockLost if another process removed the lock. */
   readonly renew: () => Promise<void>
   readonly release: () => Promise<void>
 }
@@ -42,7 +42,10 @@ const holderOf = (name: string): Holder | undefined => {
   return { world, pid: Number(pid), start }
 }
 
-/** Not Linux, another user's process, or one that has just ended. Anything else must not pass for it: a lock would look left behind. */
+/**
+ * Unknown: not Linux, another user's process, or one that has just ended. No other case may end here, or a lock would
+ * look abandoned.
+ */
 const UNTOLD: ReadonlySet<string | undefined> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM"])
 const told = <A>(read: () => A): A | undefined => {
   try {
@@ -52,7 +55,7 @@ const told = <A>(read: () => A): A | undefined => {
     throw error
   }
 }
-/** State and start time of a process, where the system tells (Linux); fields 3 and 22 of its stat line. */
+/** State and start time of a process, if the system tells them (Linux): fields 3 and 22 of its stat line. */
 const processStat = (pid: number): { readonly dead: boolean; readonly start: string } | undefined => {
   const line = told(() => readFileSync(`/proc/${pid}/stat`, "latin1"))
   const fields = line?.slice(line.lastIndexOf(")") + 2).split(" ")
@@ -97,14 +100,17 @@ const isLeftBehind = async (
   return (await files.touched(path)) === before
 }
 
-/** What this process itself holds: its own name in a directory may also be left over from a crash simulated in it. */
+/**
+ * The locks that this process itself holds. A file with its own name may also be left over from a crash that was
+ * simulated in it.
+ */
 const held = new WeakMap<Files, Set<string>>()
 
 const vanished = (error: unknown): boolean => {
   if (codeOf(error) === "ENOENT") return true
   throw error
 }
-/** Who else has the directory; null: nobody. `left` is told of each lock whose holder has ended. */
+/** The other holder of the directory; null: none. `left` is called for each lock whose holder has ended. */
 const otherHolder = async (
   files: Files,
   directory: string,

@@ -10,8 +10,8 @@ import { orSyncFailed, type Format } from "./identity.ts"
 import { encodeHead, readHead, segmentNumber, segmentPath, type Segment } from "./segment.ts"
 
 /**
- * The log as its records build it up. It may start with a gap: the first segment kept can begin after entries that
- * a base further on covers. The gap must be closed at the end.
+ * The log as it is built from its records. It may start with a gap: the first segment kept can begin after entries that
+ * a later base covers. At the end the gap must be closed.
  */
 export class Rebuilt {
   hardState: HardState
@@ -27,7 +27,7 @@ export class Rebuilt {
   get lastIndex(): number {
     return this.first + this.entries.length - 1
   }
-  /** Entries go in before a base that covers them, and after one that they follow. */
+  /** Entries are added before a base that covers them, and after a base that they follow. */
   apply({ hardState, truncateFrom, entries, base }: PersistRecord): void {
     if (hardState !== null) this.hardState = hardState
     if (truncateFrom !== null) this.truncate(truncateFrom)
@@ -113,7 +113,7 @@ export const recover = async (
   }
 }
 
-/** Left by a crash between making or dropping a segment and saying so in FORMAT, or the other way round. */
+/** A crash came between creating or removing a segment and recording that in FORMAT. */
 const removeUnlisted = async (files: Files, directory: string, first: number, last: number): Promise<void> => {
   for (const name of await files.list(directory)) {
     const number = segmentNumber(name)

@@ -1,4 +1,4 @@
-/** A segment is one file of the log: a head frame with the summary of all before it, then frames of Persists. */
+/** A segment is one file of the log: a head frame with the summary of everything before it, then frames of Persists. */
 import { join } from "node:path"
 import { MalformedBytes, readBase, writeBase, Writer, type Reader } from "../bytes.ts"
 import { beginFrame, readHardState, sealFrame, writeHardState, type Summary } from "./frame.ts"
@@ -7,10 +7,10 @@ import { orSyncFailed } from "./identity.ts"
 
 export interface Segment {
   readonly number: number
-  /** Bytes of its head alone, and of all of it. */
+  /** Sizes of its head and of the whole file, in bytes. */
   readonly head: number
   bytes: number
-  /** Highest index of all entries in it: once the base has reached that, nothing in it is needed. */
+  /** The highest index of its entries: once the base has reached it, the segment is not needed. */
   highest: number
 }
 
@@ -39,8 +39,8 @@ export const readHead = (r: Reader): Summary => {
 }
 
 /**
- * Makes a segment, durable with its name. It belongs to the log only once FORMAT lists it: until then a crash
- * leaves a file that the next start removes, and another attempt writes it anew.
+ * Creates a segment, durable with its name. It belongs to the log only once FORMAT lists it: a crash before that leaves
+ * a file that the next start removes, and a second attempt overwrites it.
  */
 export const createSegment = async (
   files: Files,

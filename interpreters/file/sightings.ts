@@ -1,4 +1,4 @@
-/** Starts of peers that this node has met: on its disk before they count. */
+/** The starts of peers that this node has met. They are on its disk before they count. */
 import type { Sightings } from "../starts.ts"
 import { sameMember, lineage, withSighting, type Member, type Sighting } from "../../core/index.ts"
 import { isFull, isOutOfDescriptors } from "./errors.ts"
@@ -7,13 +7,16 @@ import type { FormatKeeper } from "./identity.ts"
 const AGAIN_MS = 1_000
 
 export interface KeptSightings extends Sightings {
-  /** As they are now, for whatever is written next: what peers acknowledge is noted without a write of its own. */
+  /**
+   * The present sightings, for whichever record is written next: the terms and indexes that peers acknowledge are recorded without a
+   * write of their own.
+   */
   readonly all: () => readonly Sighting[]
 }
 
 export const keepSightings = (format: FormatKeeper, failed: (cause: unknown) => void): KeptSightings => {
   let met: readonly Sighting[] = format.current().met.map((one) => ({ ...one }))
-  /** On its way to the disk. */
+  /** Being written to the disk. */
   let writing: Sighting | null = null
   const of = (member: Member): Sighting | null => met.find((one) => sameMember(one.member, member)) ?? null
   const meet: Sightings["meet"] = (member, start, done) => {

@@ -1,17 +1,17 @@
-/** Watches the free space of a directory between two marks, so that a full disk is foreseen and not met. */
+/** Watches the free space of a directory with two thresholds, so that writes are refused before the disk is full. */
 import type { Files } from "./files.ts"
 
 export interface SpaceMarks {
-  /** Below this many free bytes space is low… */
+  /** Space is low below this many free bytes… */
   readonly lowWater: number
-  /** …until there are more than this many. */
+  /** …until more than this many are free. */
   readonly highWater: number
 }
 export interface SpaceWatch {
   readonly low: () => boolean
-  /** Bytes, as of the last look; null before the first. */
+  /** Free bytes at the last check; null before the first. */
   readonly free: () => number | null
-  /** The disk refused a write: low, whatever the count of free bytes says. */
+  /** The disk refused a write, so space is low, whatever the number of free bytes. */
   readonly refused: () => void
   readonly measure: () => Promise<void>
 }
@@ -41,7 +41,7 @@ export const watchSpace = (
       const before = refusals
       const free = await files.freeBytes(directory)
       last = free
-      // Counted before the disk refused a write: it says nothing any more.
+      // This number is older than the refused write, so it says nothing.
       if (refusals !== before) return
       if (free < marks.lowWater) set(true)
       else if (free > marks.highWater) set(false)

@@ -1,15 +1,15 @@
 /**
- * The write-ahead log. One batch is under way at a time: write it durably, report. Whatever is handed over
- * meanwhile gathers in the next batch, so the slower the disk the larger the batches (group commit).
+ * The write-ahead log. One batch is outstanding at a time: it is written durably, then reported. Everything that is
+ * handed over meanwhile joins the next batch, so a slower disk gets larger batches (group commit).
  *
- * A durable write is one trip through libuv's pool (O_DSYNC): measured with 512 bytes, three processes at once, a
- * median of 0.75 ms where write, then fdatasync takes 0.91 ms. A write on the loop's own thread before an fdatasync
- * on the pool takes 0.78 ms, and a disk that stalls would stall the whole node, which must be able to hand over its
- * leadership just then.
+ * A durable write is one trip through libuv's pool (O_DSYNC): with 512 bytes and three processes at once its median is
+ * 0.75 ms, where write followed by fdatasync takes 0.91 ms. A write on the loop's own thread before an fdatasync on the
+ * pool takes 0.78 ms; but then a stalled disk would stall the whole node, just when it must be able to transfer its
+ * leadership.
  *
- * Segments grow with each write. Zeros written ahead (256 kB or 1 MB) spare the journal of the file system a commit,
- * but the zeros are written too: with 512 bytes the median falls by 0–8 % with pauses between the writes, by 15–25 %
- * back to back; with 4 kB by 25–40 %. A lone write gains nothing clear by it, so it is left.
+ * Segments grow with each write. Writing zeros ahead (256 kB or 1 MB) saves a commit of the file system's journal, but
+ * the zeros are written too: with 512 bytes the median falls by 0–8 % with pauses between the writes, by 15–25 % back
+ * to back; with 4 kB by 25–40 %. A single write gains nothing clear, so zeros are not written ahead.
  */
 import type { Persist } from "../../core/index.ts"
 import type { StorageHandlers, StorageStats } from "../contract.ts"
@@ -30,7 +30,7 @@ import type { Files, OpenFile } from "./files.ts"
 import type { FormatKeeper, Synced } from "./identity.ts"
 import { createSegment, segmentPath, type Segment } from "./segment.ts"
 
-/** A writer that grew beyond this is not kept. */
+/** A buffer that grew beyond this is not kept. */
 const KEPT_BYTES = 1 << 20
 
 export interface WalSetup {
@@ -56,14 +56,13 @@ interface Batch {
   seq: number | null
   highest: number
   trims: boolean
-  /** What the log comes to with it. */
+  /** The summary of the log with this batch. */
   after: Summary
 }
 
 /**
- * resting: nothing to do. working: a batch is under way. blocked: the batch waits for room on the disk, or for a
- * file descriptor.
- * stopped: nothing more is written or reported.
+ * resting: nothing to do. working: a batch is outstanding. blocked: the batch waits for room on the disk, or for a file
+ * descriptor. stopped: nothing more is written or reported.
  */
 type Phase = "resting" | "working" | "blocked" | "stopped"
 
@@ -75,31 +74,33 @@ export class Wal {
   private phase: Phase = "resting"
   private short = false
   private scheduled = false
-  /** The disk is at work on a batch: the file must stay open, even if everything has been stopped. */
+  /** A write to the disk is outstanding: the file must stay open, even after a stop. */
   private underway = false
-  /** Since when the present batch is not durable. */
+  /** When the present batch was begun, while it is not durable. */
   private since = 0
-  /** What the present batch waits for, if it cannot be written. */
+  /** What the present batch waits for, if it cannot be written now. */
   private wanting: string | null = null
   private lacks: Pending["lacks"] = null
-  /** Gathers what is handed over; `current` is on its way to the disk. */
+  /** The next batch, to which new Persists are added; `current` is being written. */
   private filling: Batch
   private current: Batch
-  /** What the log on disk comes to. */
+  /** The summary of the log on disk. */
   private durable: Summary
   private trimming: Promise<void> | null = null
   private handlers: StorageHandlers | null = null
   private whenIdle: (() => void)[] = []
   private readonly full: () => void
   private readonly waiting: (text: string) => void
-  /** Made, durable, and not listed yet: listing it is tried again. */
+  /** Created and durable, but not listed in FORMAT yet: listing is tried again. */
   private prepared: { readonly file: OpenFile; readonly segment: Segment } | null = null
-  /** Of durable writes, in seconds. */
+  /** Durations of durable writes, in seconds. */
   readonly syncTimes = new Histogram()
   private syncs = 0
   private bytesWritten = 0
 
-  /** `full` hears that the disk refused a write for want of room, `waiting` why else a batch waits. */
+  /**
+   * `full` is called when the disk refused a write for lack of room, `waiting` with any other reason why a batch waits.
+   */
   constructor(setup: WalSetup, full: () => void, waiting: (text: string) => void) {
     const segment = setup.segments.at(-1)
     if (segment === undefined) throw new Error("a log has at least one segment")
@@ -137,17 +138,20 @@ export class Wal {
     if (this.phase === "blocked") this.start()
     if (this.phase !== "stopped") this.trim()
   }
-  /** From a batch that found no room until one is durable again. */
+  /** From the time when a batch found no room until a batch is durable again. */
   get blocked(): boolean {
     return this.short
   }
-  /** For how long the oldest batch that was handed over has not been durable, and what it waits for if not for the disk's work. */
+  /** How long the oldest batch has not been durable, and what it waits for, if not for the disk. */
   get pending(): Pending {
     return this.phase === "working" || this.phase === "blocked"
       ? { ms: performance.now() - this.since, wanting: this.wanting, lacks: this.lacks }
       : { ms: 0, wanting: null, lacks: null }
   }
-  /** Whether it may still be written to; files of the log are missing only if they are listed here before and after. */
+  /**
+   * Checks whether the log may still be written. A file of the log is missing only if it is listed both before and
+   * after the check.
+   */
   get files(): readonly string[] {
     return this.phase === "stopped" ? [] : this.segments.map(({ number }) => segmentPath(this.setup.directory, number))
   }
@@ -159,7 +163,7 @@ export class Wal {
     this.handlers?.failed(error)
   }
 
-  /** Waits for what was handed over, unless it cannot be written. */
+  /** Waits until everything handed over is durable, unless it cannot be written. */
   async close(): Promise<void> {
     if (this.underway || this.scheduled) await new Promise<void>((resolve) => this.whenIdle.push(resolve))
     this.phase = "stopped"
@@ -168,11 +172,11 @@ export class Wal {
     await this.file.close()
   }
 
-  /** What is durable of the log. */
+  /** How far the log is durable. */
   get synced(): Synced {
     return { segment: this.segment.number, bytes: this.segment.bytes }
   }
-  /** `syncMs`: what all syncs took together. */
+  /** `syncMs`: the total duration of all syncs. */
   stats(): StorageStats & { readonly syncMs: number } {
     const bytes = this.segments.reduce((sum, segment) => sum + segment.bytes, 0)
     return {
@@ -210,7 +214,7 @@ export class Wal {
     this.phase = "working"
     this.underway = true
     if (batch.writer.length === HEADER) {
-      // Nothing to write; the answer still comes on a turn of its own.
+      // Nothing to write; the answer still comes in a later turn.
       setImmediate(this.done)
       return
     }
@@ -235,20 +239,22 @@ export class Wal {
         this.bytesWritten += frame.length
         this.done()
       } else if (isFull(cause)) {
-        // Back to what is durable: a later frame must not stand behind half of this one. Should it have been the sync
-        // that found no room: what it left is cut off and written anew, so no failed sync is taken back by a later one.
+        // Cuts the file back to what is durable: a later frame must not follow half of this one. If it was the sync
+        // that found no room: the bytes that it left are cut off and written again, so a later sync never makes up for
+        // a failed one.
         file.truncate(offset).then(
           () => this.refused(cause),
           () => this.refused(new WriteFailed({ file: path, cause })),
         )
       } else {
-        // Write or sync: one cannot be told from the other, so it counts as the worse. Recovery cuts what is torn.
+        // A write and a sync cannot be told apart here, so the error counts as the worse one. Recovery removes what is
+        // torn.
         this.refused(new SyncFailed({ file: path, cause }))
       }
     })
   }
 
-  /** The batch is not durable; the log on disk is as it was, or the disk cannot be trusted any more. */
+  /** The batch is not durable. Either the log on disk is unchanged, or the disk cannot be trusted any more. */
   private readonly refused = (cause: unknown): void => {
     this.underway = false
     if ((isFull(cause) || isOutOfDescriptors(cause)) && this.phase === "working") {
@@ -257,8 +263,8 @@ export class Wal {
       this.short = true
       this.lacks = isFull(cause) ? "room" : "descriptors"
       this.wanting = isFull(cause)
-        ? `the disk under ${this.setup.directory} is full, so the log waits. ${adviceFor(cause)}. Nothing is lost: it is tried again every second.`
-        : `${this.setup.directory}: the log cannot go on to its next file. ${adviceFor(cause)}. Nothing is lost: it is tried again every second.`
+        ? `the disk under ${this.setup.directory} is full, so the log waits. ${adviceFor(cause)}. Nothing is lost: the write is tried again every second.`
+        : `${this.setup.directory}: the next file of the log cannot be made. ${adviceFor(cause)}. Nothing is lost: it is tried again every second.`
       if (isFull(cause)) this.full()
       else if (first) this.waiting(this.wanting)
     } else this.stop(failureOf(this.setup.directory, cause))
@@ -278,7 +284,10 @@ export class Wal {
     if (report) this.handlers?.persisted(seq)
   }
 
-  /** Make the next segment, list it in FORMAT, go on in it. Nothing is acknowledged from it before it is listed. */
+  /**
+   * Creates the next segment, lists it in FORMAT and continues in it. Nothing is acknowledged from it before it is
+   * listed.
+   */
   private async roll(): Promise<void> {
     const { files, directory, format } = this.setup
     const number = this.segment.number + 1
@@ -292,7 +301,7 @@ export class Wal {
     this.segments.push(segment)
   }
 
-  /** Segments at the front whose entries the durable base covers: out of FORMAT first, then off the disk. */
+  /** Removes segments at the front whose entries the durable base covers: first from FORMAT, then from the disk. */
   private trim(): void {
     const needed = this.segments.findIndex(
       (segment) => segment === this.segment || segment.highest > this.durable.base.index,
@@ -304,7 +313,7 @@ export class Wal {
     const drop = async (): Promise<void> => {
       await format.update((current) => ({ ...current, first: first.number }))
       this.segments.splice(0, needed)
-      // What stays behind is not listed any more; the next start removes it.
+      // A file that stays behind is no longer listed; the next start removes it.
       for (const { number } of gone) await files.remove(segmentPath(directory, number)).catch(() => undefined)
     }
     this.trimming = drop()
@@ -318,7 +327,7 @@ export class Wal {
   }
 }
 
-/** Of a directory in use: what is not there any more was taken away. */
+/** A file that is missing in a directory in use was removed by somebody else. */
 export const failureOf = (directory: string, cause: unknown): StorageError => {
   const root = cause instanceof SyncFailed || cause instanceof WriteFailed ? cause.cause : cause
   if (codeOf(root) === "ENOENT")

@@ -1,4 +1,4 @@
-/** Looks after a directory in use: is it still there, and ours; is the lock renewed; is there room? */
+/** Watches a directory in use: is it still there and ours, can the lock be renewed, is there room? */
 import { basename } from "node:path"
 import { codeOf, DirectoryGone, LockLost, WriteFailed, type StorageError } from "./errors.ts"
 import type { Files } from "./files.ts"
@@ -7,7 +7,7 @@ import { PATIENCE, type DirectoryLock } from "./lock.ts"
 import type { SpaceWatch } from "./space.ts"
 import type { Wal } from "./wal.ts"
 
-/** Without a renewed lock another machine would take the directory for left behind: this node ends before. */
+/** Without a renewed lock another machine would take the directory for abandoned: this node ends before that. */
 const UNRENEWED = PATIENCE * 0.8
 
 export interface WatchSetup {
@@ -17,7 +17,7 @@ export interface WatchSetup {
   readonly space: SpaceWatch
   readonly wal: Wal
   readonly format: FormatKeeper
-  /** Told what is not as it should be, and is tried again. */
+  /** Called with each problem that is tried again. */
   readonly waiting: (text: string) => void
 }
 export interface DirectoryWatch {
@@ -28,17 +28,17 @@ export interface DirectoryWatch {
 
 export const watchDirectory = ({ files, directory, lock, space, wal, format, waiting }: WatchSetup): DirectoryWatch => {
   let renewed = performance.now()
-  /** Told once, until it is over. */
+  /** Reported once for as long as it lasts. */
   const troubles = new Set<string>()
   const told = (what: string, error: unknown): void => {
     if (!troubles.has(what))
       waiting(
-        `${directory}: ${what} (${error instanceof Error ? error.message : String(error)}). It is tried again every second.`,
+        `${directory}: ${what} (${error instanceof Error ? error.message : String(error)}). This is tried again every second.`,
       )
     troubles.add(what)
   }
 
-  /** What of the log is not there any more. */
+  /** Files of the log that are missing. */
   const missing = async (): Promise<string | null> => {
     const before = wal.files
     let names: ReadonlySet<string>
@@ -50,7 +50,7 @@ export const watchDirectory = ({ files, directory, lock, space, wal, format, wai
       return null
     }
     troubles.delete("it cannot be looked at")
-    // Segments come and go meanwhile: only one that belongs to the log before and after must be there.
+    // Segments are created and removed meanwhile: only one that belongs to the log both before and after must be there.
     const still = new Set(wal.files)
     const gone = ["FORMAT", ...before.filter((path) => still.has(path)).map((path) => basename(path))].filter(
       (name) => !names.has(name),
@@ -58,7 +58,7 @@ export const watchDirectory = ({ files, directory, lock, space, wal, format, wai
     return gone.length === 0 ? null : `${gone.join(", ")} ${gone.length === 1 ? "is" : "are"} missing`
   }
 
-  /** The lock is gone. Null: only the lock; else what else. What cannot be read says nothing. */
+  /** The lock is gone. Null: only the lock is; otherwise what else is missing. A failed read proves nothing. */
   const replaced = async (): Promise<string | null> => {
     try {
       const now = await readFormat(files, directory)

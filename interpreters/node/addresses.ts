@@ -1,7 +1,7 @@
 /**
  * Where members are found. The list that a server was started with is only a beginning: the configuration carries the
- * addresses that members tell, so who joins or moves is found by all, also after restarts, with no list changed anywhere.
- * Each place that is known of a member is dialled in turn, what it told last before what is written down.
+ * addresses that members announce, so all find whoever joins or moves, also after restarts, without a change to any
+ * list. All known addresses of a member are dialled in turn: the last announced one before the recorded one.
  */
 import {
   configurationOf,
@@ -15,7 +15,7 @@ import type { Stored } from "../contract.ts"
 import type { Driver } from "../driver/index.ts"
 import { parseAddress, type Address, type PeerHello, type TcpOptions, type TcpTransport } from "../tcp/index.ts"
 
-/** The last configuration that a log holds. */
+/** The last configuration in a log. */
 export const configurationIn = ({ base, entries }: Stored): Configuration =>
   entries.findLast((entry) => entry.kind === "configuration")?.configuration ?? base.configuration
 
@@ -30,7 +30,7 @@ const placesOf = (texts: readonly (string | undefined)[], listed: Address | unde
   })
 }
 
-/** What the transport starts with: all that the list or the configuration names. */
+/** The addresses that the transport starts with: all that the list or the configuration names. */
 export const startingPeers = (self: string, listed: Listed, { addresses = {} }: Configuration): TcpOptions["peers"] => {
   const names = new Set([...Object.keys(listed), ...Object.keys(addresses)])
   names.delete(self)
@@ -44,26 +44,29 @@ export const startingPeers = (self: string, listed: Listed, { addresses = {} }: 
 export interface AddressesOptions {
   readonly self: Member
   readonly listed: Listed
-  /** Where others find this server, as host:port; empty: by their own lists. */
+  /** Where others find this server, as host:port; empty: they use their own lists. */
   readonly advertise: string
   readonly cluster: () => string | null
   readonly configuration: Configuration
 }
 export interface KnownAddresses {
-  /** May this server, which is on no list, be a peer? For TcpOptions. */
+  /** May this server, which is on no list, become a peer? For TcpOptions. */
   readonly welcome: (hello: PeerHello) => boolean
-  /** Begins to follow members that move. Returns the way to stop. */
+  /** Begins to follow members that move. Returns the function that ends it. */
   readonly follow: (transport: TcpTransport) => () => void
-  /** Look for it there: for Members. */
+  /** Also dial the member at this address: for Members. */
   readonly reach: (name: string, address: string) => void
-  /** From now on the configuration in force is the driver's, and whoever leads keeps its addresses right. Returns the way to stop. */
+  /**
+   * From now on the driver says which configuration is in force, and the leader keeps the addresses in it current.
+   * Returns the function that ends it.
+   */
   readonly keep: (driver: Pick<Driver, "state" | "change" | "onConfiguration">) => () => void
 }
 
 const LOOK_MS = 1000
-/** A leader tells a member that it was removed, after the commit: until then the link between them must stand. */
+/** A leader tells a removed member after the commit that it was removed: until then the link between them must stay. */
 const FAREWELL_MS = 5000
-/** Whoever asks for one more gives the oldest up: each is dialled until it is a member. */
+/** Each newcomer is dialled until it is a member. If there are too many, the oldest is given up. */
 const MOST_WANTED = 16
 
 export const makeAddresses = ({
@@ -75,10 +78,10 @@ export const makeAddresses = ({
 }: AddressesOptions): KnownAddresses => {
   let transport: TcpTransport | null = null
   let now = configuration
-  /** By name: what its last hello told, and where somebody wants to have it looked for. */
+  /** By name: the address of its last hello, and an address that was given for it. */
   const told = new Map<string, string>()
   const wanted = new Map<string, string>()
-  /** Names that were members once, as far as was heard here. */
+  /** Names of earlier members, as far as this server knows. */
   const left = new Set<string>()
   /** Since when it is no member. */
   const leaving = new Map<string, number>()
@@ -92,7 +95,7 @@ export const makeAddresses = ({
       const places = placesOf([wanted.get(name), told.get(name), now.addresses?.[name]], listed[name])
       if (places.length > 0) transport.setPeer(name, places)
     }
-    // Until it is known who belongs to the cluster, whoever says so does.
+    // Until it is known who belongs to the cluster, every server that says so counts as a member.
     if (members.length > 0)
       for (const { name } of transport.peers()) if (!names.has(name)) transport.setPeer(name, null)
   }
@@ -110,7 +113,7 @@ export const makeAddresses = ({
     apply()
   }
 
-  /** What the addresses of the members should be, or null if they are so. */
+  /** The right addresses of the members, or null if the present ones are right. */
   const corrected = (): Addresses | null => {
     const { addresses = {} } = now
     const right: Record<string, string> = { ...addresses }
@@ -144,7 +147,7 @@ export const makeAddresses = ({
         const at = link?.hello?.advertises ?? ""
         if (at === "" || told.get(name) === at) return
         told.set(name, at)
-        // A connection that stands is left alone.
+        // An established connection is left alone.
         if (link?.connected !== true) apply()
       })
     },

@@ -1,7 +1,7 @@
 /**
- * A server from its directory to what stands on its driver: storage → peers → place in the cluster → state machine → driver.
- * Each part is a resource of the scope; closing the scope hands leadership over first and then takes them down in reverse
- * order. What the state machine is, and what is built on it, is the caller's.
+ * A server, from its directory to whatever runs on its driver: storage → peers → place in the cluster → state machine →
+ * driver. Each part is a resource of the scope; closing the scope first transfers leadership and then closes the parts
+ * in reverse order. The caller supplies the state machine and what runs on it.
  */
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
@@ -39,14 +39,14 @@ export interface Foundation<M> {
   readonly machine: M
   readonly position: LogBase | null
 }
-/** What stands on it. */
+/** What runs on the driver. */
 export interface Built {
   readonly driver: Driver
   readonly counters: () => Readonly<Record<string, number>>
   readonly members: Pick<RunningMembers, "replace">
-  /** What this server says must not count any more: it says and answers nothing from here on. */
+  /** Nothing that this server says may count any more: from here on it answers nobody. */
   readonly withdraw: (why: string) => void
-  /** Hands leadership over, and answers what waits. */
+  /** Transfers leadership, and answers the waiting requests. */
   readonly stop: () => Promise<void>
 }
 
@@ -54,49 +54,51 @@ export interface Assembly<M extends RecoverableMachine, B extends Built, E> exte
   FileStorageOptions,
   "files" | "space" | "segmentBytes"
 > {
-  /** Its log stands in `log`, its state machine in `state`. */
+  /** Its log is in `log`, its state machine in `state`. */
   readonly data: string
-  /** Where other servers are found, as far as that is not known from what the log holds. */
+  /** The addresses of other servers, as far as the log does not hold them. */
   readonly peers: Readonly<Record<string, Address>>
-  /** Where others are told to find this one, as host:port; empty: by their own lists. */
+  /** The address that others are told, as host:port; empty: they use their own lists. */
   readonly advertise: string
   readonly settings: Settings
-  /** To wait as amnesiac is an error. */
+  /** Makes it an error to wait as amnesiac. */
   readonly bootstrap: boolean
-  /** Where it serves clients of its own, for others to tell; empty: nowhere. */
+  /** Its address for clients, which other servers pass on; empty: it serves none. */
   readonly clientAddress: string
-  /** Where it answers over HTTP. Default: nowhere. */
+  /** The address of its HTTP port. Default: none. */
   readonly http?: Address | null
   /** With its peers, and over HTTP; null: in the clear. */
   readonly tls: Tls | null
   readonly httpTls: Tls | null
-  /** What stands on it adds these. */
+  /** What runs on the driver adds these. */
   readonly metrics?: () => readonly Metric[]
   readonly log: Logger
-  /** `whole`: the log holds every entry from the first on, so lost data can be made anew from it. */
+  /** `whole`: the log holds every entry from the first one on, so a lost state can be rebuilt from it. */
   readonly openMachine: (at: {
     readonly self: Member
     readonly cluster: string
     readonly directory: string
     readonly whole: boolean
   }) => Effect.Effect<M, E, Scope.Scope>
-  /** Makes the driver and starts it. */
+  /** Creates the driver and starts it. */
   readonly build: (on: Foundation<M>) => B
-  /** It cannot go on. */
+  /** The server cannot continue. */
   readonly failed: (error: NodeFailed) => void
-  /** A peer has met a later start of this directory. Told at once, also while it has no place yet. */
+  /**
+   * A peer has met a later start of this directory. Called at once, also before this server has a place in the cluster.
+   */
   readonly refused?: (why: string) => void
 }
 export interface Opened<B, E> {
   readonly storage: FileStorage
   readonly address: Address
-  /** Takes its place in the cluster, however long that takes, and builds the rest. */
+  /** Takes its place in the cluster, however long that takes, and starts the rest. */
   readonly join: Effect.Effect<B, E | BootstrapRefused | LostTail | NodeFailed | StorageError, Scope.Scope>
 }
 
 const errorOf = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)))
 
-/** Opens the directory and the port for peers. `alive` is filled as it goes. */
+/** Opens the directory and the port for peers. `alive` is filled step by step. */
 export const openServer = <M extends RecoverableMachine, B extends Built, E>(
   alive: Alive,
   assembly: Assembly<M, B, E>,
@@ -109,7 +111,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
     const { id } = alive
     alive.tls = assembly.tls ?? assembly.httpTls
     const { data, log, clientAddress } = assembly
-    // First: while the log is read, which may take long, it says so.
+    // Comes first: it answers while the log is read, which may take long.
     if (assembly.http != null)
       yield* openPages(alive, {
         listen: assembly.http,
@@ -188,7 +190,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
     const withdraw = (): void => {
       if (alive.refused !== null) built?.withdraw(refusedText(id, alive.refused))
     }
-    // What this server says must not count any more: at once, and for every later start.
+    // Nothing that this server says may count any more: at once, and after every later start.
     watchRefused(
       storage,
       transport,
@@ -250,7 +252,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
     }
   })
 
-/** Tells people what becomes of it while it runs. Returns how it ends. */
+/** Logs what happens to the server while it runs. Returns the function that ends it. */
 const watch = (alive: Alive, { driver, stop }: Built, log: Logger): (() => Promise<void>) => {
   watchLeadership(alive, driver, log)
   const clocks = watchClock(driver, alive.id, log)
@@ -261,7 +263,7 @@ const watch = (alive: Alive, { driver, stop }: Built, log: Logger): (() => Promi
     alive.stopping = true
     clocks.stop()
     unwatchHealth()
-    log("info", "stopping: handing leadership over, if it is here, and answering what waits")
+    log("info", "stopping: transferring leadership, if this server leads, and answering the waiting requests")
     await stop()
   }
 }

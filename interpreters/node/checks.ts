@@ -1,4 +1,7 @@
-/** /livez and /readyz: whether a node lives, and whether it can serve, each check by its name. The reasons are those of health. */
+/**
+ * /livez and /readyz: whether a node lives, and whether it can serve, with each check by its name. The reasons come
+ * from health.
+ */
 import type { Driver } from "../driver/index.ts"
 import { standing, troublesOf, type Facts, type Reason } from "./health.ts"
 
@@ -7,16 +10,16 @@ export interface Asked {
   /** null: it does not run yet. */
   readonly driver: Pick<Driver, "read" | "state"> | null
 }
-/** null: passed; else why not. */
+/** null: passed; otherwise the reason. */
 export type Check = (asked: Asked) => string | null | Promise<string | null>
 
-/** A restart helps no disk; but whoever watches may take one that does not answer for that long as dead. */
+/** A restart helps no disk. But whoever watches the node may count it as dead if it does not answer for that long. */
 const DEAD_DISK_MS = 30_000
-/** A read that is confirmed takes a round trip. */
+/** Confirming a read takes a round trip. */
 const READ_MS = 1000
 const LOOK_MS = 10
 
-/** Fails for these reasons. */
+/** Fails with these reasons. */
 const none =
   (...reasons: readonly Reason[]): Check =>
   ({ facts }) =>
@@ -26,11 +29,13 @@ const member: Check = (asked) => {
   const { state, self } = asked.facts
   const trouble = none("refused", "amnesiac", "removed")(asked)
   if (trouble === null && state !== null && standing(state) === "learner")
-    return `${self.name} is a learner: it gets the log and has no vote. It is ready once it is promoted.`
+    return `${self.name} is a learner: it receives the log and has no vote. It is ready once it is promoted.`
   return trouble
 }
 
-/** Whether the cluster confirms a read here, and the state has come that far. One question at a time, however many ask. */
+/**
+ * Whether the cluster confirms a read here, and the state has reached its index. One read at a time, however many ask.
+ */
 const confirmed = async (driver: Pick<Driver, "read" | "state">): Promise<string | null> => {
   const until = performance.now() + READ_MS
   let answer: { readonly index: number } | { readonly refused: string } | null = null
@@ -64,7 +69,7 @@ const read = (): Check => {
   }
 }
 
-/** Local only: what nobody but this node can fail. That it answers at all says that its loop turns. */
+/** Only what this node alone can fail. That it answers at all proves that its loop runs. */
 export const livez: Readonly<Record<string, Check>> = {
   loop: none("failed"),
   disk: ({

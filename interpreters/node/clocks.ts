@@ -1,17 +1,23 @@
-/** A wall clock that is far from the cluster's time is named: in the log once, in health and status for as long as it lasts. */
+/**
+ * Reports a wall clock that is far from the cluster's time: once in the log, and in health and status for as long as it
+ * lasts.
+ */
 import { replicatedTime, type Millis, type State } from "../../core/index.ts"
 import type { Driver } from "../driver/index.ts"
 import type { Logger } from "../log.ts"
 
-/** Further than this, for so many looks in a row, is worth a word: less is a machine without NTP on its way. */
+/**
+ * A larger difference, at so many checks in a row, is reported; a smaller one is a machine whose NTP is still
+ * adjusting.
+ */
 const FAR: Millis = 2000
 const LOOKS = 3
 const LOOK_MS = 1000
 
-/** This node's wall clock less the cluster's time; null: one of them is not known. */
+/** This node's wall clock minus the cluster's time; null: one of them is not known. */
 export const clockOffset = (state: Readonly<State>): Millis | null =>
   state.clock.settled && state.clock.wall > 0 ? state.clock.wall - replicatedTime(state) : null
-/** The same of a peer, as its leader last heard; null elsewhere. */
+/** The same for a peer, as its leader last heard it; null on other servers. */
 export const peerClockOffset = (state: Readonly<State>, name: string): Millis | null => {
   const progress = state.role.type === "leader" ? state.role.progress[name] : undefined
   return !state.clock.settled || progress === undefined || progress.wallOffset === null
@@ -26,7 +32,7 @@ const text = (millis: Millis): string => {
   return `${Math.round(seconds / 86_400)} days`
 }
 export const clockText = (name: string, offset: Millis): string =>
-  `the clock of ${name} is ${text(offset)} ${offset > 0 ? "ahead of" : "behind"} the cluster's time, which does not follow it: that is what a majority of clocks shows. Set the clock of the machine of ${name}, and keep it set by NTP`
+  `the clock of ${name} is ${text(offset)} ${offset > 0 ? "ahead of" : "behind"} the cluster's time, which a majority of the clocks determines. Set the clock of the machine of ${name}, and keep it set by NTP`
 
 export interface ClockWatch {
   /** How far off, if that has lasted; otherwise null. */

@@ -1,4 +1,6 @@
-/** What a server knows beyond its status table: the facts from which `doctor` judges. Cheap to gather, and free of user data. */
+/**
+ * What a server knows beyond its status table: the facts that `doctor` judges. Cheap to collect, and free of user data.
+ */
 import {
   configurationOf,
   votersOf,
@@ -19,25 +21,25 @@ export interface ConfigurationMembers {
 export interface LinkDetails {
   readonly id: string
   readonly connected: boolean
-  /** The directory with which it is there; null: it has not said so yet. */
+  /** The incarnation of the running process; null: it has not said so yet. */
   readonly incarnation: string | null
-  /** Another directory than the one that the configuration names. */
+  /** The process runs with another directory than the one that the configuration names. */
   readonly stranger: boolean
   readonly silentMs: number | null
-  /** There and back, or for how long an answer has been outstanding. */
+  /** The round-trip time, or how long an answer has been outstanding. */
   readonly transitMs: number | null
   readonly behindBytes: number
   readonly problem: string | null
   /** Why a process of that name was refused lately. */
   readonly refused: string | null
 }
-/** How far one follower has come, as the leader knows it. */
+/** The progress of one follower, as the leader knows it. */
 export interface FollowerDetails {
   readonly id: string
   readonly matchIndex: number
   readonly mode: "probe" | "replicate" | "snapshot"
   readonly condition: "ready" | "rebuild" | "full"
-  /** Bytes of the snapshot that it has stored; null: it gets none. */
+  /** Bytes of the snapshot that it has stored; null: it receives none. */
   readonly snapshotSent: number | null
 }
 export interface Details {
@@ -47,16 +49,16 @@ export interface Details {
   readonly settings: Settings | null
   readonly links: readonly LinkDetails[]
   readonly followers: readonly FollowerDetails[]
-  /** The snapshot that is coming in. */
+  /** The snapshot that is being received. */
   readonly install: { readonly phase: string; readonly bytes: number } | null
-  /** Processes that call themselves something that is not in this node's list. */
+  /** Processes under names that are not in this node's list. */
   readonly unlisted: readonly { readonly id: string; readonly address: string; readonly empty: boolean }[]
-  /** The oldest write to the log that is not durable, and what it lacks if not time. */
+  /** The oldest write to the log that is not durable, and what it waits for, if not for the disk. */
   readonly pending: { readonly ms: number; readonly lacks: "room" | "descriptors" | null }
   readonly spaceLow: boolean
   /** What the state machine waits for. */
   readonly short: string | null
-  /** Why its directory is not to be trusted. */
+  /** Why its directory cannot be trusted. */
   readonly refused: string | null
   readonly leaderlessMs: number | null
   /** How far its clock is off, if that has lasted. */

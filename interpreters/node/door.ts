@@ -1,6 +1,6 @@
 /**
- * The HTTP port of a node, for machines that watch it. It reads nothing but a path, and whoever is slow, sends too much or
- * comes too often loses his connection, never the node its time or memory.
+ * The HTTP port of a node, for monitoring. It reads nothing but a path. A client that is slow, sends too much or comes
+ * too often loses its connection, and never costs the node time or memory.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import { createServer as createSecureServer } from "node:https"
@@ -18,14 +18,14 @@ export interface Page {
   readonly body: string
 }
 export interface DoorLimits {
-  /** Connections; beyond them the oldest is closed, so that a new one is always heard. */
+  /** The limit of connections; beyond it the oldest is closed, so that a new one is always served. */
   readonly connections: number
-  /** A request must have come within this, and its answer be taken within as much again. */
+  /** A request must arrive within this time, and its answer must be taken within the same time again. */
   readonly patienceMs: number
-  /** Of a connection that asks nothing. Prometheus asks every minute at most. */
+  /** The limit for a connection that asks nothing. Prometheus asks at least every minute. */
   readonly idleMs: number
   readonly headerBytes: number
-  /** Answers a second, all together. */
+  /** Answers per second, over all connections. */
   readonly answers: number
 }
 export const doorLimits: DoorLimits = {
@@ -38,7 +38,7 @@ export const doorLimits: DoorLimits = {
 
 export interface DoorOptions {
   readonly listen: Address
-  /** Of a GET. `query`: what follows the question mark. */
+  /** Answers a GET. `query`: what follows the question mark. */
   readonly page: (path: string, query: string) => Page | Promise<Page>
   readonly log: Logger
   /** null: in the clear. Whoever asks needs no certificate: it reads figures. */
@@ -57,7 +57,7 @@ class Door {
   readonly server: Server
   private readonly options: DoorOptions
   private readonly limits: DoorLimits
-  /** In the order of their coming. */
+  /** In the order of their arrival. */
   private readonly open = new Map<string, Socket>()
   private readonly asking = new Set<string>()
   private second = 0
@@ -98,7 +98,7 @@ class Door {
       })
       const [oldest] = this.open
       if (this.open.size <= this.limits.connections || oldest === undefined) return
-      // Its own close comes later: the next one must not find it here.
+      // Its own close event comes later: the next connection must not find it here.
       this.open.delete(oldest[0])
       oldest[1].destroy()
     })
@@ -129,7 +129,7 @@ class Door {
 
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { socket, headers } = request
-    // A second request before the first is answered: nobody who watches a node does that.
+    // A second request before the first is answered: no monitoring system does that.
     const key = keyOf(socket)
     if (this.asking.has(key)) {
       socket.destroy()
@@ -143,7 +143,7 @@ class Door {
       this.asking.delete(key)
     })
     const { status, type, body } = await this.pageOf(request)
-    // What it sends beside is never read: the connection ends with the answer. So does one that a stop waits for.
+    // Further input is never read: the connection ends with the answer. So does one that a stop waits for.
     const ends =
       !this.server.listening ||
       status === 405 ||
@@ -168,7 +168,7 @@ class Door {
   }
 }
 
-/** Answers for as long as the scope lives. Succeeds with where it listens. */
+/** Answers for as long as the scope lives. Succeeds with its address. */
 export const openDoor = (options: DoorOptions): Effect.Effect<Address, HttpUnavailable, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<Server & { readonly leave: (closed: () => void) => void }, HttpUnavailable>((resume) => {

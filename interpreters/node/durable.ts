@@ -17,7 +17,7 @@ export interface DurableOptions<State, Command, Result> {
   readonly machine: DurableMachine<State, Command, Result>
   readonly directory: string
   readonly self: Member
-  /** Random text that nobody used before: names snapshots. */
+  /** Random text that was never used before: names snapshots. */
   readonly newId: () => string
   /** Of one message of a snapshot. Default: 512 kB. */
   readonly chunkBytes?: number
@@ -44,7 +44,7 @@ const crcOf = async (file: fs.FileHandle): Promise<{ readonly size: number; read
     size += bytesRead
   }
 }
-/** The id of a snapshot vouches for its bytes and its position. */
+/** The id of a snapshot guarantees its bytes and its position. */
 const idOf = (id: string, { index, term, time, chain }: LogBase, size: number, crc: number): string =>
   `${id}-${size}-${crc.toString(16)}-${crc32(Buffer.from(`${id} ${index} ${term} ${time} ${chain} ${size} ${crc}`)).toString(16)}`
 const vouched = (snapshot: SnapshotRef, size: number, crc: number): boolean => {
@@ -68,7 +68,7 @@ export const openDurableMachine = async <State, Command, Result>({
   let listener: (told: readonly ExecutionReport[] | null) => void = () => {}
   let receiving: { readonly id: string; readonly file: fs.FileHandle; offset: number } | null = null
   const received = join(directory, `${OURS}received`)
-  /** One thing at a time is asked of the state. */
+  /** The state performs one operation at a time. */
   let queue: Promise<unknown> = Promise.resolve()
   const next = <A>(work: () => Promise<A>): Promise<A> => {
     const done = queue.then(work, work)
@@ -122,7 +122,7 @@ export const openDurableMachine = async <State, Command, Result>({
       const path = join(directory, `${OURS}${id}`)
       let opened: fs.FileHandle | null = null
       const drop = async (error: unknown): Promise<never> => {
-        // Each try has a name of its own: what they leave would fill the disk.
+        // Each attempt has its own file name, so files of failed attempts would fill the disk.
         await opened?.close()
         await fs.rm(path, { force: true })
         throw error

@@ -20,13 +20,13 @@ export class StateWithoutLog extends Data.TaggedError("StateWithoutLog")<{
     return `${this.state} holds data, but ${this.log} is new: the log was lost or belongs to another directory. Nothing was changed. Bring the log back as it was last. If it is lost, this member's disk is lost: put ${this.state} aside before the node is started as an empty one. ${MEMBER_LOST}`
   }
 }
-/** The state machine knows of entries that the log must have held. */
+/** The state machine has executed entries that the log must have held. */
 export class LostTail extends Data.TaggedError("LostTail")<{
   readonly log: string
   readonly executed: number
   readonly term: number
   readonly last: number
-  /** Term of the entry that stands there now; null: the log ends before it. */
+  /** Term of the entry that is there now; null: the log ends before it. */
   readonly found: number | null
 }> {
   override get message(): string {
@@ -34,7 +34,7 @@ export class LostTail extends Data.TaggedError("LostTail")<{
     return `the data of this node reach entry ${this.executed} of term ${this.term}, but ${this.log} ${now}, and no snapshot was restored that would explain it: the log has lost its end, with acknowledged entries and perhaps a vote. Nothing was changed. Bring the whole log back as it was last. If that cannot be, this member's disk is lost. ${MEMBER_LOST}`
   }
 }
-/** Something that `replicate` was told cannot be. */
+/** An option of `replicate` has an impossible value. */
 export class OptionsInvalid extends Data.TaggedError("OptionsInvalid")<{
   readonly field: string
   readonly found: string
@@ -53,13 +53,13 @@ export class StateUnusable extends Data.TaggedError("StateUnusable")<{
     return `the state in ${this.directory} cannot be used: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}. Nothing was changed. See that the directory can be read and written, and that this version wrote what is in it`
   }
 }
-/** Storage, state machine or the reducer failed while the server ran, or its directory does not count any more. */
+/** Storage, state machine or the reducer failed while the server ran, or its directory no longer counts. */
 export class NodeFailed extends Data.TaggedError("NodeFailed")<{ readonly node: string; readonly cause: Error }> {
   override get message(): string {
     return `${this.node} stopped: ${this.cause.message}`
   }
 }
-/** The node cannot listen for whoever watches it. */
+/** The node cannot listen on its HTTP port. */
 export class HttpUnavailable extends Data.TaggedError("HttpUnavailable")<{
   readonly host: string
   readonly port: number

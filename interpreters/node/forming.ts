@@ -1,8 +1,8 @@
 /**
- * How a node with an empty directory finds its place. Either every configured peer is empty too: then the first by
- * name founds the cluster, with a configuration that names everybody's incarnation, and the others take that over. Or
- * somebody holds data that does not know this incarnation: then this node has lost its disk, or was never part of it,
- * and must not pretend otherwise: what it once voted for and acknowledged is gone.
+ * How a node with an empty directory finds its place. Either every configured peer is empty too: then the first by name
+ * founds the cluster, with a configuration that names the incarnations of all, and the others adopt it. Or some peer
+ * holds data that do not name this incarnation: then this node has lost its disk, or was never part of the cluster. It
+ * must not take part as if nothing had happened, because its votes and acknowledgements are gone.
  */
 import { randomBytes } from "node:crypto"
 import * as Effect from "effect/Effect"
@@ -17,22 +17,22 @@ export type Formation =
   | { readonly type: "found"; readonly founding: Configuration }
   /** Somebody founded it and named this incarnation. */
   | { readonly type: "adopt"; readonly cluster: string; readonly founding: Configuration }
-  /** There is a cluster, and this incarnation was not there when it was founded. */
+  /** A cluster exists, and this incarnation was not there when it was founded. */
   | { readonly type: "amnesiac"; readonly cluster: string; readonly of: string }
 export type Waiting = { readonly type: "wait"; readonly for: readonly string[] }
 
 const names = (founding: Configuration, member: Member): boolean =>
   founding.voters.some((voter) => voter.name === member.name && voter.incarnation === member.incarnation)
 
-/** `address`: where others find this node; empty: by their own lists. */
+/** `address`: where others find this node; empty: they use their own lists. */
 export const decide = (self: Member, peers: readonly Peer[], address = ""): Formation | Waiting => {
-  // A hello that was heard counts even if its sender is gone again: a founder that dies has founded.
+  // A received hello counts even if its sender is gone again: a founder that dies has founded the cluster.
   for (const { hello } of peers) {
     if (hello?.cluster != null && hello.founding !== null && names(hello.founding, self))
       return { type: "adopt", cluster: hello.cluster, founding: hello.founding }
   }
   for (const { name, hello } of peers) {
-    // One that joined later does not know who founded the cluster, so it cannot say that this node did not.
+    // A member that joined later does not know the founders, so it cannot say that this node was none of them.
     if (hello?.cluster != null && hello.founding !== null && hello.founding.voters.length > 0)
       return { type: "amnesiac", cluster: hello.cluster, of: name }
   }
@@ -66,19 +66,19 @@ const SAY_MS = 10_000
 export interface Forming {
   readonly self: Member
   readonly transport: Pick<TcpTransport, "attach" | "peers" | "onHello">
-  /** Names on this node's list: only with these it founds a cluster. */
+  /** Names on this node's list: it founds a cluster only with these. */
   readonly listed: readonly string[]
   readonly address: string
   readonly bootstrap: boolean
   readonly log: Logger
-  /** Somebody holds data that do not know this node; or, with null, nobody does any more. */
+  /** A peer holds data that do not know this node; null: no peer does any more. */
   readonly met: (of: Extract<Formation, { readonly type: "amnesiac" }> | null) => void
 }
 
 /**
- * Waits until it is decided. That there is a cluster without this node decides nothing, and nothing of it is written
- * down: the one with data may be the one that is in the wrong place. It is decided once that cluster speaks to this very
- * incarnation, for then its configuration names it. With `bootstrap`, data at a peer that do not know this node are an
+ * Waits until the node's place is decided. The mere existence of a cluster without this node decides nothing and is not
+ * recorded: the node with the data may be the misplaced one. It is decided once that cluster addresses this very
+ * incarnation, for then its configuration names it. With `bootstrap`, a peer with data that do not know this node is an
  * error.
  */
 export const formed = ({

@@ -1,4 +1,7 @@
-/** Why a node is not well. The one place that decides it: STATUS, INFO, the log and the refusals of clients say the same. */
+/**
+ * Why a node is not well. This is the only place that decides it: STATUS, INFO, the log and the refusals of clients say
+ * the same.
+ */
 import {
   configurationOf,
   hasQuorum,
@@ -16,14 +19,14 @@ import type { PeerLink, Unlisted } from "../tcp/index.ts"
 import { clockText } from "./clocks.ts"
 import type { Logger } from "../log.ts"
 
-/** What a node does between its start and the moment when it can serve. */
+/** What a node does from its start until it can serve. */
 export type Phase =
   | { readonly doing: "reading"; readonly bytes: number; readonly file: number; readonly files: number }
   | { readonly doing: "checking"; readonly bytes: number; readonly of: number }
   | { readonly doing: "opening" }
-  /** Its directory is empty, and so are all that it has met. */
+  /** Its directory is empty, and so are those of all peers that it has met. */
   | { readonly doing: "forming" }
-  /** Its directory is empty, and `of` holds data that do not know it. */
+  /** Its directory is empty, and `of` holds data that do not know this node. */
   | { readonly doing: "waiting"; readonly of: string; readonly cluster: string }
 
 type Link = Pick<
@@ -40,14 +43,14 @@ type Link = Pick<
   | "arriving"
 >
 
-/** All that is known when the question is asked. */
+/** Everything known at the time of the question. */
 export interface Facts {
   readonly self: Member
   readonly phase: Phase
   /** null: the core does not run yet. */
   readonly state: Readonly<State> | null
   readonly stopping: boolean
-  /** Why it has failed, and is about to end. */
+  /** Why the node has failed and is about to end. */
   readonly failed: string | null
   readonly refused: Refused | null
   readonly leaderlessMs: Millis | null
@@ -92,13 +95,13 @@ const one = (names: readonly string[], single: string, several: string): string 
 
 const same = sameMember
 
-/** As what the configuration in force knows this incarnation; null if it does not. */
+/** The role of this incarnation in the configuration in force; null: it has none. */
 export const standing = (state: Readonly<State>): "voter" | "learner" | null => {
   const configuration = configurationOf(state)
   if (votersOf(configuration).some((member) => same(member, state.self))) return "voter"
   return configuration.learners.some((member) => same(member, state.self)) ? "learner" : null
 }
-/** It knows no configuration: its disk was lost or is new, and the cluster has not taken it in (again) yet. */
+/** It knows no configuration: its disk was lost or is new, and the cluster has not made it a member (again) yet. */
 export const isAmnesiac = (state: Readonly<State>): boolean => configurationOf(state).voters.length === 0
 
 const startingText = (phase: Phase): string => {
@@ -125,13 +128,13 @@ export const amnesiacText = ({ self, phase, links }: Pick<Facts, "self" | "phase
   const lost = `${name} has an empty data directory, and ${holder} not know it (incarnation ${incarnation}): its disk was lost or replaced, or it is new. It votes for nobody and serves no data.`
   const empty = links.filter(isEmpty).map((link) => link.name)
   const old = links.filter(({ hello }) => hello !== null && !hello.empty).map((link) => link.name)
-  // If nearly everybody is empty, it is rather the one with data that is in the wrong place.
+  // If nearly all nodes are empty, the node with data is probably the misplaced one.
   if (phase.doing === "waiting" && empty.length > 0)
     return `${lost} So ${one(empty, "is", "are")} ${list(empty)}. If ${list(old)} ${one(old, "was", "were")} started with an old directory by mistake, stop ${one(old, "it", "them")} and start ${one(old, "it", "them")} with an empty one: nothing was written down here, and the nodes then form a new cluster by themselves. If the data of ${list(old)} are wanted, bring the directories of ${list([name, ...empty])} back as they were last.`
   return `${lost} Bring its old directory back as it was last, if there is one. ${MEMBER_LOST}`
 }
 
-/** Whoever of the members came back with another directory than the one that the configuration names. */
+/** Members that came back with another directory than the one that the configuration names. */
 export const strangers = (configuration: Configuration, links: readonly Link[]): readonly Link[] => {
   const members = [...votersOf(configuration), ...configuration.learners]
   return links.filter(
@@ -148,15 +151,15 @@ export const strangerText = (links: readonly Link[]): string => {
 }
 
 const slowText = ({ name, transitMs, behindBytes, arriving }: Link): string => {
-  const to = behindBytes > 100_000 ? `, ${mb(behindBytes)} are on their way to it` : ""
+  const to = behindBytes > 100_000 ? `, ${mb(behindBytes)} are being sent to it` : ""
   const from =
     arriving !== null && arriving.whole > 100_000
-      ? `, a message of ${mb(arriving.whole)} from it has come to ${mb(arriving.have)}`
+      ? `, ${mb(arriving.have)} of a message of ${mb(arriving.whole)} from it have arrived`
       : ""
-  return `the link with ${name} is slow: there and back takes ${seconds(transitMs ?? 0)}${to}${from}`
+  return `the link with ${name} is slow: a round trip takes ${seconds(transitMs ?? 0)}${to}${from}`
 }
 
-/** What keeps a leader away, as far as it shows from here. */
+/** Why there is no leader, as far as this node can tell. */
 const noLeaderText = (facts: Facts, state: Readonly<State>, ms: Millis): string => {
   const { links, unlisted, self } = facts
   const configuration = configurationOf(state)
@@ -197,14 +200,14 @@ const noLeaderText = (facts: Facts, state: Readonly<State>, ms: Millis): string 
     const count = voters.filter(reached).length
     return `${since}: a majority of the members must be up and connected, and of ${voters.length} ${count === 1 ? "only this one is" : `${count} are`}${because}.${way}`
   }
-  // The majority that is connected would elect somebody at once, were the links as they should be.
+  // The majority that is connected would elect a leader at once if the links were good.
   if (slow.length > 0)
     return `${since}: messages take longer than an election timeout (${seconds(electionMin)})${because}`
   if (missing.length > 0) return `${since} is known here, though a majority is connected${because}.${way}`
   return `${since} although a majority of the members is connected: an election is under way, in term ${state.currentTerm}${because}`
 }
 
-/** As a leader knows it: the voters without room, if the others are no majority. */
+/** For a leader: the voters without room, if the others are no majority. */
 const fullFollowers = (state: Readonly<State>): readonly string[] => {
   if (state.role.type !== "leader") return []
   const { progress } = state.role
@@ -220,7 +223,7 @@ const fullFollowers = (state: Readonly<State>): readonly string[] => {
   ]
 }
 
-/** All that is wrong, what must be mended first before the rest. */
+/** Everything that is wrong, in the order of repair. */
 const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
   const { self, pending, leaderlessMs, links, short, clock } = facts
   const { name } = self
@@ -237,13 +240,13 @@ const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
   if (state.machine === "rebuild")
     say(
       "rebuilding",
-      `the data of ${name} are lost or damaged and are being rebuilt from a peer. Nothing need be done while a leader is up.`,
+      `the data of ${name} are lost or damaged and are being rebuilt from a peer. No action is needed while a leader is up.`,
     )
   if (pending.wanting !== null) say("log waits", pending.wanting)
   else if (pending.ms > state.settings.diskStallTimeout)
     say(
       "disk slow",
-      `the disk of ${name} has been at work on one write to the log for ${seconds(pending.ms)}: until it is done this node acknowledges nothing. Look at the load and the health of the disk.`,
+      `the disk of ${name} has been at work on one write to the log for ${seconds(pending.ms)}: until that ends this node acknowledges nothing. Look at the load and the health of the disk.`,
     )
   if (leaderlessMs !== null && leaderlessMs > state.settings.electionMax)
     say("no leader", noLeaderText(facts, state, leaderlessMs))
@@ -262,14 +265,14 @@ const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
   return found
 }
 
-/** Everything that is wrong, in the order in which it must be mended. */
+/** Everything that is wrong, in the order in which it must be repaired. */
 export const troublesOf = (facts: Facts): readonly Health[] => {
   const { self, phase, state, stopping, failed, refused } = facts
   if (failed !== null) return [{ reason: "failed", text: `${self.name} has failed and is stopping (${failed})` }]
   if (stopping) return [{ reason: "stopping", text: "stopping" }]
   if (refused !== null) return [{ reason: "refused", text: refusedText(self.name, refused) }]
   if (state !== null) return running(facts, state)
-  // One that joined later cannot say who founded its cluster, but that there is one.
+  // A member that joined later cannot say who founded the cluster, but that there is one.
   const holder =
     phase.doing === "forming"
       ? facts.links.find(({ connected, hello }) => connected && hello?.cluster != null && !hello.empty)
@@ -288,14 +291,14 @@ export const troublesOf = (facts: Facts): readonly Health[] => {
 
 export const healthOf = (facts: Facts): Health => troublesOf(facts)[0] ?? { reason: "ok", text: "ok" }
 
-/** Clients are answered LOADING, and INFO says loading:1: its data are here, or on their way, and not ready. */
+/** Clients are answered LOADING, and INFO says loading:1: the data are here, or being received, and not ready. */
 export const isLoading = ({ reason }: Health): boolean =>
   reason === "starting" || reason === "rebuilding" || reason === "data wait"
 
-/** The others are told elsewhere, at the place where they happen. */
+/** The other reasons are reported elsewhere, where they happen. */
 const TOLD: ReadonlySet<Reason> = new Set<Reason>(["ok", "no leader", "disk slow", "disk full", "removed"])
 const LOOK_MS = 1000
-/** What lasts from one look to the next is worth a line, and so is that it is over. Returns how to end it. */
+/** Logs a reason that lasts from one check to the next, and its end. Returns the function that ends it. */
 export const watchHealth = (health: () => Health, log: Logger): (() => void) => {
   let seen: Reason = "ok"
   let told: Reason = "ok"

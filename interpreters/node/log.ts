@@ -1,4 +1,7 @@
-/** One line per fact: for people, or as JSON with STEPRAFT_LOG_FORMAT=json. STEPRAFT_LOG_LEVEL names the least level shown. */
+/**
+ * One line per fact: for people, or as JSON with STEPRAFT_LOG_FORMAT=json. STEPRAFT_LOG_LEVEL is the lowest level
+ * shown.
+ */
 import type { Logger, LogLevel } from "../log.ts"
 import { shown } from "../text.ts"
 
@@ -24,7 +27,7 @@ export const makeLog = ({
   return (level, text) => {
     if (order.indexOf(level) < from) return
     const time = new Date().toISOString()
-    // Whatever stands in it, and whoever sent that: it is one line, and moves nobody's cursor.
+    // Whatever the text holds, and whoever sent it: the line stays one line, and moves no terminal's cursor.
     const line = shown(text.replaceAll("\n", " ⏎ "), LONGEST)
     write(
       json ? `${JSON.stringify({ time, level, node, text: line })}\n` : `${time} ${level.padEnd(5)} ${node} ${line}\n`,

@@ -1,4 +1,7 @@
-/** The metrics of any server, by names that operators of etcd and hashicorp/raft know. Values of labels: members, rules and reasons. */
+/**
+ * The metrics of any server, by names that operators of etcd and hashicorp/raft know. Values of labels: members, rules
+ * and reasons.
+ */
 import { performance } from "node:perf_hooks"
 import { configurationOf, votersOf, type Rule } from "../../core/index.ts"
 import { counter, gauge, histogram, type Metric } from "../metrics/index.ts"
@@ -6,7 +9,7 @@ import { troublesOf } from "./health.ts"
 import { factsOf, statusOf, type Alive, type ServerStatus } from "./status.ts"
 
 const WINDOW_MS = 5000
-/** How busy the main thread was, between two looks. */
+/** How busy the main thread was between two samples. */
 export const watchLoad = (): { readonly saturation: () => number; readonly stop: () => void } => {
   let last = performance.eventLoopUtilization()
   let before = last
@@ -17,7 +20,7 @@ export const watchLoad = (): { readonly saturation: () => number; readonly stop:
   return { saturation: () => performance.eventLoopUtilization(before).utilization, stop: () => clearInterval(timer) }
 }
 
-/** What correct servers never do: each is found by the core on its own state or on what it receives. */
+/** Rules that correct servers never trigger: the core finds them in its own state or in what it receives. */
 const VIOLATIONS: readonly Rule[] = [
   "halt.logsDiverged",
   "halt.twoLeaders",
@@ -37,7 +40,7 @@ const server = (alive: Alive, status: ServerStatus): readonly Metric[] => {
     {
       type: "gauge",
       name: "server_info",
-      help: "1; the labels say who it is.",
+      help: "Always 1; the labels identify the server.",
       samples: [{ labels: { server_id: status.id, cluster: status.cluster ?? "", version: status.version }, value: 1 }],
     },
     {
@@ -69,7 +72,7 @@ const server = (alive: Alive, status: ServerStatus): readonly Metric[] => {
     ),
     counter(
       "server_heartbeat_send_failures_total",
-      "Heartbeats that left an interval late or later: the loop was busy or the process stood still.",
+      "Heartbeats that were sent at least one interval late: the loop was busy or the process was paused.",
       counters["loop.lateHeartbeats"] ?? 0,
     ),
     gauge(
@@ -77,7 +80,7 @@ const server = (alive: Alive, status: ServerStatus): readonly Metric[] => {
       "1 while a received snapshot replaces the state.",
       state === undefined ? null : state.restoring !== null,
     ),
-    gauge("server_clock_offset_seconds", "Wall clock less the cluster's time.", seconds(status.clockOffsetMs)),
+    gauge("server_clock_offset_seconds", "Wall clock minus the cluster's time.", seconds(status.clockOffsetMs)),
     gauge("server_space_low", "1 if writes wait for room on this disk.", state === undefined ? null : state.spaceLow),
   ]
 }
@@ -88,7 +91,11 @@ const disk = (alive: Alive): readonly Metric[] => {
   const { syncTimes, free, lowWater } = storage.disk()
   const { bytes, bytesWritten } = storage.stats()
   return [
-    histogram("disk_wal_fsync_duration_seconds", "Durable writes to the log, each for all that waited.", syncTimes),
+    histogram(
+      "disk_wal_fsync_duration_seconds",
+      "Durable writes to the log; one write serves all that waited for it.",
+      syncTimes,
+    ),
     gauge(
       "disk_wal_write_pending_seconds",
       "For how long the oldest write to the log has not been durable.",
@@ -113,7 +120,7 @@ const network = (alive: Alive, { counters }: ServerStatus): readonly Metric[] =>
     {
       type: "histogram",
       name: "network_peer_round_trip_time_seconds",
-      help: "Keep-alives, there and back, one a second.",
+      help: "Round-trip times of keep-alives, one per second.",
       samples: links.map(({ name, roundTrips }) => ({ labels: { peer: name }, value: roundTrips })),
     },
     {
@@ -152,7 +159,7 @@ const network = (alive: Alive, { counters }: ServerStatus): readonly Metric[] =>
           ),
           counter("tls_reloads_total", "Times that changed certificates were taken up.", alive.tls.reloads()),
         ]),
-    counter("network_snapshot_send_success_total", "Snapshots sent to their end.", counters["snapshot.sent"] ?? 0),
+    counter("network_snapshot_send_success_total", "Snapshots sent completely.", counters["snapshot.sent"] ?? 0),
     counter(
       "network_snapshot_send_failures_total",
       "Snapshots that could not be read for a peer; they are tried again.",
@@ -165,7 +172,7 @@ const network = (alive: Alive, { counters }: ServerStatus): readonly Metric[] =>
     ),
     counter(
       "network_snapshot_receive_failures_total",
-      "Snapshots that failed on their way; they start over.",
+      "Snapshots that failed during the transfer; they start over.",
       counters["snapshot.failed"] ?? 0,
     ),
   ]
@@ -193,7 +200,7 @@ const raft = (alive: Alive, status: ServerStatus, saturation: number): readonly 
     ),
     gauge(
       "raft_thread_main_saturation",
-      "The part of the last seconds in which the main thread was busy: below 0.5 is well.",
+      "The fraction of the last seconds in which the main thread was busy: below 0.5 is healthy.",
       saturation,
     ),
     counter(
@@ -203,7 +210,7 @@ const raft = (alive: Alive, status: ServerStatus, saturation: number): readonly 
     ),
     counter(
       "raft_transition_heartbeat_timeout_total",
-      "Times that no leader was heard, and others were asked for their votes.",
+      "Elections begun because no leader was heard.",
       counters["election.preCampaign"] ?? 0,
     ),
     counter(
@@ -227,7 +234,7 @@ const raft = (alive: Alive, status: ServerStatus, saturation: number): readonly 
           ),
           histogram(
             "raft_fsm_apply_seconds",
-            "From handing entries to the state machine to its having executed them.",
+            "How long the state machine took to execute what it was given.",
             measures.apply,
           ),
         ]),

@@ -15,7 +15,7 @@ import { factsOf, type Alive } from "./status.ts"
 export interface PagesOptions {
   readonly listen: Address
   readonly log: Logger
-  /** What stands on the server adds its own. */
+  /** Whatever runs on the server adds its own pages. */
   readonly metrics?: () => readonly Metric[]
   readonly limits?: Partial<DoorLimits>
   /** null: in the clear. */
@@ -46,7 +46,7 @@ const checkPage = async (
   return plain(passed ? 200 : 503, text)
 }
 
-/** Answers for as long as the scope lives, from before the log is read until all else has ended. */
+/** Answers for as long as the scope lives: from before the log is read until everything else has ended. */
 export const openPages = (
   alive: Alive,
   { listen, log, metrics, limits, tls }: PagesOptions,

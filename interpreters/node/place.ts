@@ -1,4 +1,4 @@
-/** A server's place in its cluster: a directory that was founded goes on, an empty one finds its place first. */
+/** A server's place in its cluster: the directory of a member continues, an empty one finds its place first. */
 import * as Effect from "effect/Effect"
 import { emptyConfiguration } from "../../core/index.ts"
 import type { FileStorage, StorageError } from "../file/index.ts"
@@ -13,11 +13,11 @@ export interface Placing extends Pick<Forming, "bootstrap" | "met" | "listed" | 
   readonly storage: FileStorage
   readonly transport: TcpTransport
   readonly log: Logger
-  /** What this server says of itself, but for its place. */
+  /** What this server says about itself, except its place. */
   readonly hello: () => LocalHello
 }
 
-/** The id of the cluster. Takes as long as it takes. */
+/** The id of the cluster. Waits as long as necessary. */
 export const findPlace = ({
   storage,
   transport,
@@ -44,20 +44,23 @@ export const findPlace = ({
         log("info", `joined cluster ${id} of ${names}`)
         break
       case "amnesiac":
-        log("info", `cluster ${id} takes this node in: ${formation.of} speaks to its incarnation ${self.incarnation}`)
+        log("info", `cluster ${id} takes this node in: ${formation.of} addresses its incarnation ${self.incarnation}`)
         break
     }
     transport.announce({ ...hello(), cluster: id, founding, empty: false })
     return id
   })
 
-/** Why what a server says does not count any more. `by` and the reason stand in front: the detail speaks of the server by name. */
+/**
+ * Why nothing that a server says counts any more. `by` and the reason come first; the detail refers to the server by
+ * name.
+ */
 export const refusedText = (id: string, { by, reason, detail }: Refused): string =>
   `${reason}: the directory of ${id} is not to be trusted, says ${by}, and counts as lost. ${id} votes for nobody and serves no data, now and after a restart. ${detail}`
 
 /**
- * A peer has met a later start of this directory, or was told of more than it holds: that is kept for every later start, and
- * told once to `withdrawn`, at once if it is known from before.
+ * A peer has met a later start of this directory, or was told of more entries than it holds. That is recorded for every
+ * later start, and `withdrawn` is called once: at once if it is known from before.
  */
 export const watchRefused = (
   storage: FileStorage,

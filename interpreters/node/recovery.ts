@@ -1,4 +1,4 @@
-/** Do the log and the state machine that a server finds at its start belong together? */
+/** Checks that the log and the state machine that a server finds at its start belong together. */
 import { readdir } from "node:fs/promises"
 import * as Effect from "effect/Effect"
 import type { Entry, LogBase } from "../../core/index.ts"
@@ -20,7 +20,10 @@ export const requireNoState = (log: string, state: string): Effect.Effect<void, 
     Effect.flatMap((found) => (found.length > 0 ? Effect.fail(new StateWithoutLog({ state, log })) : Effect.void)),
   )
 
-/** Is the position explained by the log, or by a snapshot that was restored just before a crash? Else the log has lost its end. */
+/**
+ * Is the position explained by the log, or by a snapshot that was restored just before a crash? If not, the log has
+ * lost its end.
+ */
 export const requireWholeLog = (
   machine: Pick<StateMachine, "position"> & { readonly beginsAt: () => number },
   { base, entries }: Stored,
@@ -41,7 +44,10 @@ export const requireWholeLog = (
   )
 }
 
-/** Where the state machine stands, for the core; null if it must be rebuilt from a peer. `damage`: what is known of why it is lost. */
+/**
+ * The position of the state machine, for the core; null: it must be rebuilt from a peer. `damage`: the known reason why
+ * it is lost.
+ */
 export const recoveredPosition = (
   position: LogBase | null,
   damage: string | null,

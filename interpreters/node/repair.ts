@@ -1,10 +1,11 @@
 /**
- * A log in which a record is damaged. What stood there, and whether a vote did, nobody can tell: the directory must not vote
- * any more, and cannot be cut and used. But the others know what was committed. So the node sets all of it aside, begins anew
- * as a directory of the same cluster that has promised nothing, and asks the leader to take it in: the same change of members
- * that an operator asks for with `member replace`. Until that is committed it votes for nobody.
+ * A log with a damaged record. Nobody can tell what it said, nor whether it was a vote: so the directory must not vote
+ * any more, and cannot be cut and used. But the other members know what was committed. So the node moves everything
+ * aside, begins again with an empty directory of the same cluster that has promised nothing, and asks the leader to
+ * make it a member: the same change that an operator makes with `member replace`. Until that is committed it votes for
+ * nobody.
  *
- * Once per directory: a disk that damages a second log is to be replaced by a person.
+ * This is done once per directory: a disk that damages a second log must be replaced by a person.
  */
 import * as fs from "node:fs/promises"
 import { join } from "node:path"
@@ -26,12 +27,12 @@ const exists = (path: string): Promise<boolean> =>
     },
   )
 
-/** Keeps every byte, then lets the log begin anew. A crash at any place leaves the damaged log, or the new one. */
+/** Keeps every byte, then resets the log. A crash at any point leaves the damaged log, or the new one. */
 export const setAside =
   (data: string, peers: () => number, log: Logger): Mend =>
   async (damage: LogCorrupted, format: Format): Promise<boolean> => {
     const { cluster, self } = format.identity
-    // Nothing was acknowledged yet, or nobody else was told of it.
+    // Nothing was acknowledged yet, or nobody else knows of it.
     if (cluster === null || peers() === 0) return false
     const aside = join(data, ASIDE)
     const earlier = await readFormat(nodeFiles, join(aside, "log"))
@@ -53,7 +54,7 @@ export const setAside =
       await nodeFiles.syncDirectory(making)
       await fs.rename(making, aside)
     }
-    // The state is that of the lost directory too: a part of it may be newer than what its log still tells.
+    // The state belongs to the lost directory too: a part of it may be newer than the rest of its log.
     if (await exists(join(data, "state"))) await fs.rename(join(data, "state"), join(aside, "state"))
     await nodeFiles.syncDirectory(aside)
     await nodeFiles.syncDirectory(data)
@@ -66,7 +67,7 @@ export const setAside =
 
 const AGAIN_MS = 5000
 
-/** Asks until it votes again. Returns what stops it. */
+/** Asks until the node votes again. Returns the function that stops it. */
 export const repairItself = (
   data: string,
   self: string,

@@ -1,6 +1,7 @@
 /**
- * A replicated state machine on Node: its directory, its peers over TCP, its place in the cluster, and the replica on top.
- * Each part is a resource of the scope; closing it hands leadership over first and takes them down in reverse order.
+ * A replicated state machine on Node: its directory, its peers over TCP, its place in the cluster, and the replica on
+ * top. Each part is a resource of the scope; closing the scope first transfers leadership and then closes the parts in
+ * reverse order.
  */
 import { randomBytes } from "node:crypto"
 import * as Cause from "effect/Cause"
@@ -43,20 +44,23 @@ import { beginning } from "./status.ts"
 import { directoryStore } from "./store.ts"
 
 export interface ReplicateOptions<State, Command, Result> {
-  /** Name of this server, and its own for ever: letters, digits, dots, dashes, underscores. */
+  /** Name of this server, never used by another: letters, digits, dots, dashes, underscores. */
   readonly id: string
-  /** Its directory, of its own. Made if it is not there. */
+  /** Its own directory. Created if necessary. */
   readonly data: string
   /** Where it listens to its peers, as host:port. Default: its own entry among `peers`. */
   readonly listen?: string
   /**
-   * The servers that found the cluster, with their addresses, as host:port; this one may be among them. For one that joins
-   * later some members do. Who joins or moves afterwards is found without this list.
+   * The servers that found the cluster, with their addresses, as host:port; this one may be among them. A server that
+   * joins later needs some of the members. Servers that join or move afterwards are found without this list.
    */
   readonly peers: Readonly<Record<string, string>>
-  /** Where the others find this server, as host:port. Default: its own entry among `peers`, else where it listens. "": by their own lists only. */
+  /**
+   * Where the others find this server, as host:port. Default: its own entry among `peers`, otherwise where it listens.
+   * "": they use their own lists only.
+   */
   readonly advertise?: string
-  /** A state in memory and a function; or a state that keeps itself, such as a database. */
+  /** A state in memory and a function; or a state that stores itself, such as a database. */
   readonly machine: Machine<State, Command, Result> | DurableMachine<State, Command, Result>
   /** Where it answers /metrics (for Prometheus), /livez and /readyz, as host:port. Default: nowhere. */
   readonly http?: string
@@ -73,11 +77,11 @@ export interface ReplicateOptions<State, Command, Result> {
    */
   readonly plaintext?: readonly ("peers" | "http")[]
   readonly settings?: Partial<Settings>
-  /** Time-outs and limits of what callers ask. */
+  /** Timeouts and limits for what callers ask. */
   readonly service?: Partial<ReplicaSettings>
   /** Dead servers are replaced by learners that wait, and lost disks taken in again, by whoever leads. Default: by nobody. */
   readonly autopilot?: Autopilot
-  /** Compare the results of all servers every so many milliseconds (NotDeterministic). Default: never. */
+  /** Compares the results of all servers every so many milliseconds (NotDeterministic). Default: never. */
   readonly compareEvery?: number
   /** Lines for people. Default: warnings and errors to stderr. */
   readonly log?: Logger
@@ -155,7 +159,9 @@ const checked = (
   return { listen: at, advertise: advertise ?? given[id] ?? (WILDCARD.has(at.host) ? "" : own), peers: others }
 }
 
-/** Runs until its scope closes. Succeeds once this server has its place in the cluster; `ready` tells when it can serve. */
+/**
+ * Runs until its scope closes. Succeeds once this server has its place in the cluster; `ready` tells when it can serve.
+ */
 export const makeReplica = <State, Command, Result>(
   options: ReplicateOptions<State, Command, Result>,
 ): Effect.Effect<Replica<State, Command, Result>, ReplicateError, Scope.Scope> =>
@@ -176,7 +182,7 @@ export const makeReplica = <State, Command, Result>(
     })
     const tls = options.tls === undefined ? null : yield* openTls({ name: id, files: options.tls, log })
     let running: { readonly fail: (error: Error) => void } | null = null
-    // It may come at any time, also before there is a replica.
+    // It may be called at any time, also before there is a replica.
     let lost: NodeFailed | null = null
     const fail = (error: NodeFailed): void => {
       lost ??= error
@@ -243,7 +249,7 @@ export const makeReplica = <State, Command, Result>(
     })
     if (storage.refused !== null)
       yield* Effect.fail(new NodeFailed({ node: id, cause: new Error(refusedText(id, storage.refused)) }))
-    // The others would never form a cluster with it.
+    // Otherwise the others would never form a cluster with it.
     const refusal = Effect.callback<never, NodeFailed>((resume) => {
       refuse = (why) => resume(Effect.fail(new NodeFailed({ node: id, cause: new Error(why) })))
     })
@@ -251,8 +257,8 @@ export const makeReplica = <State, Command, Result>(
   })
 
 /**
- * The same as a promise: opens the server in its directory and takes its place in the cluster. All servers start alike; empty
- * ones form the cluster together once all of them are up. Rejects with a ReplicateError.
+ * The same as a promise: opens the server in its directory and takes its place in the cluster. All servers start alike;
+ * empty ones form the cluster once all of them are up. Rejects with a ReplicateError.
  */
 export const replicate = async <State, Command, Result>(
   options: ReplicateOptions<State, Command, Result>,
@@ -264,7 +270,7 @@ export const replicate = async <State, Command, Result>(
     await close()
     throw Cause.squash(exit.cause)
   }
-  // What is under the replica goes with it, and with its failure.
+  // Whatever is under the replica is closed with it, and when it fails.
   exit.value.failure.catch(close)
   return { ...exit.value, close }
 }

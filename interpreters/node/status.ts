@@ -1,4 +1,4 @@
-/** What a server says of itself. */
+/** What a server says about itself. */
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { configurationOf } from "../../core/index.ts"
@@ -30,9 +30,9 @@ export interface PeerStatus {
   readonly matchIndex: number | null
   readonly lag: number | null
   readonly lastContactMs: number | null
-  /** Its wall clock less the cluster's time, as the leader heard it; null: not known here. */
+  /** Its wall clock minus the cluster's time, as the leader heard it; null: not known here. */
   readonly clockOffsetMs: number | null
-  /** Why it is not connected, or why a process that calls itself so was refused lately; null: neither. */
+  /** Why it is not connected, or why a process of that name was refused lately; null: neither. */
   readonly problem: string | null
 }
 export interface ServerStatus {
@@ -50,34 +50,37 @@ export interface ServerStatus {
   readonly snapshotIndex: number
   readonly logBytes: number
   readonly peer: string
-  /** Where it answers /metrics, /livez and /readyz; null: nowhere. */
+  /** The address of its HTTP port; null: none. */
   readonly http: string | null
   /** ok, or one line that says what is wrong and what to do. */
   readonly health: string
-  /** Its data are here or on their way, and not ready. */
+  /** Its data are here or being received, and not ready. */
   readonly loading: boolean
   readonly uptimeMs: number
   readonly lastContactMs: number | null
-  /** This node's wall clock less the cluster's time; null: one of them is not known. */
+  /** This node's wall clock minus the cluster's time; null: one of them is not known. */
   readonly clockOffsetMs: number | null
   readonly peers: readonly PeerStatus[]
   readonly counters: Readonly<Record<string, number>>
-  /** For whoever looks for a cause; null: a simulated server has none. */
+  /** For finding a cause; null: a simulated server has none. */
   readonly details: Details | null
 }
 
-/** A state machine that a start can tell from one that has lost something, and that says what it waits for. */
+/** A state machine that notices at a start whether it has lost data, and says what it waits for. */
 export interface RecoverableMachine extends StateMachine {
-  /** The entry through which the snapshot reached that its data were restored from; 0 if every entry was executed here. */
+  /** The last entry in the snapshot from which its data were restored; 0 if every entry was executed here. */
   readonly beginsAt: () => number
-  /** Numbers become counters. `damaged`: why its data are lost; `short`: what it waits for before it goes on executing. */
+  /**
+   * Numbers become counters. `damaged`: why its data are lost; `short`: what it waits for before it continues to
+   * execute.
+   */
   readonly stats?: () => { readonly damaged: string | null; readonly short: string | null }
 }
 
-/** What there is of the server so far. */
+/** The parts of the server that exist so far. */
 export interface Alive {
   readonly id: string
-  /** Where it listens to its peers. */
+  /** The address at which it listens to its peers. */
   readonly listen: Address
   readonly startedAt: number
   /** What it does until its state machine runs. */
@@ -90,18 +93,18 @@ export interface Alive {
     readonly counters: () => Readonly<Record<string, number>>
   } | null
   clocks: ClockWatch | null
-  /** Where it answers over HTTP; null: nowhere. */
+  /** The address of its HTTP port; null: none. */
   http: Address | null
   /** What it proves itself with; null: nothing. */
   tls: Tls | null
-  /** How often it has seen another leader or term. */
+  /** How often another leader or term was seen. */
   leaderChanges: number
-  /** A peer has met a later start of this directory, and what this server says does not count any more. */
+  /** A peer has met a later start of this directory, so nothing that this server says counts any more. */
   refused: Refused | null
-  /** No leader since then, or null. */
+  /** Since when there is no leader, or null. */
   leaderlessSince: number | null
   stopping: boolean
-  /** Why it cannot go on, or null. */
+  /** Why it cannot continue, or null. */
   failed: string | null
 }
 export const beginning = (id: string, listen: Address): Alive => ({
@@ -122,7 +125,7 @@ export const beginning = (id: string, listen: Address): Alive => ({
   failed: null,
 })
 
-/** Two levels up from here, whether as source or emitted. */
+/** Two levels above this file, as source and as built. */
 const versionIn = (relative: string): string | null => {
   try {
     const found: unknown = JSON.parse(readFileSync(fileURLToPath(new URL(relative, import.meta.url)), "utf8"))
@@ -169,7 +172,7 @@ const peersOf = (alive: Alive): PeerStatus[] => {
   const progress = state?.role.type === "leader" ? state.role.progress : {}
   return links.map((link: PeerLink) => {
     const known = progress[link.name]
-    // A new leader knows of nobody's log before he has answered.
+    // A new leader does not know how far a follower's log goes before it has answered.
     const matchIndex = known === undefined || known.matchIndex === 0 ? null : known.matchIndex
     return {
       id: link.name,

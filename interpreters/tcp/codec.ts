@@ -77,15 +77,15 @@ export interface Received {
 }
 
 /**
- * AppendEntries bodies begin with the kind and the entries, so that this part, with its CRC, is the same for every
- * follower: a leader encodes and sums the entries of a batch once and copies them to each peer.
+ * AppendEntries bodies begin with the kind and the entries, so that this part and its CRC are the same for every
+ * follower: a leader encodes the entries of a batch and sums them once, and copies them for each peer.
  *
- * A run is known again by its first and last entry, as objects, and by its length: each follower's run is a slice of
- * its own, but of the same log, and in a log equal ends mean equal middles (paper §5.3, Log Matching).
+ * A run of entries is recognised by its first and last entry, as objects, and by its length: each follower's run is its
+ * own slice of the same log, and equal ends in a log mean equal middles (paper §5.3, Log Matching).
  */
 export class EntryBlocks {
   private writer = new Writer()
-  /** By last entry. */
+  /** Encoded runs, by last entry. */
   private readonly blocks = new Map<Entry, Block>()
   block(entries: readonly Entry[]): Block {
     const first = entries[0]
@@ -97,12 +97,12 @@ export class EntryBlocks {
     this.writer.u8(KIND.AppendEntries)
     writeEntries(this.writer, entries)
     const bytes = this.writer.view(from)
-    // The view stays right: the writer only appends, and when it grows it leaves the old memory alone.
+    // The view stays valid: the writer only appends, and when it grows it does not touch the old memory.
     const block = { first, count: entries.length, bytes, crc: crc32(bytes) }
     this.blocks.set(last, block)
     return block
   }
-  /** The batch is over. */
+  /** The batch has been sent: forgets the encoded runs. */
   clear(): void {
     if (this.blocks.size === 0) return
     this.blocks.clear()
@@ -123,7 +123,7 @@ export interface Block {
   readonly crc: number
 }
 
-/** What follows the block in the body of an AppendEntries. */
+/** What follows the entries in the body of an AppendEntries. */
 export const writeAppendTail = (w: Writer, message: AppendEntries): void => {
   w.u48(message.term)
   w.u48(message.prevLogIndex)
@@ -196,7 +196,9 @@ const readOutcome = (r: Reader): ProposalOutcome => {
 
 const flag = (w: Writer, value: boolean): void => w.u8(value ? 1 : 0)
 
-/** Throws NumberOutOfDomain, with nothing written, for what readMessage would not take: the core never says it. */
+/**
+ * Throws NumberOutOfDomain, and writes nothing, for a message that readMessage would refuse: the core never sends one.
+ */
 export const writeMessage = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
   const flaw = flawOf(message)
   if (flaw !== null) throw new NumberOutOfDomain(`${message.type} with ${flaw}`)
@@ -256,7 +258,7 @@ const write = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
       w.u48(message.offset)
       flag(w, message.last)
       w.u48(message.round)
-      // `length` is what is there: with a chunk it is the chunk's.
+      // `length` is the number of bytes in the frame; with a chunk it is the chunk's.
       flag(w, chunk !== null)
       if (chunk === null) w.u32(message.length)
       else w.bytes(chunk)

@@ -148,7 +148,7 @@ export class Connection {
     this.socket.write(w.take())
   }
 
-  /** Ends it at once. */
+  /** Ends the connection at once. */
   fail(error: LinkError): void {
     if (this.closed) return
     this.shut()

@@ -31,7 +31,7 @@ export const listenFailed = (host: string, port: number, cause: NodeJS.ErrnoExce
   })
 }
 
-/** No TCP connection came about. */
+/** A TCP connection could not be made. */
 export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
   readonly code: string
   readonly message: string
@@ -42,7 +42,7 @@ export const connectFailed = (remote: string, code: string): ConnectFailed =>
     message: `cannot reach ${remote} (${code}): trying again, messages for it are dropped meanwhile. If it should be up, check its process, its address and the firewall.`,
   })
 
-/** The bytes at the other end are not ours: a browser, a Redis client, a scanner, a wrong port. */
+/** The bytes at the other end are not a peer's: a browser, a Redis client, a scanner, a wrong port. */
 export class ForeignPeer extends Data.TaggedError("ForeignPeer")<{ readonly message: string }> {}
 export const foreignPeer = (remote: string, outgoing: boolean, first: Uint8Array): ForeignPeer => {
   const start = escaped(JSON.stringify(Buffer.from(first.subarray(0, 16)).toString("latin1")))
@@ -52,8 +52,8 @@ export const foreignPeer = (remote: string, outgoing: boolean, first: Uint8Array
     })
   return new ForeignPeer({
     message: outgoing
-      ? `what answers at ${remote} is no stepraft node (it began with ${start}): closed that connection only. Check this peer's address.`
-      : `a connection from ${remote} does not speak the peer protocol (it began with ${start}): closed it, nothing else is touched. Clients belong on the client port.`,
+      ? `what answers at ${remote} is not a stepraft node (it began with ${start}): closed that connection only. Check this peer's address.`
+      : `a connection from ${remote} does not speak the peer protocol (it began with ${start}): closed it; nothing else is affected. Clients belong on the client port.`,
   })
 }
 
@@ -69,20 +69,20 @@ export const notSecured = (remote: string, outgoing: boolean, code: string): Not
 export class HelloTimeout extends Data.TaggedError("HelloTimeout")<{ readonly message: string }> {}
 export const helloTimeout = (remote: string, ms: number): HelloTimeout =>
   new HelloTimeout({
-    message: `${remote} accepted or opened a connection and said no hello for ${ms} ms: closed it. If that is a stepraft node, it hangs or is stopped.`,
+    message: `${remote} accepted or opened a connection and sent no hello for ${ms} ms: closed it. If that is a stepraft node, it hangs or is stopped.`,
   })
 
 export class PeerSilent extends Data.TaggedError("PeerSilent")<{ readonly message: string }> {}
 export const peerSilent = (peer: string, ms: number): PeerSilent =>
   new PeerSilent({
-    message: `not a byte from ${peer} for ${ms} ms, not even a sign of life: closed the link, dialling again. Its machine or the network is gone, or its process is paused or hangs.`,
+    message: `not a byte from ${peer} for ${ms} ms, not even a keep-alive: closed the link, dialling again. Its machine or the network is gone, or its process is paused or hangs.`,
   })
 
-/** What arrived cannot be a frame or a message of ours: only that connection is given up. */
+/** What arrived cannot be one of our frames or messages: only that connection is closed. */
 export class BrokenStream extends Data.TaggedError("BrokenStream")<{ readonly message: string }> {}
 export const brokenStream = (remote: string, what: string): BrokenStream =>
   new BrokenStream({
-    message: `unreadable bytes from ${remote}: ${what}. Closed that connection; what arrived before it stands, the rest will be sent again. If it repeats, suspect the network path or different versions.`,
+    message: `unreadable bytes from ${remote}: ${what}. Closed that connection; what arrived before them counts, the rest will be sent again. If it repeats, suspect the network path or different versions.`,
   })
 
 /** The two ends do not belong together. Said by one end, logged by both. */
@@ -122,7 +122,7 @@ export const errorText = (error: LinkError): string => `${error.name}: ${error.m
 /** For limitedLog: errors of one kind and reason count as the same. */
 export const errorKey = (error: LinkError): string =>
   error instanceof HandshakeRefused ? `${error.name}|${error.reason}` : error.name
-/** Somebody has to do something; the others pass by themselves when the peer comes back. */
+/** Somebody has to act on these; the others pass by themselves when the peer comes back. */
 export const isGrave = (error: LinkError): boolean =>
   error instanceof HandshakeRefused ||
   error instanceof BrokenStream ||

@@ -11,7 +11,7 @@ import { MalformedBytes, type Writer } from "../bytes.ts"
 export const HEADER = 8
 const MB = 1024 * 1024
 
-/** The largest entry, the entries or proposals that travel with it, and what stands around them. */
+/** The largest entry, the largest batch of entries or proposals, and room for the fields around them. */
 export const frameLimit = (maxEntryBytes: number): number => 2 * maxEntryBytes + MB
 
 /** Starts a frame; the body follows. Returns where it starts, for closeFrame. */
@@ -52,12 +52,12 @@ export class FrameParser {
     this.onFrame = onFrame
   }
 
-  /** The frame that has come in part, once it is known how long it is. */
+  /** The partly received frame, once its length is known. */
   get arriving(): Arriving | null {
     return this.have < HEADER ? null : { have: this.have, whole: HEADER + this.held.readUInt32BE(0) }
   }
 
-  /** Nothing more is handed on, not even what stands in the chunk under way. */
+  /** Hands on nothing more, not even what is in the present chunk. */
   stop(): void {
     this.stopped = true
     this.held = Buffer.alloc(0)

@@ -19,7 +19,10 @@ import type { Hello, LocalHello, Refusal, HelloRefusalReason } from "../hello.ts
 import { isPlain, shown } from "../text.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 
-/** 5: configurations carry the addresses of members; services ask one another; chained checksums are made in another way. */
+/**
+ * 5: configurations carry the addresses of members; services send one another questions; chained checksums are computed
+ * in another way.
+ */
 export const PROTOCOL = 5
 /** The first byte is neither text nor the start of a TLS record, so foreign clients are recognised by their first byte. */
 const MAGIC = Buffer.from("\u009dstepraf", "latin1")
@@ -121,7 +124,7 @@ export type HandshakeFrame =
 
 /** Names and addresses are short and printable; anything else was not sent by one of our nodes. */
 const LONGEST_NAME = 256
-/** Why a peer refuses, in its words. */
+/** Why a peer refuses, as the peer says it. */
 const LONGEST_REASON = 2000
 const requirePlain = (names: readonly (string | null)[]): void => {
   for (const name of names) {

@@ -106,7 +106,7 @@ export class Link {
     this.shared = shared
   }
 
-  /** Where it is dialled now. */
+  /** The address at which it is dialled now. */
   get address(): Address {
     return this.places[this.place % this.places.length] ?? NOWHERE
   }
@@ -317,7 +317,7 @@ export class Link {
       inbound.refuse(duplicateName(this.shared.self, this.name, addressText(this.address)))
     }
     this.sighting = sighting
-    // The peer announces changes on the connection that it dialled; the reply to our dial may be older than the last of them.
+    // The peer announces changes on the connection that it dialled. The reply to our own dial may be older than those.
     if (connection.expected === null || this.inbound === null) {
       this.hello = hello
       this.shared.heard(hello)
@@ -420,7 +420,7 @@ export class Link {
     this.lastReceived = Math.max(this.lastReceived, connection.lastReceived)
   }
 
-  /** One direction is up: why the other is not, as far as the two ends know. */
+  /** Only one direction is up: the reason why the other is not, as far as the two ends know. */
   private halfway(): string | null {
     const { name, shared } = this
     const dialled = this.outbound?.accepted ?? null

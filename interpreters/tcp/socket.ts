@@ -19,8 +19,8 @@ export const parseAddress = (text: string): Address | null => {
 }
 
 /**
- * No Nagle: a batch is one write and must leave at once. Keep-alive after one quiet second (then each second, ten
- * times): a machine that lost power sends no reset, and two followers have nothing to say to each other.
+ * No Nagle: a batch is one write and must leave at once. Keep-alive starts after one quiet second (then each second,
+ * ten times): a machine that lost power sends no reset, and two followers send each other nothing.
  */
 const OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 1000 } as const
 

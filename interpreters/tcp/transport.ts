@@ -377,7 +377,7 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
     }
     for (const [name, at] of Object.entries(options.peers))
       if (name !== options.self.name) node.dial(name, placesOf(at))
-    // First when the scope closes: nothing is reported during shutdown.
+    // First when the scope closes: nothing is reported during a shutdown.
     yield* Effect.addFinalizer(() => Effect.sync(() => node.stop()))
     return {
       address: node.address,

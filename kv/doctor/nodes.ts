@@ -161,7 +161,7 @@ const descriptors = (view: View): readonly Finding[] =>
         finding(
           "out-of-descriptors",
           [id],
-          `the log of ${id} cannot go on to its next file`,
+          `the next file of the log of ${id} cannot be made`,
           "its process may open no more files",
           `Raise the limit (ulimit -n, LimitNOFILE= in the unit file) and start ${id} again; closing clients helps at once.`,
         ),

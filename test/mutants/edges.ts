@@ -37,8 +37,8 @@ const driver: readonly Seeded[] = [
     patches: [
       {
         file: "interpreters/driver/images.ts",
-        find: 'could not be put aside: ${textOf(error)}`)\n          push({ type: "SnapshotRejected", id: snapshot.id })\n',
-        replace: "could not be put aside: ${textOf(error)}`)\n",
+        find: 'could not be stored: ${textOf(error)}`)\n          push({ type: "SnapshotRejected", id: snapshot.id })\n',
+        replace: "could not be stored: ${textOf(error)}`)\n",
       },
     ],
   },
