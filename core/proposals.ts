@@ -79,12 +79,11 @@ const append = (turn: Turn, payloads: readonly Payload[]): ProposalOutcome => {
   const term = state.currentTerm
   const time = nextStamp(state)
   let chain = state.log.last.chain
-  const entries: CommandEntry[] = []
-  for (const payload of payloads) {
-    const index = first + entries.length
+  const entries = payloads.map((payload, i): CommandEntry => {
+    const index = first + i
     chain = chainOfCommand(chain, index, term, time, payload)
-    entries.push({ kind: "command", index, term, time, chain, payload })
-  }
+    return { kind: "command", index, term, time, chain, payload }
+  })
   appendToLog(state, entries)
   return { type: "ProposalAppended", first, term }
 }
