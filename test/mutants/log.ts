@@ -72,15 +72,9 @@ export const log: readonly Seeded[] = [
     patches: [
       {
         file: "core/log.ts",
-        find: "    const end = this.lastWithin(first, Math.min(last, this.lastIndex), this.bytesThrough(first - 1) + maxBytes)\n",
+        find: "  slice(first: Index, last: Index, maxBytes: number): readonly Entry[] {\n",
         replace:
-          "    const end = Math.max(this.lastWithin(first, first, maxBytes), Math.min(last, this.lastIndex))\n    let bytes = 0\n",
-      },
-      {
-        file: "core/log.ts",
-        find: "      if (entry !== undefined) out.push(entry)\n",
-        replace:
-          "      if (entry === undefined || (bytes + entryBytes(entry) > maxBytes && out.length > 0)) continue\n      bytes += entryBytes(entry)\n      out.push(entry)\n",
+          "  slice(first: Index, last: Index, maxBytes: number): readonly Entry[] {\n    let bytes = 0\n    return this.whole(first, last, Number.POSITIVE_INFINITY).filter((entry, i) => {\n      if (i > 0 && bytes + entryBytes(entry) > maxBytes) return false\n      bytes += entryBytes(entry)\n      return true\n    })\n  }\n  private whole(first: Index, last: Index, maxBytes: number): readonly Entry[] {\n",
       },
     ],
   },
