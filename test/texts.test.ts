@@ -77,7 +77,12 @@ test("--… names a flag, STEPRAFT_… a variable", () => {
     ({ match }) => !flags.has(match[1] ?? "") && !words.has((match[1] ?? "").slice(2)),
   )
   expect(unknown.map(({ file, text }) => `${file}: ${text}`)).toEqual([])
-  const variables = new Set<string>([...settingNames.map(variableOf), "STEPRAFT_STOP_WITH_STDIN"])
+  const variables = new Set<string>([
+    ...settingNames.map(variableOf),
+    "STEPRAFT_STOP_WITH_STDIN",
+    "STEPRAFT_LOCK",
+    "STEPRAFT_LOCK_TOKEN",
+  ])
   const strange = found(/\b(STEPRAFT_[A-Z][A-Z_]+)/g).filter(({ match }) => !variables.has(match[1] ?? ""))
   expect(strange.map(({ file, text }) => `${file}: ${text}`)).toEqual([])
 })

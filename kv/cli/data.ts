@@ -42,6 +42,12 @@ export const printValue = (value: Uint8Array | null): void => {
     if (onTerminal()) print("(nil)")
     throw failure("", exitCodes.failed)
   }
+  printBytes(value)
+}
+/** An empty line for none. */
+export const printNow = (value: Uint8Array | null): void =>
+  value === null ? print(onTerminal() ? "(nil)" : "") : printBytes(value)
+const printBytes = (value: Uint8Array): void => {
   print(onTerminal() ? quoted(value) : value)
 }
 export const printInteger = (value: number | bigint): void => print(onTerminal() ? `(integer) ${value}` : String(value))

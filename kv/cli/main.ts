@@ -5,6 +5,7 @@ import { inspectCommand, recoverCommand, snapshotCommand } from "./backup-comman
 import { diagnosticsCommand, doctorCommand } from "./care-commands.ts"
 import { certCommand } from "./cert-commands.ts"
 import { dataCommands } from "./data-commands.ts"
+import { lockCommand, watchCommand } from "./lock-commands.ts"
 import { leaderCommand, memberCommand } from "./member-commands.ts"
 import { benchCommand, clusterCommand, serveCommand, statusCommand } from "./node-commands.ts"
 import { Command, run } from "../../interpreters/cli/runtime.ts"
@@ -50,7 +51,7 @@ export const main = (program: string): void => {
       { group: "Members", commands: [memberCommand, leaderCommand] },
       { group: "Security", commands: [certCommand] },
       { group: "Care", commands: [doctorCommand, diagnosticsCommand(versionOf(program))] },
-      { group: "Data", commands: dataCommands },
+      { group: "Data", commands: [...dataCommands, lockCommand, watchCommand] },
       { group: "Backups and recovery", commands: [snapshotCommand, inspectCommand, recoverCommand] },
       { group: "Measuring", commands: [benchCommand] },
       {

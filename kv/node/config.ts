@@ -187,9 +187,19 @@ const nearest = (word: string, names: readonly string[]): string | null => {
 const PREFIX = "STEPRAFT_"
 /** Not settings, but ours: how a node is run, what clients and the tests are told. */
 const OTHERS: ReadonlySet<string> = new Set(
-  ["STOP_WITH_STDIN", "ALL", "SOAK", "KEEP", "GOLDEN", "TEST_CLOCKS", "TLS", "USER", "PASSWORD"].map(
-    (name) => `${PREFIX}${name}`,
-  ),
+  [
+    "STOP_WITH_STDIN",
+    "LOCK",
+    "LOCK_TOKEN",
+    "ALL",
+    "SOAK",
+    "KEEP",
+    "GOLDEN",
+    "TEST_CLOCKS",
+    "TLS",
+    "USER",
+    "PASSWORD",
+  ].map((name) => `${PREFIX}${name}`),
 )
 const unknownVariables = (env: Readonly<Record<string, string | undefined>>): readonly string[] => {
   const known = new Set(settingNames.map(variableOf))

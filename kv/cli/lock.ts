@@ -1,0 +1,120 @@
+/** `stepraft lock`: a command that runs while a lease is held, and no longer. `stepraft watch`: what a key holds, whenever that changes. */
+import { spawn } from "node:child_process"
+import { constants } from "node:os"
+import { setTimeout as sleep } from "node:timers/promises"
+import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
+import { lock, type Lock } from "../../interpreters/lease/index.ts"
+import type { Client } from "../client/client.ts"
+import { type DataOptions, printNow, withClient } from "./data.ts"
+
+export interface LockOptions extends DataOptions {
+  readonly name: string
+  readonly words: readonly string[]
+  readonly ttlMs: number
+  /** Null: as long as it takes. */
+  readonly waitMs: number | null
+}
+
+/**
+ * When a lease is lost, so much of its time is left at least, however the cluster's clock runs: it is counted on for four
+ * fifths, and the cluster's clock is a tenth faster at most.
+ */
+const LEFT = 0.1
+/** Told to stop, a command may take this long. */
+const STOP_MS = 10_000
+
+const take = async (client: Client, options: LockOptions, signal: AbortSignal): Promise<Lock> => {
+  const { name, ttlMs, waitMs } = options
+  const waiting = new AbortController()
+  const end = (): void => waiting.abort()
+  signal.addEventListener("abort", end)
+  const timer = waitMs === null ? null : setTimeout(end, waitMs)
+  try {
+    return await lock(client, name, { ttl: ttlMs, signal: waiting.signal })
+  } catch (error) {
+    if (!waiting.signal.aborted) throw error
+    throw failure(
+      signal.aborted ? "" : `${name} is held by another: not taken within ${waitMs} ms, and the command was not run`,
+    )
+  } finally {
+    if (timer !== null) clearTimeout(timer)
+    signal.removeEventListener("abort", end)
+  }
+}
+
+/** Its exit code, as a shell has it. */
+const run = (held: Lock, { name, words, ttlMs }: LockOptions, signal: AbortSignal): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const [command = "", ...rest] = words
+    // In a group of its own, so that it is ended with all that it has started. Such a group may not read from a terminal.
+    const child = spawn(command, rest, {
+      detached: true,
+      stdio: [process.stdin.isTTY ? "ignore" : "inherit", "inherit", "inherit"],
+      env: { ...process.env, STEPRAFT_LOCK: name, STEPRAFT_LOCK_TOKEN: String(held.token) },
+    })
+    const tell = (how: NodeJS.Signals): void => {
+      if (child.pid === undefined) return
+      try {
+        process.kill(-child.pid, how)
+      } catch {
+        // Nobody is left there.
+      }
+    }
+    let last: NodeJS.Timeout | null = null
+    const end = (patience: number) => (): void => {
+      tell("SIGTERM")
+      last ??= setTimeout(() => tell("SIGKILL"), patience)
+    }
+    const lost = end(ttlMs * LEFT)
+    const stopped = end(STOP_MS)
+    held.signal.addEventListener("abort", lost)
+    signal.addEventListener("abort", stopped)
+    const over = (): void => {
+      if (last !== null) clearTimeout(last)
+      held.signal.removeEventListener("abort", lost)
+      signal.removeEventListener("abort", stopped)
+    }
+    child.once("error", (error) => {
+      over()
+      reject(failure(`${command} cannot be run: ${error.message}`, exitCodes.usage))
+    })
+    child.once("exit", (code, how) => {
+      over()
+      if (held.signal.aborted) tell("SIGKILL")
+      resolve(code ?? 128 + (how === null ? 0 : constants.signals[how]))
+    })
+    if (held.signal.aborted) lost()
+    if (signal.aborted) stopped()
+  })
+
+export const runLocked = (options: LockOptions, signal: AbortSignal): Promise<void> =>
+  withClient(options, async (client) => {
+    const held = await take(client, options, signal)
+    let code: number
+    let why: unknown = null
+    try {
+      code = await run(held, options, signal)
+    } finally {
+      if (held.signal.aborted) why = held.signal.reason
+      // What is not released ends by itself.
+      await held.release().catch((error: unknown) => (why ??= error))
+    }
+    if (why instanceof Error) throw failure(`the command has ended with exit code ${code}, and ${why.message}`)
+    if (code !== exitCodes.fine) throw failure("", code)
+  })
+
+export const watchKey = (
+  options: DataOptions & { readonly key: string; readonly intervalMs: number },
+  signal: AbortSignal,
+): Promise<void> =>
+  withClient(options, async (client) => {
+    let before: Uint8Array | null | undefined
+    while (!signal.aborted) {
+      const now = await client.getBuffer(options.key)
+      if (before === undefined || !same(before, now)) printNow(now)
+      before = now
+      await sleep(options.intervalMs, undefined, { signal }).catch(() => undefined)
+    }
+  })
+const same = (a: Uint8Array | null, b: Uint8Array | null): boolean =>
+  a === null || b === null ? a === b : Buffer.compare(a, b) === 0
