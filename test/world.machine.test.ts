@@ -47,7 +47,7 @@ describe("clone() of a state machine", () => {
       }
     }
     expect(() => cluster(3, { machine: (base) => new Same(base, (counts) => counts) })).toThrow(
-      /^clone\(\) of the state machine answers the state machine itself\. .*a fault of the state machine/,
+      /^clone\(\) of the state machine returns the state machine itself\. .*a fault of the state machine/,
     )
   })
   test("that shares what apply changes is told at the first command; one that copies it is not", () => {

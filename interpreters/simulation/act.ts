@@ -20,7 +20,7 @@ import { clog, cutLink, findFlight, joinLink, networks, notice } from "./server/
 import { add, resume, start, wipe } from "./server/nodes.ts"
 import type { Action, Flight, NodeRef, NodeState, Planned } from "./state/types.ts"
 
-/** Through `end`, and no further. */
+/** Up to and including `end`. */
 export const runTo = (fold: Fold, end: number): void => {
   const { world } = fold
   for (let at = nextAt(fold); at !== undefined && at <= end; at = nextAt(fold)) happen(fold)

@@ -5,7 +5,9 @@ import { cloneOf } from "./state/clone.ts"
 import { copyNode, foldOver, nodeOf } from "./state/fold.ts"
 import type { Action, WorldHooks, WorldState, WorldStep } from "./state/types.ts"
 
-/** The world after the action, which shares unchanged parts, and the steps that were taken. Throws what a core throws. */
+/**
+ * The world after the action, which shares unchanged parts, and the steps that were taken. Throws what a core throws.
+ */
 export const actPure = (
   state: WorldState,
   action: Action,

@@ -1,4 +1,4 @@
-/** The promise face. Rejections are the named errors of errors.ts. */
+/** The promise API. Rejections are the named errors of errors.ts. */
 import type { LeaseTable } from "../../interpreters/lease/index.ts"
 import { realSurroundings } from "../../interpreters/surroundings.ts"
 import {
@@ -20,17 +20,17 @@ import { leaseTable } from "./leases.ts"
 export interface ConnectOptions {
   /** Any nodes of the cluster, as `host:port`; the others are learnt from them. */
   readonly endpoints: string | Endpoint | readonly (string | Endpoint)[]
-  /** For each command, with all its repetitions. Default 10,000. */
+  /** The limit for one command with all its retries. Default 10,000. */
   readonly timeoutMs?: number
   /** Default 2,000. */
   readonly connectTimeoutMs?: number
-  /** A node that is silent for so long, with an answer due, is given up for another. Default 5,000. */
+  /** A node that owes an answer and is silent for so long is left for another one. Default 5,000. */
   readonly stallTimeoutMs?: number
   /** `leader` (default) asks for the leader and connects there; `any` stays with the endpoint reached first, which forwards. */
   readonly route?: "leader" | "any"
-  /** Commands under way at once; more wait in the client. Default 512. */
+  /** Commands in progress at once; more wait in the client. Default 512. */
   readonly window?: number
-  /** Waits between attempts grow from the first to the second. Default [20, 1000]. */
+  /** Pauses between attempts, growing from the first to the second. Default [20, 1000]. */
   readonly backoffMs?: readonly [least: number, most: number]
 }
 
@@ -44,9 +44,9 @@ export interface Client extends Face, LeaseTable {
   readonly scan: (options?: ScanOptions) => AsyncGenerator<string, void, undefined>
   /** A command with a deadline of its own: `client.run(commands.get("a"), { timeoutMs: 500 })`. */
   readonly run: <A>(request: Request<A>, options?: { readonly timeoutMs?: number }) => Promise<A>
-  /** The node that is used now, or will be tried next. */
+  /** The node in use, or the one that is tried next. */
   readonly endpoint: () => Endpoint
-  /** Waits for what is under way, then ends the session and the connection. */
+  /** Waits for commands in progress, then ends the session and the connection. */
   readonly close: () => Promise<void>
 }
 
@@ -70,7 +70,7 @@ export const settingsOf = (options: ConnectOptions): CoreSettings => {
   }
 }
 
-/** What the commands of the promise face run on. */
+/** Runs commands for the promise API. */
 export const runOn =
   (core: Core) =>
   <A>(request: Request<A>, options: { readonly timeoutMs?: number } = {}): Promise<A> =>

@@ -1,4 +1,4 @@
-/** The commands of the client: what each sends and what its reply means. Both faces are made from this one table. */
+/** The commands of the client: what each sends and what its reply means. Both APIs are made from this one table. */
 import type { NodeStatus } from "../types.ts"
 import { parseStatus } from "./endpoints.ts"
 import { type ClientError, ServerError, UnexpectedReply } from "./errors.ts"
@@ -7,11 +7,11 @@ import { type Argument, toValue, type Value } from "./resp.ts"
 
 export type Bytes = string | Uint8Array
 
-/** One command ready to run: `A` is what its reply becomes. */
+/** A command ready to be sent; its reply becomes an `A`. */
 export interface Request<A> {
   readonly task: Task
   readonly timeoutMs?: number
-  /** Gives the answer, or undefined if the reply is not of the command's kind. */
+  /** Returns the answer, or undefined if the reply is not of the command's kind. */
   readonly answer: (reply: Extract<ReplyOrError, { readonly type: string }>) => A | undefined
 }
 
@@ -56,7 +56,7 @@ const bytes = (reply: Good): Uint8Array | null | undefined => {
   if (reply.type === "null") return null
   return reply.type === "bulk" ? reply.bytes : undefined
 }
-/** Exact up to 2^53; beyond that a bigint. */
+/** Exact up to 2^53; a bigint beyond that. */
 const integer = (reply: Good): number | bigint | undefined => (reply.type === "integer" ? reply.value : undefined)
 const count = (reply: Good): number | undefined => (reply.type === "integer" ? Number(reply.value) : undefined)
 const yes = (reply: Good): boolean | undefined => (reply.type === "integer" ? Number(reply.value) === 1 : undefined)
@@ -122,7 +122,7 @@ export const commands = {
   get: (key: Bytes) => request(["GET", key], text),
   /** The value as bytes, or null. */
   getBuffer: (key: Bytes) => request(["GET", key], bytes),
-  /** False only if `only` forbade it. */
+  /** False only if `only` prevented it. */
   set: (key: Bytes, value: Bytes, options: SetOptions = {}) => request(["SET", key, value, ...setWords(options)], done),
   /** The new length in bytes. */
   append: (key: Bytes, value: Bytes) => request(["APPEND", key, value], count),
@@ -134,15 +134,17 @@ export const commands = {
     expected === null ? request(["SET", key, value, "NX"], done) : request(["CAS", key, expected, value], yes),
   /** The new value; a bigint beyond 2^53. */
   incr: (key: Bytes, by: number | bigint = 1) => request(["INCRBY", key, by], integer),
-  /** The new value as text, to the last digit as every node has it. */
+  /** The new value as text, with the same digits on every node. */
   incrByFloat: (key: Bytes, by: number | string) =>
     request(["INCRBYFLOAT", key, String(by)], (reply) => text(reply) ?? undefined),
-  /** The bytes from `start` through `end`; negative: from the end on. Empty if there are none. */
+  /** The bytes from `start` through `end`; a negative index counts from the end. Empty if there are none. */
   getRange: (key: Bytes, start: number, end: number) =>
     request(["GETRANGE", key, start, end], (reply) => bytes(reply) ?? undefined),
-  /** Writes over the value from a byte on. The new length. */
+  /** Overwrites the value from a byte on. Returns the new length. */
   setRange: (key: Bytes, offset: number, value: Bytes) => request(["SETRANGE", key, offset, value], count),
-  /** Value and time to live under another key, over what that holds; false without `replace` if it holds something. */
+  /**
+   * Copies value and time to live to another key, which is overwritten; without `replace`, false if that key exists.
+   */
   copy: (from: Bytes, to: Bytes, replace = false) => request(["COPY", from, to, ...(replace ? ["REPLACE"] : [])], yes),
   mget: (keys: readonly Bytes[]) => request(["MGET", ...keys], list(text)),
   mgetBuffer: (keys: readonly Bytes[]) => request(["MGET", ...keys], list(bytes)),
@@ -150,18 +152,24 @@ export const commands = {
   expire: (key: Bytes, seconds: number) => request(["EXPIRE", key, seconds], yes),
   /** Milliseconds to live; -1 without an end, -2 without the key. */
   pttl: (key: Bytes) => request(["PTTL", key], count),
-  /** All or nothing, in one log entry. Null if a watched key no longer has the version that `versions` told: then nothing was done. */
+  /**
+   * All or nothing, in one log entry. Null if a watched key no longer has the version in `versions`: then nothing was
+   * executed.
+   */
   exec: (
     calls: readonly (readonly Argument[])[],
     watches: readonly (readonly [key: Bytes, version: number])[] = [],
   ): Request<readonly Result[] | null> => ({ task: { type: "transaction", calls, watches }, answer: results(calls) }),
-  /** The version of each key (2^47 or more: it does not exist), for the watches of a transaction. Take it before reading the values. */
+  /**
+   * The version of each key (2^47 or more: the key does not exist), for the watches of a transaction. Read the versions
+   * before the values.
+   */
   versions: (...keys: Bytes[]) => request(["STEPRAFT", "VERSION", ...keys], list(count)),
-  /** Any command, its strings as strings. What changes something is executed exactly once, like the rest. */
+  /** Any command; strings in the reply are strings. A write is executed exactly once, like the named commands. */
   call: (...args: [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, true)),
-  /** Any command, its strings as bytes. */
+  /** Any command; strings in the reply are bytes. */
   callBuffer: (...args: [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, false)),
-  /** What the node at the other end says of itself and of the others. */
+  /** What the connected node says about itself and the others. */
   status: (): Request<NodeStatus> =>
     request(["STEPRAFT", "STATUS"], (reply) => parseStatus(text(reply) ?? "") ?? undefined),
 }
@@ -185,7 +193,7 @@ export interface Transaction<Ran> {
   readonly del: (...keys: Bytes[]) => Transaction<Ran>
   readonly incr: (key: Bytes, by?: number | bigint) => Transaction<Ran>
   readonly call: (...args: [string, ...Argument[]]) => Transaction<Ran>
-  /** Only if the key still has this version. 0: only if it does not exist, whatever it was before. */
+  /** Only if the key still has this version. 0: only if it does not exist, whatever its earlier versions. */
   readonly unchanged: (key: Bytes, version: number) => Transaction<Ran>
   readonly exec: () => Ran
 }

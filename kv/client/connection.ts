@@ -1,4 +1,4 @@
-/** One connection: requests go out in order, replies come back in that order, and the end is told once. */
+/** One connection: requests go out in order, replies come back in that order, and the end is reported once. */
 import * as net from "node:net"
 import { realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
@@ -9,19 +9,21 @@ export interface Connection {
   readonly endpoint: Endpoint
   /** The callback is called with the reply, or not at all if the connection ends first (then `down` was). */
   readonly send: (request: Buffer, replied: (reply: Reply) => void) => void
-  /** How long the oldest unanswered request has seen no byte arrive. */
+  /** How long no byte has arrived while a request is unanswered. */
   readonly silentMs: () => number
-  /** Ends it at once. `down` is not called. */
+  /** Ends the connection at once. `down` is not called. */
   readonly drop: () => void
 }
 
 export interface ConnectionEvents {
   readonly up: () => void
-  /** Refused, timed out, reset, ended by the server, or not RESP. Called once at most. */
+  /**
+   * The connection was refused, timed out, reset, ended by the server, or the bytes were not RESP. Called at most once.
+   */
   readonly down: (reason: string) => void
 }
 
-/** Begins to connect. The client's engine takes another one where there are no sockets. */
+/** Begins to connect. Where there are no sockets, the client's engine is given another function. */
 export type Dial = (
   endpoint: Endpoint,
   connectTimeoutMs: number,
@@ -59,9 +61,9 @@ export const openConnection = (
   const decoder = makeDecoder((reply) => {
     if (over) return
     const replied = waiting[first]
-    if (replied === undefined) throw new Error("a reply that nobody asked for")
+    if (replied === undefined) throw new Error("a reply that was not asked for")
     first += 1
-    // Shifting one by one would move the whole array for each reply.
+    // Removing replies one by one would move the whole array each time.
     if (first === waiting.length || first > 1_024) first -= waiting.splice(0, first).length
     replied(reply)
   })
@@ -96,7 +98,7 @@ export const openConnection = (
       if (waiting.length === 0) lastByte = now()
       waiting.push(replied)
       unsent.push(request)
-      // One write for all that is sent in this turn of the loop.
+      // Everything that is sent in this turn of the loop is one write.
       if (unsent.length === 1) process.nextTick(flush)
     },
     silentMs: () => (waiting.length === 0 ? 0 : now() - lastByte),

@@ -1,13 +1,13 @@
 /**
- * The engine under both faces: one queue of operations, one connection, one session.
+ * The engine under both APIs: one queue of operations, one connection, one session.
  *
- * Operations are sent, executed and answered in the order of their submission. When the connection breaks, or a node says
- * that it cannot tell (UNKNOWN), has no leader, or has lost the thread (OUTOFORDER), the engine goes to another endpoint
- * and sends all that is unanswered again, in order, writes with their old numbers: the state machine executes each number
- * once and answers a repeated one with the kept reply.
+ * Operations are sent, executed and answered in the order of their submission. The engine goes to another endpoint when
+ * the connection breaks, or when a node cannot tell the outcome (UNKNOWN), has no leader, or misses an earlier number
+ * (OUTOFORDER). There it sends all unanswered operations again, in order, writes with their old numbers: the state
+ * machine executes each number once and answers a repeated one with the kept reply.
  *
- * A write goes to another session only if the old one has ended and it is certain that it was not executed there: every
- * copy that was sent has come back refused. What is uncertain then ends as SessionExpired.
+ * A write moves to another session only if the old session has ended and it is certain that the write was not executed
+ * there: every copy that was sent has come back refused. Otherwise the write ends as SessionExpired.
  */
 import { type Alarm, realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
@@ -34,17 +34,23 @@ export interface CoreSettings {
   readonly route: "leader" | "any"
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
-  /** A connection that leaves a request unanswered for so long, with no byte arriving, is given up. */
+  /** A connection that leaves a request unanswered for so long, with no byte arriving, is closed. */
   readonly stallTimeoutMs: number
   readonly backoffMs: readonly [least: number, most: number]
-  /** Operations under way at once. It bounds what the server keeps for deduplication, and what is sent again after a break. */
+  /**
+   * Operations in progress at once. It bounds what the server keeps for deduplication, and what is sent again after a
+   * break.
+   */
   readonly window: number
 }
 
 export interface Core {
-  /** `done` is called once, never before submit has returned. The result gives the operation up: its outcome is ignored. */
+  /**
+   * `done` is called once, never before submit has returned. The returned function abandons the operation: its outcome
+   * is ignored.
+   */
   readonly submit: (task: Task, timeoutMs: number | undefined, done: (outcome: ReplyOrError) => void) => () => void
-  /** Waits for what is under way, closes the session and the connection. */
+  /** Waits for operations in progress, then closes the session and the connection. */
   readonly close: () => Promise<void>
   readonly endpoint: () => Endpoint
 }
@@ -61,11 +67,11 @@ export const makeCore = (
   const queue: Operation[] = []
   const rotation = makeRotation(settings.endpoints, Math.floor(random() * settings.endpoints.length))
   let connection: Connection | null = null
-  /** Greeted: operations may be sent. */
+  /** The greeting is done: operations may be sent. */
   let ready = false
   /** queue[0 … sent-1] are on the current connection. */
   let sent = 0
-  /** queue[sent … sent+requeued-1] were on it, in a session that has ended: they go again, in another. */
+  /** queue[sent … sent+requeued-1] were sent in a session that has ended: they are sent again in another one. */
   let requeued = 0
   let session: SessionNumbers | null = null
   let opening = false
@@ -101,7 +107,8 @@ export const makeCore = (
 
   /** Finds the leader before anything is sent: a forwarded command costs the cluster another hop each time. */
   const greet = (mine: Connection): void => {
-    // Who stays where he is asks for the others once it goes wrong there: this node may never serve him, as one without its disk.
+    // A client that stays with its node asks for the other endpoints once something goes wrong: this node may never
+    // serve it, such as a node without its disk.
     if (settings.route === "any" && failures === 0) return begin()
     mine.send(encodeRequest(["STEPRAFT", "STATUS"]), (reply) => {
       const status = reply.type === "bulk" ? parseStatus(Buffer.from(reply.bytes).toString()) : null
@@ -127,17 +134,17 @@ export const makeCore = (
     else pump()
   }
 
-  /** Gives the connection up. What was on it stays in the queue; writes among it are uncertain from now on. */
+  /** Closes the connection. Its operations stay in the queue; writes among them are uncertain from now on. */
   const leave = (reason: string, refused?: Operation, hint?: Endpoint, pause = true): void => {
     connection?.drop()
     connection = null
     ready = false
     trouble = reason
-    // If an opening was under way and is carried out, nobody knows its key: that session is left to expire.
+    // If the opening of a session was in progress and is executed, nobody knows its key: that session will expire.
     opening = false
     for (const operation of queue.slice(0, sent))
       if (operation !== refused && isNumbered(operation)) operation.uncertain = true
-    // What goes again was sent before what still has no answer.
+    // Operations to be sent again come before the unanswered ones.
     if (requeued > 0) queue.splice(requeued, 0, ...queue.splice(0, sent))
     sent = 0
     requeued = 0
@@ -149,7 +156,9 @@ export const makeCore = (
     if (retry === null) retry = after(pause ? backoff() : 0, dial)
   }
 
-  /** Exponential, with half of it left to chance, so that clients of a fallen node do not return in step. */
+  /**
+   * Exponential, with random jitter of up to half, so that the clients of a failed node do not return at the same time.
+   */
   const backoff = (): number => {
     const [least, most] = settings.backoffMs
     const full = Math.min(most, least * 2 ** Math.min(failures - 1, 16))
@@ -168,7 +177,7 @@ export const makeCore = (
         if (session === null) return openSession(connection)
         if (session.astray && operation.sequence === null) return
         if (session.unused.length > 0) {
-          // A gap before what is under way shows with its answers: nothing more is sent behind it.
+          // A gap before the operations in progress shows in their answers: nothing more is sent after it.
           if (!fill(session, queue, sent)) return
           operation = queue[sent] ?? operation
         }
@@ -202,7 +211,7 @@ export const makeCore = (
       }
       const complaint = reply.type === "error" ? `${reply.code} ${reply.text}` : "no key of a session"
       if (reply.type === "error" && verdictOf(reply.code) !== "again") {
-        // Not a passing state: those who wait for the session get the answer instead of waiting for their deadline.
+        // The error is not temporary: whoever waits for the session gets it at once, not at the deadline.
         for (const operation of queue.slice(sent))
           if (operation.task.type !== "read") settle(operation, serverError(operation, reply))
         queue.splice(sent, queue.length, ...queue.slice(sent).filter(({ settled }) => !settled))
@@ -219,9 +228,9 @@ export const makeCore = (
     { code, text }: { readonly code: string; readonly text: string },
   ): ServerError => new ServerError({ command: nameOf(operation.task), code, message: `${code} ${text}`.trim() })
 
-  /** Replies come in order, so this is always about the head of the queue. */
+  /** Replies come in order, so this one belongs to the head of the queue. */
   const answered = (operation: Operation, reply: Reply): void => {
-    // It was sent behind a write that goes again: it must see that one.
+    // The read was sent after a write that is sent again: the read must see that write.
     if (session?.ended === true && operation.task.type === "read") return requeue(operation)
     if (reply.type !== "error") return finish(operation, reply)
     const verdict = verdictOf(reply.code)
@@ -241,7 +250,8 @@ export const makeCore = (
       case "again": {
         operation.uncertain ||= leavesOpen(reply.code)
         operation.misplaced = reply.code === "OUTOFORDER"
-        // Nothing before it is unanswered, so a number before it was not used: one that is known to be in doubt, or this node's thread is lost.
+        // Everything before it is answered, so an earlier number was not used: one that is known to be in doubt, or
+        // this node's state is not current.
         if (operation.misplaced && session !== null && session.unused.length > 0)
           return leave("a number was not used", operation, connection?.endpoint, failures > 2)
         return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
@@ -257,7 +267,7 @@ export const makeCore = (
     take(operation, outcome)
   }
 
-  /** The head of the queue has its end. */
+  /** Removes the head of the queue, which is answered. */
   const take = (operation: Operation, outcome: ReplyOrError): void => {
     queue.shift()
     sent -= 1
@@ -279,13 +289,14 @@ export const makeCore = (
 
   const refused = (operation: Operation, reply: Extract<Reply, { type: "error" }>): void => {
     const { uncertain, settled } = operation
-    // It passes by itself, and then the answer can be had. In place of what nobody waits for: those behind it are told the same.
-    // A filler's number is needed by those behind it, whatever this node has against it.
+    // The error is temporary, and the answer can be had later. An operation that nobody waits for is dropped instead:
+    // the ones after it get the same error. A filler is kept: later operations need its number, whatever this node's
+    // error.
     if (reply.code === "SPACELOW" ? (settled ? sent === 1 : uncertain) : operation.task === filler)
       return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
     if (session !== null && operation.sequence !== null) giveUp(session, operation.sequence)
     const command = nameOf(operation.task)
-    const message = `an earlier try of ${command} may have taken effect; the last was refused: ${reply.code} ${reply.text}`
+    const message = `an earlier attempt of ${command} may have taken effect; the last one was refused: ${reply.code} ${reply.text}`
     take(operation, uncertain ? new Unknown({ command, message }) : serverError(operation, reply))
   }
 
@@ -294,11 +305,11 @@ export const makeCore = (
     const command = nameOf(operation.task)
     take(
       operation,
-      new Unknown({ command, message: `${command} took effect, and the cluster no longer keeps what it answered` }),
+      new Unknown({ command, message: `${command} took effect, but the cluster no longer keeps its reply` }),
     )
   }
 
-  /** The answers to what else is on the connection still tell what was executed: they are waited for. */
+  /** The other answers on this connection still tell what was executed: they are waited for. */
   const expired = (operation: Operation): void => {
     if (session !== null) session.ended = true
     if (operation.uncertain) take(operation, sessionExpired(operation))
@@ -309,11 +320,11 @@ export const makeCore = (
     const command = nameOf(task)
     return new SessionExpired({
       command,
-      message: `the session ended before the outcome of ${command} was learnt; it may have taken effect, and will not any more`,
+      message: `the session ended before the outcome of ${command} was known; it may have taken effect, and will not do so any more`,
     })
   }
 
-  /** The head of the queue goes again, in another session, before what was not sent yet. */
+  /** The head of the queue is sent again in another session, before anything that was not sent yet. */
   const requeue = (operation: Operation): void => {
     queue.shift()
     sent -= 1
@@ -323,7 +334,7 @@ export const makeCore = (
     advance()
   }
 
-  /** The session is over, and no answer of it will come any more. */
+  /** The session is over, and no answer in it will come any more. */
   const bury = (): void => {
     session = null
     requeued = 0
@@ -340,7 +351,7 @@ export const makeCore = (
   const sweep = (): void => {
     const time = now()
     if (closing && queue.every(({ settled }) => settled)) {
-      // Only answers that nobody waits for are outstanding: their session is left to expire.
+      // Only answers that nobody waits for are outstanding: their session will expire.
       queue.length = 0
       sent = 0
       requeued = 0
@@ -376,7 +387,7 @@ export const makeCore = (
     withdraw(operation)
   }
 
-  /** Takes out an operation that nobody waits for, unless its reply is still to come or its number may be in use. */
+  /** Removes an operation that nobody waits for, unless its reply is still to come or its number may be in use. */
   const withdraw = (operation: Operation): void => {
     const at = queue.indexOf(operation)
     if (at < sent || operation.uncertain) return
@@ -386,7 +397,10 @@ export const makeCore = (
     if (queue.length === 0) drained()
   }
 
-  /** Nothing is left to do: no timer may keep the process alive, and a dead connection waits for the next command. */
+  /**
+   * Nothing is left to do: no timer may keep the process alive, and a dead connection is only replaced with the next
+   * command.
+   */
   const drained = (): void => {
     sweeper?.cancel()
     sweeper = null

@@ -1,4 +1,7 @@
-/** `import … from "stepraft/kv/client/effect"`, apart because loading Effect takes longer than all of the client: a service with typed errors, its connection acquired and released with its scope. */
+/**
+ * `import … from "stepraft/kv/client/effect"`: a service with typed errors, whose connection is acquired and released
+ * with its scope. A separate entry, because loading Effect takes longer than the whole client.
+ */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -42,8 +45,8 @@ const failure = (thrown: unknown): Effect.Effect<never, ClientError | LeaseRefus
   thrown instanceof LeaseRefused || isClientError(thrown) ? Effect.fail(thrown) : Effect.die(thrown)
 
 /**
- * A client that lives as long as its scope. Interrupting a command that was already sent does not undo it: it ends like
- * Unknown, without anybody to tell.
+ * A client that lives as long as its scope. Interrupting a command that was already sent does not undo it: the outcome
+ * is unknown, as with Unknown, but nobody is told.
  */
 export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOptions) {
   const core = yield* Effect.acquireRelease(
@@ -81,7 +84,7 @@ export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOpt
   return client
 })
 
-/** `yield* ClientService` gives the client; `ClientService.layer({ endpoints })` provides it. */
+/** `yield* ClientService` returns the client; `ClientService.layer({ endpoints })` provides it. */
 export class ClientService extends Context.Service<ClientService, EffectClient>()("stepraft/Client") {
   static readonly layer = (options: ConnectOptions): Layer.Layer<ClientService, ClientError> =>
     Layer.effect(ClientService, makeEffectClient(options))

@@ -1,4 +1,4 @@
-/** Where the nodes are: what the caller gave, and what the nodes tell of each other. */
+/** The addresses of the nodes: those that the caller gave, and those that nodes announce. */
 import type { NodeStatus } from "../types.ts"
 
 export interface Endpoint {
@@ -29,7 +29,7 @@ export const requireEndpoint = (endpoint: string | Endpoint): Endpoint => {
 /** The endpoints in turn. Learnt ones come after the given ones, which the caller has better reason to trust. */
 export interface Rotation {
   readonly current: () => Endpoint
-  /** Moves on to the next one, or to `hint` if there is one. */
+  /** Moves on to the next endpoint, or to `hint` if it is given. */
   readonly next: (hint?: Endpoint) => void
   readonly learn: (endpoints: readonly Endpoint[]) => void
 }
@@ -58,7 +58,7 @@ export const makeRotation = (given: readonly Endpoint[], start: number): Rotatio
   }
 }
 
-/** The status that a node gave as JSON, or null if the text is none. Only what decides is checked. */
+/** A node's status from JSON, or null if the text is no status. Only the fields that are used are checked. */
 export const parseStatus = (text: string): NodeStatus | null => {
   try {
     const value: unknown = JSON.parse(text)
@@ -77,14 +77,14 @@ export const parseStatus = (text: string): NodeStatus | null => {
   }
 }
 
-/** Where the others serve clients, as this node knows it. */
+/** The client addresses of the other nodes, as this node knows them. */
 export const clientsOf = (status: NodeStatus): readonly Endpoint[] =>
   status.peers.flatMap(({ client }) => {
     const endpoint = client === null ? null : parseEndpoint(client)
     return endpoint === null ? [] : [endpoint]
   })
 
-/** Where the leader serves clients; null if the node is the leader itself or does not know. */
+/** The leader's client address; null if the node is the leader itself or does not know. */
 export const leaderOf = (status: NodeStatus): Endpoint | null => {
   if (status.leader === null || status.leader === status.id) return null
   const client = status.peers.find(({ id }) => id === status.leader)?.client ?? null

@@ -1,10 +1,19 @@
-/** What a command can end in besides its reply. Each says what is known about the effect of the command, and the way out. */
+/**
+ * The ways a command can end without a reply. Each says what is known about the effect of the command, and what to do
+ * next.
+ */
 import * as Data from "effect/Data"
 
-/** The command may or may not have taken effect, or may do so yet while its session lives. A read alone does not settle it: a write through the same client comes first, then the read. */
+/**
+ * The command may or may not have taken effect, or may still do so while its session lives. A read alone does not
+ * settle it: first do a write through the same client, then the read.
+ */
 export class Unknown extends Data.TaggedError("Unknown")<{ readonly command: string; readonly message: string }> {}
 
-/** The session ended while the outcome was open: the command took effect at most once, before that, and never will now. */
+/**
+ * The session ended while the outcome was unknown: the command took effect at most once, before that, and never will
+ * now.
+ */
 export class SessionExpired extends Data.TaggedError("SessionExpired")<{
   readonly command: string
   readonly message: string
@@ -16,7 +25,7 @@ export class NoLeader extends Data.TaggedError("NoLeader")<{ readonly command: s
 /** No endpoint took the command in time. It was not executed. */
 export class TimedOut extends Data.TaggedError("TimedOut")<{ readonly command: string; readonly message: string }> {}
 
-/** The server's own answer was an error (`code` is its first word: ERR, WRONGTYPE, TOOLARGE, …). */
+/** The server answered with an error (`code` is its first word: ERR, WRONGTYPE, TOOLARGE, …). */
 export class ServerError extends Data.TaggedError("ServerError")<{
   readonly command: string
   readonly code: string
@@ -30,7 +39,7 @@ export class Closed extends Data.TaggedError("Closed")<{
   readonly message: string
 }> {}
 
-/** The reply is not of the kind that the command has: not a stepraft or Redis server, or a newer one. */
+/** The reply is not of the command's kind: the server is neither a stepraft nor a Redis server, or it is newer. */
 export class UnexpectedReply extends Data.TaggedError("UnexpectedReply")<{
   readonly command: string
   readonly message: string

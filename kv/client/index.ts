@@ -1,4 +1,7 @@
-/** `import … from "stepraft/kv/client"`: exactly-once sessions, retries and leader discovery, for promises; for Effect in effect.ts. */
+/**
+ * `import … from "stepraft/kv/client"`: exactly-once sessions, retries and leader discovery, with promises; for Effect
+ * see effect.ts.
+ */
 export {
   elect,
   LeaseLost,

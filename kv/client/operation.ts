@@ -1,13 +1,15 @@
-/** One command of a caller, from its submission to its end, and what a reply says about it. */
+/** One command of a caller, from its submission to its end, and the meaning of a reply to it. */
 import type { Reply } from "../types.ts"
 import type { ClientError } from "./errors.ts"
 import { type Argument, encodeRequest } from "./resp.ts"
 
-/** What the caller wants done. A read may be repeated; a write is numbered, so that repeating it does nothing twice. */
+/**
+ * What the caller wants. A read may be repeated; a write is numbered, so that a repeated write has no second effect.
+ */
 export type Task =
   | { readonly type: "read"; readonly args: readonly Argument[] }
   | { readonly type: "write"; readonly args: readonly Argument[] }
-  /** All or nothing, one number for the whole; not executed if a watched key no longer has its version. */
+  /** All or nothing, with one number for all calls; not executed if a watched key no longer has its version. */
   | {
       readonly type: "transaction"
       readonly calls: readonly (readonly Argument[])[]
@@ -21,21 +23,21 @@ export const isReply = (outcome: ReplyOrError): outcome is Exclude<Reply, { type
 export interface Operation {
   readonly task: Task
   readonly deadline: number
-  /** Called once. Afterwards the operation may have to stay in its place, to keep the numbers without a gap. */
+  /** Called once. Afterwards the operation may have to stay in the queue, to keep the numbers without a gap. */
   readonly done: (outcome: ReplyOrError) => void
   settled: boolean
-  /** The number in the session; null before the first sending. */
+  /** The number in the session; null before it is sent for the first time. */
   sequence: number | null
-  /** Sent, and it is not known whether it was executed. */
+  /** Sent, and it is unknown whether it was executed. */
   uncertain: boolean
-  /** Refused as OUTOFORDER, the last time. */
+  /** The last reply was OUTOFORDER. */
   misplaced: boolean
 }
 
 export const nameOf = (task: Task): string =>
   task.type === "transaction" ? "EXEC" : String(task.args[0] ?? "").toUpperCase()
 
-/** The bytes of one sending. */
+/** The bytes of the request when it is sent once. */
 export const requestOf = (task: Task, session: string, sequence: number, lowest: number): Buffer => {
   switch (task.type) {
     case "read":
@@ -57,12 +59,12 @@ export const requestOf = (task: Task, session: string, sequence: number, lowest:
 }
 
 /**
- * What an error reply to a numbered request says, by its first word:
- * - result: executed under its number, and this error is what it gave
- * - again: not executed, or it is not known; try again, elsewhere or later
+ * The meaning of an error reply to a numbered request, by its first word:
+ * - result: executed under its number, and this error is its result
+ * - again: not executed, or unknown; try again, at another node or later
  * - expired: not executed now, and the session is gone
- * - forgotten: executed, and its result is gone
- * - refused: all else. This copy was not executed, and trying again would not help
+ * - forgotten: executed, and its result is no longer kept
+ * - refused: everything else. This copy was not executed, and trying again would not help
  */
 export type Verdict = "result" | "again" | "expired" | "forgotten" | "refused"
 const again = new Set([
@@ -78,7 +80,7 @@ const again = new Set([
   "MASTERDOWN",
   "NOREPLICAS",
 ])
-/** This copy was never proposed. What is not said to be so may have been executed, or may be yet. */
+/** This copy was never proposed. With any other error, it may have been executed, or may still be. */
 const unproposed = new Set(["NOLEADER", "BUSY", "MOVED", "LOADING", "TRYAGAIN", "CLUSTERDOWN"])
 export const leavesOpen = (code: string): boolean => !unproposed.has(code)
 export const verdictOf = (code: string): Verdict => {
@@ -95,7 +97,7 @@ export const verdictOf = (code: string): Verdict => {
   }
 }
 
-/** Commands that change nothing: sent as they are, repeated freely. Anything else is numbered. */
+/** Commands that change nothing: sent without a number and repeated freely. All others are numbered. */
 const reads = new Set(
   (
     "GET MGET EXISTS TOUCH STRLEN GETRANGE SUBSTR TTL PTTL EXPIRETIME PEXPIRETIME TYPE KEYS SCAN DBSIZE RANDOMKEY PING ECHO INFO TIME COMMAND CONFIG " +

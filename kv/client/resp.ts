@@ -1,4 +1,4 @@
-/** The client's half of RESP: requests out, replies in. Incremental: a reply may arrive in any number of pieces. */
+/** The client's part of RESP: requests out, replies in. Incremental: a reply may arrive in any number of pieces. */
 import type { Reply } from "../types.ts"
 
 export type Argument = string | number | bigint | Uint8Array
@@ -12,7 +12,7 @@ export const encodeRequest = (args: readonly Argument[]): Buffer => {
   let text = `*${args.length}${crlf}`
   for (const arg of args) {
     if (typeof arg === "object") {
-      // Bytes cannot ride in the string: what has gathered is cut off before them.
+      // Bytes cannot be part of a string: the text before them is written first.
       parts.push(Buffer.from(`${text}$${arg.length}${crlf}`), Buffer.from(arg.buffer, arg.byteOffset, arg.length))
       text = crlf
     } else {
@@ -24,7 +24,7 @@ export const encodeRequest = (args: readonly Argument[]): Buffer => {
   return parts.length === 1 ? (parts[0] ?? empty) : Buffer.concat(parts)
 }
 
-/** The bytes are not RESP: nothing after them can be trusted, so the connection must go. */
+/** The bytes are not RESP: nothing after them can be trusted, so the connection is closed. */
 export class ProtocolError extends Error {
   override readonly name = "ProtocolError"
 }
@@ -37,7 +37,7 @@ interface Open {
 }
 
 const nothing: Reply = { type: "null" }
-/** What an attribute leaves behind: no reply of its own. */
+/** Stands for an attribute, which is no reply of its own. */
 const skipped = Symbol("skipped")
 const maxDepth = 64
 const maxLine = 65_536
@@ -50,7 +50,7 @@ export interface Decoder {
 export const makeDecoder = (reply: (reply: Reply) => void, push: (reply: Reply) => void = () => {}): Decoder => {
   let buffer: Buffer = empty
   let position = 0
-  /** Pieces that wait for a large bulk to be whole, so that it is joined once and not once a piece. */
+  /** Pieces that wait until a large bulk string is complete, so that it is joined once and not with every piece. */
   let pieces: Buffer[] = []
   let missing = 0
   const stack: Open[] = []
@@ -89,7 +89,7 @@ export const makeDecoder = (reply: (reply: Reply) => void, push: (reply: Reply) 
     stack.push({ type, remaining: count, items: [] })
   }
 
-  /** Reads one line's worth; false when the buffer ends before the value does (nothing is consumed then). */
+  /** Reads one value; false if the buffer ends before it does (nothing is consumed then). */
   const advance = (): boolean => {
     const end = buffer.indexOf(crlf, position, "latin1")
     if (end < 0) {
@@ -239,6 +239,8 @@ export const toValue = (reply: Exclude<Reply, { type: "error" }>, text: boolean)
   }
 }
 
-/** An error inside an EXEC's array belongs to one command and does not fail the others: it stays where it is, as text. */
+/**
+ * An error inside an EXEC's array belongs to one command and does not fail the others: it stays at its place, as text.
+ */
 const nestedValue = (reply: Reply, text: boolean): Value =>
   reply.type === "error" ? `${reply.code} ${reply.text}`.trim() : toValue(reply, text)

@@ -36,7 +36,7 @@ const acquire = <E>(
       (held) => resume(Effect.succeed(held)),
       (thrown: unknown) => resume(failure(thrown)),
     )
-    // Interrupted: over once the lease is surely not taken, or is released again.
+    // On interruption: ends once the lease is certainly not held.
     return Effect.promise(async () => {
       stop.abort()
       await taking.then((held) => held.release()).catch(() => undefined)
@@ -54,7 +54,7 @@ const lostOf = (name: string, { signal }: Lock): HeldLease["lost"] =>
     return Effect.sync(() => signal.removeEventListener("abort", over))
   })
 
-/** `failure`: what a rejection of the table is as an Effect. */
+/** `failure`: the Effect for a rejection of the table. */
 export const leasesEffect = <E>(
   table: LeaseTable,
   failure: (thrown: unknown) => Effect.Effect<never, E>,

@@ -1,23 +1,30 @@
 /**
  * The numbers of one session and the operations that hold them.
  *
- * A number belongs to one operation for as long as the session lives, whatever becomes of either: so no copy of a request,
- * however late it is executed, can be taken for another, and nothing is ever sent twice under two numbers. The server executes
- * number n+1 only after n. So a number whose operation has ended without using it, or perhaps without, is filled: a command
- * that changes nothing is sent under it. If the number was used after all, the server answers that as it answers any copy.
+ * A number belongs to one operation for as long as the session lives, whatever becomes of either. So no copy of a
+ * request, however late it is executed, can be mistaken for another, and nothing is ever sent under two numbers. The
+ * server executes number n+1 only after n. So if an operation ends and has not used its number, or perhaps not, the
+ * number is filled: a command that changes nothing is sent under it. If the number was used after all, the server
+ * answers as it does for any repeated number.
  */
 import type { Operation, Task } from "./operation.ts"
 
 export interface SessionNumbers {
-  /** What its opening returned. */
+  /** The session's key, from the reply to its opening. */
   readonly key: string
   /** The number of the next write. */
   next: number
-  /** Numbers that were perhaps not used, ascending: filled before anything behind them is sent. */
+  /** Numbers that were perhaps not used, ascending: they are filled before any higher number is sent. */
   readonly unused: number[]
-  /** The server has said so. What is still unanswered in it may have been executed, and will not be any more. */
+  /**
+   * The server has said that the session has ended. Unanswered operations may have been executed, and will not be any
+   * more.
+   */
   ended: boolean
-  /** Its numbers seem to lead nowhere: no new ones are given, and it is left once nothing in it is waited for any more. */
+  /**
+   * Its numbers no longer agree with the server's (OUTOFORDER again): it gives out no new ones, and is left once nobody
+   * waits for an answer in it.
+   */
   astray: boolean
 }
 export const newSession = (key: string): SessionNumbers => ({ key, next: 1, unused: [], ended: false, astray: false })
@@ -27,7 +34,7 @@ export const isNumbered = (operation: Operation): boolean => operation.sequence 
 /** The lowest number whose reply has not arrived: the server forgets the replies below it. */
 export const lowestOf = (queue: readonly Operation[], own: number): number => queue.find(isNumbered)?.sequence ?? own
 
-/** What is sent in place of an operation that nobody waits for. */
+/** Sent in place of an operation that nobody waits for. */
 export const filler: Task = { type: "write", args: ["EXISTS", "-"] }
 
 const insert = (numbers: number[], number: number): void => {
@@ -37,15 +44,15 @@ const insert = (numbers: number[], number: number): void => {
 }
 export const giveUp = ({ unused }: SessionNumbers, number: number): void => insert(unused, number)
 
-/** Number `number` was executed, and so was everything before it. */
+/** Number `number` was executed, and so was every number before it. */
 export const executed = ({ unused }: SessionNumbers, number: number): void => {
   const later = unused.findIndex((each) => each > number)
   unused.splice(0, later < 0 ? unused.length : later)
 }
 
 /**
- * Puts fillers into the queue where their numbers belong. False, and nothing is done, if one of them belongs before something
- * that has been sent already.
+ * Puts fillers into the queue where their numbers belong. Returns false, and changes nothing, if one of them belongs
+ * before an operation that was already sent.
  */
 export const fill = ({ unused }: SessionNumbers, queue: Operation[], sent: number): boolean => {
   const [first] = unused
@@ -55,7 +62,7 @@ export const fill = ({ unused }: SessionNumbers, queue: Operation[], sent: numbe
     let at = sent
     while (at < queue.length) {
       const other = queue[at]
-      // Behind what has a lower number, and before the first write that has none yet.
+      // After all lower numbers, and before the first write without a number.
       if (other === undefined || (other.task.type !== "read" && (other.sequence === null || other.sequence > sequence)))
         break
       at++

@@ -1,8 +1,8 @@
 /**
- * Looks over the shoulder of the state machines: every write of a client carries the name of who sent it and a number that
- * grows. Each is executed once at most; and those that a client, or a connection without a session, was told of, in the order
- * of their sending (ExactlyOnce). What ended unknown may still be executed later. Nothing that a stranger sends in a session
- * that it did not open is executed at all (SessionEnteredByOpener).
+ * Watches the state machines: every write of a client carries its sender's name and a growing number. Each write is
+ * executed at most once. Writes whose execution was reported to a client, or to a connection without a session, are
+ * executed in the order of their sending (ExactlyOnce). A write of unknown outcome may still be executed later. Nothing
+ * that a client sends in a session of somebody else is executed at all (SessionEnteredByOpener).
  */
 import type { Entry } from "../../core/index.ts"
 import { PropertyViolated } from "../../spec/index.ts"
@@ -10,7 +10,7 @@ import { decodeCommand } from "../machine/index.ts"
 import type { Call } from "../types.ts"
 import type { KvWitness } from "./servers/machine.ts"
 
-/** Whose writes name sessions of others, with secrets that it guesses. */
+/** Senders that name sessions of others, with guessed secrets. */
 export const STRANGER = "stranger"
 
 const TOKEN = /^([a-z]\w*)\.(\d+) $/
@@ -29,9 +29,9 @@ const tokenIn = (call: Call): RegExpExecArray | null => {
 }
 
 interface Stream {
-  /** Where each number was executed. */
+  /** The entry in which each number was executed. */
   readonly at: Map<number, number>
-  /** The last that the client was told of. */
+  /** The last execution that was reported to the client. */
   acknowledged: { readonly number: number; readonly index: number } | null
 }
 
@@ -39,7 +39,7 @@ export class Audit {
   private through = 0
   private readonly streams = new Map<string, Stream>()
 
-  /** Of machines that execute the same entries, the first to do so is looked at. */
+  /** All state machines execute the same entries: the first one to execute an entry is audited. */
   readonly witness: KvWitness = (entry, memory) => {
     if (entry.index <= this.through) return
     this.through = entry.index
@@ -49,7 +49,7 @@ export class Audit {
     for (const call of command.calls) {
       const token = tokenIn(call)
       const key = call[1]
-      // A write that was refused, or not executed again, leaves the key as it was.
+      // A write that was refused, or not executed again, leaves the key unchanged.
       if (token !== null && key !== undefined && memory.version(key) === entry.index)
         this.executed(token[1] ?? "", Number(token[2]), entry)
     }

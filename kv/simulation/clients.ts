@@ -1,6 +1,6 @@
 /**
- * Clients of the service in a simulated world: the real engine of kv/client over simulated links, and plain ones without a
- * session of their own, like those of a Redis library. Both are driven as generators, like everything that lives in virtual time.
+ * Clients of the service in a simulated world: the real engine of kv/client over simulated links, and plain clients
+ * without a session, like those of a Redis library. Both are run as generators, like everything in virtual time.
  */
 import { makeRandom, mixText, type Random, type Work } from "../../interpreters/simulation/index.ts"
 import { type Core, type CoreSettings, makeCore } from "../client/core.ts"
@@ -15,10 +15,10 @@ import { client } from "../../interpreters/replica/world/index.ts"
 import type { KvServices } from "./servers/services.ts"
 
 export interface KvClientOptions {
-  /** Unlike that of any other client. */
+  /** Different from those of all other clients. */
   readonly name: string
   readonly services: KvServices
-  /** Whom it may reach; asked anew for every connection. */
+  /** The nodes that it can reach; asked again for every connection. */
   readonly servers: () => readonly string[]
   readonly network?: () => ClientNetwork
 }
@@ -73,17 +73,17 @@ export class KvClient {
       (endpoint, connectTimeoutMs, events) => reach.link(endpoint, connectTimeoutMs, events),
     )
   }
-  /** Goes on once its outcome is known, or the client has given up. */
+  /** Continues once the outcome is known, or the client has given up. */
   *do(task: Task): Work<ReplyOrError> {
     let outcome: ReplyOrError | null = null
     this.core.submit(task, undefined, (told) => {
       outcome = told
     })
     yield { until: () => outcome !== null, limit: LATER }
-    if (outcome === null) throw new Error("went on before there was an outcome")
+    if (outcome === null) throw new Error("continued before there was an outcome")
     return outcome
   }
-  /** Once what is under way has ended, so do its session and its connection. */
+  /** Once the operations in progress have ended, so do its session and its connection. */
   leave(): void {
     this.core.close().then(
       () => {},
@@ -94,17 +94,17 @@ export class KvClient {
   }
 }
 
-/** What a plain client is told: a reply, or that the connection broke first. */
+/** What a plain client receives: a reply, or that the connection broke first. */
 export type PlainReply = Reply | "lost"
 
-/** One connection at a time, and nothing is ever sent again. */
+/** Has one connection at a time, and never sends anything again. */
 export class PlainClient {
   private readonly reach: Reach
   private readonly options: KvClientOptions
   private link: Link | null = null
   private up = false
   private pending = new Set<(told: PlainReply) => void>()
-  /** How many connections it has had: what is sent on one is executed in its order. */
+  /** How many connections it has had: commands on one connection are executed in their order. */
   connections = 0
   constructor(options: KvClientOptions) {
     this.options = options
@@ -131,7 +131,7 @@ export class PlainClient {
     this.pending = new Set()
     for (const told of pending) told("lost")
   }
-  /** Until there is a connection. */
+  /** Waits until there is a connection. */
   *connected(): Work<void> {
     while (this.link === null || !this.up) {
       if (this.link === null) this.dial()
@@ -139,7 +139,10 @@ export class PlainClient {
       if (this.link === null) yield 10 + this.reach.random.below(40)
     }
   }
-  /** Several commands in one go, until so many have an answer or the time is up; unless all have, the connection is given up. */
+  /**
+   * Sends several commands at once and waits for so many answers or until the time is up; unless all have arrived, the
+   * connection is closed.
+   */
   *send(
     requests: readonly (readonly Argument[])[],
     patience: number,

@@ -1,4 +1,4 @@
-/** Where simulated nodes serve clients: their name is their host. */
+/** The addresses of simulated nodes for clients: the node's name is its host. */
 import type { Endpoint } from "../client/endpoints.ts"
 
 export const PORT = 1

@@ -1,4 +1,4 @@
-/** The key-value service in a simulated world: the real service on every node, and the real client and plain ones beside it. */
+/** The key-value service in a simulated world: the real service on every node, with real and plain clients. */
 export { KvWorldMachine, kvWorldMachine, type KvResult, type KvWitness } from "./servers/machine.ts"
 export { KvServices, type KvServicesOptions } from "./servers/services.ts"
 export { KvClient, PlainClient, type KvClientOptions, type PlainReply } from "./clients.ts"

@@ -1,6 +1,6 @@
 /**
- * A connection of a client to a node, in virtual time: bytes arrive in order and late, or the link breaks, and who is told of
- * that and when is left to chance. What was sent before may have arrived, and been executed, all the same.
+ * A connection from a client to a node, in virtual time: bytes arrive in order but late, or the link breaks. Chance
+ * decides which end notices that, and when. What was sent before may have arrived, and been executed, all the same.
  */
 import type { Random } from "../../interpreters/simulation/index.ts"
 import type { Connection as ClientConnection, ConnectionEvents } from "../client/connection.ts"
@@ -13,15 +13,15 @@ import { client, type Loop } from "../../interpreters/replica/world/index.ts"
 import type { Boot } from "./servers/boot.ts"
 import type { Wire } from "./servers/door.ts"
 
-/** Between a client and the nodes. */
+/** The network between a client and the nodes. */
 export interface ClientNetwork {
-  /** Milliseconds of one way, at least and at most. */
+  /** One-way delay in milliseconds: least and most. */
   readonly hopMin: number
   readonly hopMax: number
-  /** A message that takes up to `slowMax` more, and all behind it. */
+  /** The chance that a message takes up to `slowMax` more, and all messages after it. */
   readonly slowPermille: number
   readonly slowMax: number
-  /** For each request: the link breaks with it. */
+  /** The chance, for each request, that the link breaks. */
   readonly breakPermille: number
 }
 export const goodNetwork: ClientNetwork = { hopMin: 1, hopMax: 1, slowPermille: 0, slowMax: 0, breakPermille: 0 }
@@ -30,7 +30,7 @@ export interface LinkOptions {
   readonly loop: Loop
   readonly random: Random
   readonly network: () => ClientNetwork
-  /** The node as it lives now, if this client can reach it and it is up. */
+  /** The running node, if it is up and this client can reach it. */
   readonly find: (name: string) => Boot | null
 }
 
@@ -41,18 +41,18 @@ export class Link implements ClientConnection {
   private readonly limit: Alarm
   private readonly waiting: ((reply: Reply) => void)[] = []
   private readonly decoder = makeDecoder((reply) => {
-    // Several come in one piece, and after any of them the client may have given the connection up.
+    // Several replies come in one piece, and after any of them the client may have closed the connection.
     if (!this.over) this.waiting.shift()?.(reply)
   })
-  /** Once the node has been reached. */
+  /** Called once the node has been reached. */
   private boot: Boot | null = null
   private server: { readonly boot: Boot; readonly connection: Connection; readonly wire: Wire } | null = null
   private lastByte: number
-  /** Nothing gets there, or from there, any more. */
+  /** Nothing passes any more, in either direction. */
   private upCut = false
   private downCut = false
   private over = false
-  /** When the last message of each direction arrives: none overtakes it. */
+  /** When the last message of each direction arrives: no message overtakes another. */
   private upAt = 0
   private downAt = 0
 
@@ -91,11 +91,11 @@ export class Link implements ClientConnection {
     const { find, loop, random } = this.options
     const boot = find(this.endpoint.host)
     if (boot === null) {
-      // A host that is there says that nobody listens; one that is not says nothing.
+      // A running host reports that nobody listens; a host that is down reports nothing.
       if (random.chance(700)) this.down(() => this.end("refused"))
       return
     }
-    // The kernel answers for a process that sleeps.
+    // The kernel answers for a paused process.
     this.down(() => {
       this.limit.cancel()
       this.lastByte = loop.now
@@ -107,7 +107,10 @@ export class Link implements ClientConnection {
       this.server = { boot, connection: boot.door.accept(wire), wire }
     })
   }
-  /** The server's process has closed it, or has ended: a reset follows what was sent, unless the machine has gone with it. */
+  /**
+   * The server's process has closed the connection, or has ended: a reset follows what was sent, unless the whole
+   * machine is down.
+   */
   private closing(): void {
     this.server = null
     if (this.options.random.chance(800)) this.down(() => this.end("closed"))
@@ -117,7 +120,7 @@ export class Link implements ClientConnection {
     const { loop, random } = this.options
     this.lastByte = loop.now
     this.decoder.feed(bytes)
-    // An answer arrives, and those behind it do not.
+    // One reply arrives, and those after it do not.
     if (random.chance(this.options.network().breakPermille >> 1)) {
       this.downCut = true
       loop.after(client, random.between(1, 20), () => this.end("reset"))
@@ -144,7 +147,7 @@ export class Link implements ClientConnection {
   private breaks(): void {
     const { loop, random } = this.options
     const how = random.below(4)
-    // The request is lost; or its reply; or both it and replies under way get through, and nothing after them.
+    // The request is lost; or its reply; or it and the replies in flight arrive, and nothing after them.
     if (how < 2) this.upCut = true
     if (how === 1) this.downCut = true
     if (how === 2) this.downCut = true
@@ -153,7 +156,7 @@ export class Link implements ClientConnection {
         this.upCut = true
       })
     }
-    // Who is told, and when; otherwise silence is all that shows it.
+    // Which end notices it, and when; otherwise only silence shows it.
     const later = random.between(1, 200)
     if (random.chance(600)) loop.after(client, later, () => this.end("reset"))
     if (random.chance(600)) loop.after(client, random.between(1, 400), () => this.hangUp())

@@ -1,4 +1,4 @@
-/** Clients that live in a random world of the real service; at the end all that they were told must fit together. */
+/** Clients in a random world of the real service. At the end all answers that they received must be consistent. */
 import { configurationOf, membersOf, sameMember } from "../../core/index.ts"
 import {
   goOn,
@@ -34,24 +34,24 @@ import { KvServices } from "./servers/services.ts"
 
 export interface KvLoad {
   readonly clients: number
-  /** What happened, once it is over. */
+  /** The history, once the world is over. */
   readonly recorded?: (history: Recorder) => void
 }
 
-/** Used at a time, and how often each: so that what must be explained together stays short. */
+/** Keys in use at a time, and operations for each: so that the history of one key stays short. */
 const KEYS = 5
 const OPERATIONS_PER_KEY = 20
-/** Within this everybody is done, once all is mended. */
+/** The time within which all clients finish, once all faults are healed. */
 const LAST_ORDERS = 60_000
-/** Of the model, for a whole history; hundreds of times what is needed. */
+/** Steps of the model for a whole history: hundreds of times what is needed. */
 const MOST_STEPS = 3_000_000
 const LONGEST_PAUSE = 60
-/** A plain client gives up a connection that is silent for so long. */
+/** A plain client closes a connection that is silent for so long. */
 const PATIENCE = 2500
 
 interface Habits {
   readonly service: Partial<ServiceSettings>
-  /** Of sessions: hardly ever, or often enough that they expire under way. */
+  /** How long idle sessions last: nearly always long enough, or often so short that they expire in use. */
   readonly idle: number
   readonly redirect: boolean
   readonly network: ClientNetwork
@@ -90,7 +90,7 @@ class Load implements Companions {
   private living = 0
   private over = false
   private used = 0
-  /** Clients made so far, and places in the history: each has one operation open at most. */
+  /** The number of clients made so far, and of processes in the history: a process has at most one open operation. */
   private made = 0
   private places = 0
 
@@ -103,7 +103,7 @@ class Load implements Companions {
     this.history = makeHistory({ now: () => this.world.now })
   }
   private get world(): World {
-    if (this.there === null) throw new Error("nobody has joined a world yet")
+    if (this.there === null) throw new Error("no world has been joined yet")
     return this.there
   }
   command(id: number): Uint8Array {
@@ -131,7 +131,7 @@ class Load implements Companions {
   finish(mended: boolean): void {
     this.over = true
     if (mended) {
-      this.within("clients did not come to an end", () => this.living === 0)
+      this.within("clients did not finish", () => this.living === 0)
       this.askEverybody()
       this.readAll()
     }
@@ -145,14 +145,15 @@ class Load implements Companions {
   }
   private within(what: string, done: () => boolean): void {
     goOn(this.world, this.tasks, this.world.now + LAST_ORDERS, done)
-    if (!done()) throw new PropertyViolated("Liveness", `${what} within ${LAST_ORDERS} ms, though everything is mended`)
+    if (!done())
+      throw new PropertyViolated("Liveness", `${what} within ${LAST_ORDERS} ms, although all faults are healed`)
   }
   private readonly network = (): ClientNetwork => (this.over ? quiet : this.habits.network)
   private readonly anybody = (): readonly string[] => this.world.names
 
-  // -------------------------------------------------------------------------------------------- once mended
+  // ----------------------------------------------------------------------------------- once faults are healed
 
-  /** Every member takes a write and answers a read, whoever leads. */
+  /** Every member executes a write and answers a read, whichever node leads. */
   private askEverybody(): void {
     const { world } = this
     const leader = world.leader()?.runner?.state
@@ -161,7 +162,7 @@ class Load implements Companions {
       sameMember(member, world.node(member.name).member),
     )
     for (const { name } of members) {
-      // Where commands are not handed on, only the leader takes any.
+      // If commands are not forwarded, only the leader executes any.
       if (!world.settings.forwardProposals && name !== leader.self.name) continue
       let served = false
       this.tasks.add(
@@ -192,7 +193,7 @@ class Load implements Companions {
         read.type === "bulk"
       )
         break
-      // With redirects a follower takes nothing at all, and says so.
+      // With redirects a follower executes nothing, and says so.
       if (wrote !== undefined && wrote !== "lost" && wrote.type === "error" && wrote.code === "MOVED") break
       yield 20
     }
@@ -223,7 +224,10 @@ class Load implements Companions {
     return new PlainClient({ name: `plain${++this.made}`, services: this.services, servers, network: this.network })
   }
 
-  /** The engine with several operations under way, each lane of them one after the other. Now and then it ends its session and begins anew. */
+  /**
+   * The engine with several operations in progress, each lane of them one after the other. Now and then it ends its
+   * session and begins another.
+   */
   private engine(random: Random): void {
     const { services } = this
     const lanes = 1 + random.below(4)
@@ -267,7 +271,7 @@ class Load implements Companions {
       this.tasks.add(live(this), this.world.now)
     }
   }
-  /** Sends several commands at a time, now and then many, and never one of them again. */
+  /** Sends several commands at a time, now and then many, and never sends one again. */
   private plain(random: Random): void {
     const places = Array.from({ length: 1 + random.below(random.chance(300) ? 10 : 3) }, () => ++this.places)
     const client = this.plainClient()
@@ -296,7 +300,7 @@ class Load implements Companions {
     this.living += 1
     this.tasks.add(live(this), this.world.now)
   }
-  /** Counts on a key of its own, reads it in between, and looks whether it sees itself as it should. */
+  /** Counts on a key that only it uses, with reads in between, and checks what it sees of its own commands. */
   private counting(random: Random): void {
     const client = this.plainClient()
     const live = function* (load: Load): Work<void> {
@@ -326,7 +330,7 @@ class Load implements Companions {
     this.living += 1
     this.tasks.add(live(this), this.world.now)
   }
-  /** Keeps a session of its own, several writes under way in it, and goes from node to node. */
+  /** Keeps a session of its own with several writes in progress, and moves from node to node. */
   private byHand(random: Random): void {
     const places = Array.from({ length: 1 + random.below(4) }, () => ++this.places)
     const client = new NumberedClient(this.plainClient(), this.world, random)
@@ -355,7 +359,10 @@ class Load implements Companions {
     this.living += 1
     this.tasks.add(live(this), this.world.now)
   }
-  /** Asks for writes and ends in sessions of others, for their numbers are places in the log: it has only their secrets to guess. */
+  /**
+   * Sends writes and closings in sessions of others: session numbers are places in the log, so only their secrets must
+   * be guessed.
+   */
   private stranger(random: Random): void {
     const client = this.plainClient()
     const live = function* (load: Load): Work<void> {
@@ -452,7 +459,7 @@ class Load implements Companions {
   }
 }
 
-/** EXEC answers last, for all of them, unless one was refused as it was queued. */
+/** EXEC is answered last, for all commands, unless one was refused when it was queued. */
 const endUnderMulti = (operation: Operation, told: readonly PlainReply[], place: number): End => {
   const exec = told.at(-1) ?? "lost"
   if (exec === "lost" || exec.type !== "array") {
@@ -464,7 +471,7 @@ const endUnderMulti = (operation: Operation, told: readonly PlainReply[], place:
   return endOf(operation, item)
 }
 
-/** For checkScript: the key-value service in that world, and this many clients of it. */
+/** For checkScript: the key-value service in a world, with so many clients. */
 export const kvLoad =
   (options: KvLoad) =>
   (seed: number): Companions =>

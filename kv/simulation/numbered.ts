@@ -1,20 +1,20 @@
 /**
- * A client that keeps a session by hand, as kv/README.md tells users of other languages to: what has no answer it sends again,
- * under the same number, to whatever node it comes to next. It takes every answer at its word.
+ * A client that keeps a session by hand, as kv/README.md tells users of other languages to do: it sends unanswered
+ * requests again, under the same numbers, to the node that it reaches next. It believes every answer.
  */
 import type { Random, Work, World } from "../../interpreters/simulation/index.ts"
 import { PropertyViolated } from "../../spec/index.ts"
 import type { PlainClient, PlainReply } from "./clients.ts"
 
-/** Not executed as far as that node knows, or not known: worth another try elsewhere. */
+/** Not executed as far as that node knows, or unknown: worth another attempt at another node. */
 const again = new Set(["UNKNOWN", "NOLEADER", "BUSY", "MOVED", "LOADING", "SPACELOW"])
-/** Between two tries. */
+/** The pause between two attempts. */
 const PAUSE = 10
 
 export class NumberedClient {
   private readonly plain: PlainClient
   private readonly world: World
-  /** Now and then it leaves a node as soon as it has an answer, and goes on elsewhere. */
+  /** Now and then it leaves a node after an answer, and continues at another one. */
   private readonly random: Random
   private key: string | null = null
   private next = 1
@@ -24,7 +24,7 @@ export class NumberedClient {
     this.random = random
   }
 
-  /** False if there is none within `patience`. */
+  /** False if no node answers within `patience`. */
   private *opened(patience: number): Work<boolean> {
     if (this.key !== null) return true
     yield* this.plain.connected()
@@ -37,7 +37,7 @@ export class NumberedClient {
     this.next = 1
     return true
   }
-  /** Writes, all under way at once, until each has its answer or the time is up; null: not sent at all. */
+  /** Writes, all in progress at once, until each has its answer or the time is up; null: not sent at all. */
   *write(
     requests: readonly (readonly string[])[],
     patience: number,
@@ -63,7 +63,7 @@ export class NumberedClient {
     if (answers.length < requests.length) this.key = null
     return [...answers, ...requests.slice(answers.length).map((): PlainReply => "lost")]
   }
-  /** Says whether the session has ended. */
+  /** Whether the reply says that the session has ended. */
   private took(told: readonly PlainReply[], answers: PlainReply[], first: number): boolean {
     for (const [i, reply] of told.entries()) {
       if (reply === "lost") return false

@@ -1,4 +1,4 @@
-/** Operations of the history's model as commands of the service, and what their replies mean. */
+/** Operations of the history's model as commands of the service, and the meaning of their replies. */
 import type { F, Value } from "../../spec/index.ts"
 import { NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "../client/errors.ts"
 import type { ReplyOrError } from "../client/operation.ts"
@@ -11,7 +11,7 @@ export interface Operation {
   readonly value: Value
 }
 
-/** The service answered something that no client of ours should see. */
+/** The service gave an answer that no client of ours should see. */
 export class KvAnswerWrong extends Error {
   override readonly name = "KvAnswerWrong"
 }
@@ -54,7 +54,7 @@ export const wordsOf = ({ f, key, value }: Operation): readonly [string, ...stri
   }
 }
 
-/** How an operation ended: with a value; its condition did not hold; it certainly was not executed; nobody knows. */
+/** How an operation ended: with a value; its condition did not hold; certainly not executed; unknown. */
 export type End =
   | { readonly type: "ok"; readonly value: Value }
   | { readonly type: "refused" }
@@ -79,10 +79,10 @@ export const endOf = ({ f, value }: Operation, reply: Reply): End => {
   }
 }
 
-/** Each says that nothing was executed. */
+/** Each means that nothing was executed. */
 const notExecuted = new Set(["NOLEADER", "BUSY", "SPACELOW", "TOOLARGE", "MOVED", "LOADING", "TRYAGAIN"])
 
-/** What the engine of kv/client tells. */
+/** Outcomes of the engine of kv/client. */
 export const engineEnd = (operation: Operation, outcome: ReplyOrError): End => {
   if ("type" in outcome) return endOf(operation, outcome)
   if (outcome instanceof Unknown || outcome instanceof SessionExpired) return { type: "unknown", why: outcome.message }
@@ -91,7 +91,7 @@ export const engineEnd = (operation: Operation, outcome: ReplyOrError): End => {
   throw new KvAnswerWrong(`${wordsOf(operation).join(" ")}: ${outcome.message}`)
 }
 
-/** What a server tells a client that sends its command once. */
+/** Replies of a server to a client that sends its command only once. */
 export const plainEnd = (operation: Operation, told: PlainReply): End => {
   if (told === "lost") return { type: "unknown", why: "the connection was lost" }
   if (told.type !== "error") return endOf(operation, told)

@@ -1,4 +1,4 @@
-/** A command for whoever wants to see progress: it changes nothing that a client could see. */
+/** A command that tests progress: it changes nothing that a client could see. */
 import { encodeCommand } from "../machine/index.ts"
 import { simulatedSecret } from "./servers/machine.ts"
 

@@ -1,7 +1,7 @@
 /**
- * What one connection must see of itself, whatever others do: its commands take effect in the order in which they were sent
- * (ProgramOrder). On a key that nobody else touches that leaves no choice; on any key a read never sees what its own connection
- * sent behind it.
+ * What one connection must see of its own commands, whatever others do: they take effect in the order in which they
+ * were sent (ProgramOrder). On a key that nobody else uses, this determines every reply; on any key a read never sees
+ * what its own connection sent after it.
  */
 import { PropertyViolated } from "../../spec/index.ts"
 import type { Argument } from "../client/resp.ts"
@@ -13,19 +13,22 @@ export interface Turn {
   readonly commands: readonly (readonly Argument[])[]
 }
 
-/** The key of one connection alone, counted up by its writes. */
+/** A key of this connection alone; each of its writes increments it. */
 export class Counted {
   readonly key: string
   private count = 0
   constructor(key: string) {
     this.key = key
   }
-  /** A count, or a look at it. */
+  /** An increment, or a read. */
   turn(counts: boolean, together: boolean): Turn {
     const command = [counts ? "INCR" : "GET", this.key]
     return { counts, commands: together ? [["MULTI"], command, ["EXEC"]] : [command] }
   }
-  /** `told` is the answer to the last command of a turn. False: what became of it is not known, so nothing is known of what comes behind. */
+  /**
+   * `told` is the answer to the last command of a turn. False: its outcome is unknown, so nothing is known about later
+   * commands.
+   */
   check(counts: boolean, told: PlainReply): boolean {
     if (told !== "lost" && told.type === "error" && told.code === "EXECABORT") return true
     const only: PlainReply = told !== "lost" && told.type === "array" ? (told.items[0] ?? "lost") : told
@@ -44,7 +47,7 @@ export class Counted {
   }
 }
 
-/** `stream` names the writes of one connection, `number` the first that was sent behind the read. */
+/** `stream` identifies the writes of one connection, `number` the first that was sent after the read. */
 export const checkNothingBehind = ({ f, key }: Operation, end: End, stream: string, number: number): void => {
   if (f !== "read" || end.type !== "ok" || typeof end.value !== "string") return
   for (const token of end.value.split(" ")) {
@@ -52,7 +55,7 @@ export const checkNothingBehind = ({ f, key }: Operation, end: End, stream: stri
     if (name === stream && Number(digits) >= number)
       throw new PropertyViolated(
         "ProgramOrder",
-        `GET ${key} sees ${token}, which was sent behind it on its own connection`,
+        `GET ${key} sees ${token}, which was sent after it on its own connection`,
       )
   }
 }

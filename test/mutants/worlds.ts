@@ -5,7 +5,10 @@ export const worlds: readonly Seeded[] = [
   {
     id: "own-world-1",
     title: "a read joins a barrier that has begun before it came",
-    patches: [{ file: "interpreters/replica/session/barriers.ts", find: "    last.begun = true\n", replace: "" }],
+    patches: [
+      { file: "interpreters/replica/session/barriers.ts", find: "    last.begun = true\n", replace: "" },
+      { file: "interpreters/replica/session/barriers.ts", find: "    barrier.begun = true\n", replace: "" },
+    ],
   },
   {
     id: "own-world-2",

@@ -6,14 +6,14 @@ export class MachineNotCloned extends Error {
   override readonly name = "MachineNotCloned"
   constructor(what: string) {
     super(
-      `clone() of the state machine ${what}. It serves as snapshot and as what survives a crash: it must be a copy of its own, with copies of every map and list that apply changes. This is a fault of the state machine, not of what it was given`,
+      `clone() of the state machine ${what}. The copy serves as snapshot and as what survives a crash: it must be independent, with copies of every map and list that apply changes. This is a fault of the state machine, not of its input`,
     )
   }
 }
 
 export const cloneOf = (machine: WorldMachine): WorldMachine => {
   const copy = machine.clone()
-  if (copy === machine) throw new MachineNotCloned("answers the state machine itself")
+  if (copy === machine) throw new MachineNotCloned("returns the state machine itself")
   return copy
 }
 

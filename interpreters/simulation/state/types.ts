@@ -236,9 +236,9 @@ export interface NodeState {
   begins: number
   /** A peer has met a later start of this directory: nothing starts from it any more. */
   refused: boolean
-  /** Not started since it was put back, or cut. */
+  /** Not started since its directory was swapped or cut. */
   wentBack: boolean
-  /** A copy of its directory, put aside. */
+  /** A copy of its directory, made by an action. */
   copy: DirectoryState | null
   apply: Range | null
   paused: boolean
@@ -263,14 +263,14 @@ export interface NodeState {
   rounds: readonly { readonly round: number; readonly at: number }[]
 }
 
-/** One message under way. `n` counts the messages of the link; with `copy` it names it: see `flightName`. */
+/** A message in flight. `n` counts the messages of the link; with `copy` it names the message: see `flightName`. */
 export interface Flight {
   readonly type: "deliver"
   readonly from: Member
   readonly to: Member
   readonly n: number
   readonly copy: number
-  /** Of the sender's directory, as it was sent. */
+  /** The start of the sender's directory when it was sent. */
   readonly start: Start
   readonly message: Message
   readonly image: Image | null
@@ -293,7 +293,7 @@ export type Happening =
       readonly cause: number
     }
   | { readonly type: "alarm"; readonly node: string; readonly boot: number; readonly timer: Timer }
-  /** Its process ends: it does nothing more anyway. */
+  /** Its process ends. Its core has halted and does nothing more anyway. */
   | { readonly type: "halted"; readonly node: string; readonly boot: number; readonly reason: HaltReason }
   | {
       readonly type: "taken"
@@ -326,16 +326,16 @@ export interface WorldState {
   nodes: Readonly<Record<string, NodeState>>
   now: number
   agenda: Planned[]
-  /** By slot of the sender: a bit for the slot of each receiver that nothing gets to. */
+  /** By slot of the sender: a bit for the slot of each receiver that its messages do not reach. */
   cuts: readonly number[]
-  /** Messages sent there before `until` arrive at `until`. */
+  /** Messages sent on that link before `until` arrive at `until`. */
   clogs: readonly { readonly from: string; readonly to: string; readonly until: number }[]
   network: NetworkProfile
   disk: Range
   apply: Range
   snapshots: SnapshotProfile
   connections: boolean
-  /** Counters: happenings planned, steps taken, messages and entries sent, refs given out. */
+  /** Counters: events planned, steps taken, messages and entries sent, refs given out. */
   planned: number
   steps: number
   messages: number

@@ -1,4 +1,4 @@
-/** What was executed, by command index, which does not count no-ops and configuration entries. */
+/** What was executed, by command index, which counts neither no-ops nor configuration entries. */
 import type { CommandEntry, Entry, State } from "../../../core/index.ts"
 
 export class LedgerDisagrees extends Error {
@@ -8,9 +8,9 @@ export class LedgerDisagrees extends Error {
 interface Executed {
   readonly term: number
   readonly kind: Entry["kind"]
-  /** Of a command: the checksum of its payload. */
+  /** The value of a command: the checksum of its payload. */
   readonly value: number
-  /** How many commands stand at or before it. */
+  /** How many commands there are at or before this entry. */
   readonly commands: number
 }
 
@@ -18,11 +18,11 @@ interface Executed {
 export class Ledger {
   /** executed[k] is command k + 1. */
   private readonly executed: CommandEntry[] = []
-  /** By index of the log, which begins with nothing. */
+  /** By index of the log; index 0 holds nothing. */
   private readonly log: Executed[] = [{ term: 0, kind: "noop", value: 0, commands: 0 }]
   /** By server: the index of the log through which it has executed. */
   private readonly through = new Map<string, number>()
-  /** By index of the log: what state machines are there. */
+  /** By index of the log: the state machines at that position. */
   private readonly digests: number[] = []
 
   readonly applied = (node: string, entries: readonly Entry[]): void => {
@@ -44,14 +44,15 @@ export class Ledger {
   private append(node: string, entry: Entry, value: number): void {
     const { index, term, kind } = entry
     const before = this.log[index - 1]
-    if (before === undefined) throw new LedgerDisagrees(`${node} executed entry ${index}, and nobody the one before it`)
+    if (before === undefined)
+      throw new LedgerDisagrees(`${node} executed entry ${index}, and no server has executed the one before it`)
     this.log.push({ term, kind, value, commands: before.commands + (kind === "command" ? 1 : 0) })
     if (entry.kind === "command") this.executed.push(entry)
   }
-  /** A server starts with, or was set to, a state machine that stands here. */
+  /** A server starts with, or receives, a state machine at this position. */
   readonly placed = (node: string, { index, term }: { readonly index: number; readonly term: number }): void => {
     if (this.log[index]?.term !== term)
-      throw new LedgerDisagrees(`${node} stands at entry ${index} of term ${term}, which nobody executed`)
+      throw new LedgerDisagrees(`${node} is at entry ${index} of term ${term}, which no server has executed`)
     this.through.set(node, index)
   }
   /** Checks that a server's state machine equals all others at the same position. */
@@ -65,7 +66,7 @@ export class Ledger {
   executedBy(node: string): number {
     return this.commandsThrough(this.through.get(node) ?? 0)
   }
-  /** How many commands stand at or before an index of the log that somebody has executed. */
+  /** How many commands there are at or before an executed index of the log. */
   commandsThrough(index: number): number {
     return this.log[index]?.commands ?? 0
   }
@@ -77,14 +78,14 @@ export class Ledger {
   get length(): number {
     return this.executed.length
   }
-  /** All of them, in order. */
+  /** All executed commands, in order. */
   get commands(): readonly CommandEntry[] {
     return this.executed
   }
   command(index: number): CommandEntry | undefined {
     return this.executed[index - 1]
   }
-  /** The command index of what stands at `index` in the log of this state, committed or not. */
+  /** The command index of the entry at `index` in the log of this state, committed or not. */
   indexOf(state: State, index: number): number {
     const start = Math.min(Math.max(state.applied, state.log.base.index), index, this.last)
     let count = this.commandsThrough(start)

@@ -11,7 +11,7 @@ export interface Count {
 type Cell = { -readonly [Key in keyof Count]: number }
 const NOTHING: Count = { sent: 0, sentBytes: 0, delivered: 0, deliveredBytes: 0 }
 
-/** undefined: all of them. "request": what asks, one for each RPC; "reply": the rest. */
+/** undefined: all frames. "request": one for each RPC; "reply": the other frames. */
 export interface Filter {
   readonly to?: string
   readonly kind?: MessageType | "request" | "reply"
@@ -21,7 +21,7 @@ export class Meter {
   private readonly cells = new Map<string, Map<MessageType, Cell>>()
   private readonly requests = new Set<MessageType>()
   private readonly weigh: (message: Message) => number
-  /** `weigh`: bytes of a frame. Default: roughly what it takes on the wire. */
+  /** `weigh`: bytes of a frame. Default: approximately its size on the wire. */
   constructor(weigh: (message: Message) => number = messageBytes) {
     this.weigh = weigh
   }
@@ -36,7 +36,7 @@ export class Meter {
     }
     return cell
   }
-  /** Handed to the network, whether or not it arrives. */
+  /** Counts a frame that was handed to the network, whether or not it arrives. */
   readonly sent = (_: Member, to: Member, message: Message): void => {
     const cell = this.cell(to, message)
     cell.sent += 1
@@ -47,7 +47,7 @@ export class Meter {
     cell.delivered += 1
     cell.deliveredBytes += this.weigh(message)
   }
-  /** The sum over what the filter lets through. */
+  /** The sum over the frames that the filter selects. */
   count({ to, kind }: Filter = {}): Count {
     const sum: Cell = { ...NOTHING }
     for (const [name, kinds] of this.cells) {

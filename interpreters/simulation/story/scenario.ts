@@ -1,25 +1,31 @@
-/** A script as a file that a person can read and change: a header, then one action a line (interpreters/debugger reads it). */
+/**
+ * A script as a file that a person can read and change: a header, then one action per line (interpreters/debugger reads
+ * it).
+ */
 import type { Action, Script } from "../state/types.ts"
 
-/** Grows when files of before cannot be read any more. */
+/** Incremented when earlier files can no longer be read. */
 export const TRACE_FORMAT = 1
-/** Grows when a world made of the same inputs comes out otherwise: then hashes of before say nothing. */
+/** Incremented when the same inputs give another world: then hashes in earlier files say nothing. */
 export const TRACE_CORE = 2
 
 export interface TraceHash {
-  /** Steps taken so far. */
+  /** The number of steps taken so far. */
   readonly i: number
   readonly hash: number
 }
 export interface TraceViolation {
   readonly name: string
-  /** The step at which it showed. */
+  /** The step at which the violation showed. */
   readonly at: number
-  /** What was told of it. */
+  /** The text of the violation. */
   readonly message?: string
-  /** The file does not hold all that it takes to see it: a state machine, a check or clients of a program. */
+  /** The file alone cannot reproduce the violation: that takes a state machine, a check or clients of a program. */
   readonly own?: boolean
-  /** It showed at the end of the world: the actions from this one on mended it, and asked for progress. */
+  /**
+   * The violation showed at the end of the world: the actions from this one on healed all faults, and progress was
+   * demanded.
+   */
   readonly mended?: number
 }
 export interface ScenarioEnd {
@@ -30,7 +36,10 @@ export interface ScenarioEnd {
 export const foundersOf = ({ nodes = 3 }: Script["options"]): readonly string[] =>
   typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `n${i + 1}`) : nodes
 
-/** Bytes, which only `inject` carries, as base64. A Buffer has turned itself into something else already: what counts is what stood there. */
+/**
+ * Bytes, which only `inject` carries, become base64. A Buffer has already replaced itself by something else (toJSON):
+ * the original value counts.
+ */
 function bytesAsText(this: Readonly<Record<string, unknown>>, key: string, part: unknown): unknown {
   const raw = this[key]
   return raw instanceof Uint8Array

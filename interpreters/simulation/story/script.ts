@@ -3,7 +3,7 @@ import type { Payload } from "../../../core/index.ts"
 import { World } from "../world.ts"
 import type { Action, Script, WorldHooks, WorldOptions } from "../state/types.ts"
 
-/** Runs all of it; the world as it stands then. Throws what a hook throws. */
+/** Runs the whole script and returns the world at its end. Throws what a hook throws. */
 export const runScript = ({ seed, options, actions }: Script, hooks: WorldHooks = {}): World => {
   const world = new World({ ...options, ...hooks, seed })
   for (const action of actions) world.act(action)
@@ -29,13 +29,13 @@ const asProposal = (node: string, payloads: readonly Payload[]): Action => {
   }
 }
 
-/** The action as plain JSON: bytes that were injected by a program become text. */
+/** The action as plain JSON: bytes that a program injected become text. */
 export const plainAction = (action: Action): Action =>
   action.type === "inject" && action.event.type === "Proposed" ? asProposal(action.node, action.event.payloads) : action
 
-/** A trace takes no longer run at once. */
+/** A trace accepts no longer run in one action. */
 const LONGEST_RUN = 3_600_000
-/** As plain JSON, with runs that follow one another as one. */
+/** As plain JSON, with consecutive runs merged into one. */
 const written = (actions: readonly Action[]): readonly Action[] => {
   const out: Action[] = []
   let ms = 0
@@ -53,7 +53,7 @@ const written = (actions: readonly Action[]): readonly Action[] => {
   return out
 }
 
-/** A world that remembers what was done to it. */
+/** A world that records its actions. */
 export const recordedWorld = (
   options: WorldOptions,
   hooks: WorldHooks = {},

@@ -1,8 +1,8 @@
 /**
  * Scenarios that read like stories: a cluster in virtual time, and what a tester does to it.
  *
- * Indexes count commands, no-ops and configuration entries apart. A server takes part while it is connected; `cut`
- * and `join` change that, and only links between connected servers are open. All times are virtual milliseconds.
+ * Indexes count commands only; no-ops and configuration entries have none. A server takes part while it is connected;
+ * `cut` and `join` change that, and only links between connected servers are open. All times are virtual milliseconds.
  */
 import {
   configurationOf,
@@ -41,7 +41,7 @@ import type { World } from "../world.ts"
 
 /** Recent results of a server, for clients that wait for them. */
 interface Executed {
-  /** In the log. */
+  /** Index in the log. */
   readonly index: number
   readonly term: number
   readonly result: unknown
@@ -72,7 +72,7 @@ export class Cluster {
       {
         seed,
         nodes: servers,
-        // The tester offers to every server, so it learns at once who leads.
+        // The tester offers a command to one server after the other: followers must refuse it, not forward it.
         settings: { forwardProposals: false, ...settings },
         ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
       },
@@ -133,7 +133,7 @@ export class Cluster {
     return holds()
   }
   private goOn(end: number, enough?: () => boolean): void {
-    if (this.inTask) throw new Error("inside a task, time goes on by yield")
+    if (this.inTask) throw new Error("inside a task, time advances by yield")
     this.asTask(() => goOn(this.world, this.tasks, end, enough))
   }
   private asTask<T>(then: () => T): T {
@@ -152,7 +152,7 @@ export class Cluster {
   /** Waits until all are done and returns their results. Fails after `limit`. */
   finish<T>(tasks: readonly Task<T>[], limit = 120_000): readonly T[] {
     if (!this.runUntil(() => tasks.every(({ done }) => done), limit))
-      this.fail(`${tasks.filter(({ done }) => !done).length} of ${tasks.length} clients did not come to an end`)
+      this.fail(`${tasks.filter(({ done }) => !done).length} of ${tasks.length} clients did not finish`)
     return tasks.map((task) => task.result())
   }
   /** Runs clients concurrently to their ends. */
@@ -174,11 +174,11 @@ export class Cluster {
   get names(): readonly string[] {
     return this.world.names
   }
-  /** For the choices of the story. */
+  /** Random numbers for the story's own choices. */
   get random(): Random {
     return this.world.random
   }
-  /** Those that are up. */
+  /** Servers that are up. */
   get live(): readonly string[] {
     return this.names.filter((name) => this.isUp(name))
   }
@@ -188,22 +188,22 @@ export class Cluster {
   isUp(name: string): boolean {
     return this.world.state(name) !== undefined
   }
-  /** Connected ones. */
+  /** Connected servers. */
   get present(): readonly string[] {
     return this.names.filter((name) => this.connected.has(name))
   }
-  /** Some other server than these. */
+  /** A random server that is none of these. */
   other(...than: readonly string[]): string {
     return this.others(...than)[0] ?? this.fail("there is no other server")
   }
   others(...than: readonly string[]): readonly string[] {
     return this.names.filter((name) => !than.includes(name))
   }
-  /** One of them, by chance. */
+  /** A random one of them. */
   any(names: readonly string[] = this.names): string {
     return this.random.pick(names) ?? this.fail("there is nobody to choose from")
   }
-  /** Of a server that is up. */
+  /** The state of a server, which must be up. */
   state(name: string): State {
     return this.world.state(name) ?? this.fail(`${name} is down`)
   }
@@ -214,7 +214,7 @@ export class Cluster {
     for (const name of names)
       if (!this.names.includes(name)) this.fail(`there is no server ${name} among ${this.names.join(", ")}`)
   }
-  /** Takes servers off the network. */
+  /** Disconnects servers from the network. */
   cut(...names: readonly string[]): void {
     this.checkNames(names)
     for (const name of names) {
@@ -222,7 +222,7 @@ export class Cluster {
       this.world.isolate(name)
     }
   }
-  /** Puts servers on the network: with those that are on it. */
+  /** Connects servers to all others that are connected. */
   join(...names: readonly string[]): void {
     this.checkNames(names)
     for (const name of names) {
@@ -233,7 +233,7 @@ export class Cluster {
       }
     }
   }
-  /** New servers, connected; members of nothing until the leader is told of them. */
+  /** Creates new servers, connected. They are members once the leader has been asked to add them. */
   add(...names: readonly string[]): void {
     for (const name of names) {
       this.world.act({ type: "add", name })
@@ -263,7 +263,7 @@ export class Cluster {
     this.crash(...names)
     for (const name of names) this.world.start(name)
   }
-  /** Crash, start and join. */
+  /** Crashes, starts and connects servers. */
   restart(...names: readonly string[]): void {
     this.start(...names)
     this.join(...names)
@@ -301,7 +301,7 @@ export class Cluster {
   }
   /** Fails if a connected server claims to lead. */
   nobodyLeads(): void {
-    for (const [term, names] of this.leaders()) this.fail(`${names.join()} leads term ${term}, and nobody should`)
+    for (const [term, names] of this.leaders()) this.fail(`${names.join()} leads term ${term}, but no server should`)
   }
   /** Whether the server itself claims to lead. */
   leads(name: string): boolean {
@@ -316,7 +316,7 @@ export class Cluster {
 
   // ------------------------------------------------------------------------------------------- commands
 
-  /** Offers a command to one server; returns its place in the log, or null if that server does not lead. */
+  /** Offers a command to one server; returns its index in the log, or null if that server does not lead. */
   offer(name: string, command: Command): { readonly index: number; readonly term: number } | null {
     const outcome = this.offered(name, command)
     const state = this.world.state(name)
@@ -337,7 +337,10 @@ export class Cluster {
     for (const name of this.names) if (this.isUp(name) && this.ledger.executedBy(name) >= index) count += 1
     return { count, command: this.ledger.command(index) }
   }
-  /** Until command `index` is executed by at least `by` servers: what it is. Fails after `limit`; null if somebody is past `term` before. */
+  /**
+   * Waits until command `index` is executed by at least `by` servers and returns it. Fails after `limit`; null if a
+   * server reaches a term after `term` first.
+   */
   wait(index: number, by: number, term = Number.POSITIVE_INFINITY, limit = PATIENCE_MS): CommandEntry | null {
     const isThere = (): boolean => this.committed(index).count >= by
     const isOver = (): boolean => this.live.some((name) => this.state(name).currentTerm > term)
@@ -349,7 +352,7 @@ export class Cluster {
     const found = this.committed(index)
     return found.count >= by && found.command?.payload.checksum === command.checksum
   }
-  /** As `one`, for clients. */
+  /** Like `one`, for clients. */
   *agree(command: Command, by: number, retry = true): Work<number> {
     const payload = payloadOf(command)
     const end = this.now + AGREEMENT_MS
@@ -377,7 +380,10 @@ export class Cluster {
     }
     return null
   }
-  /** Gets a command executed by at least `by` servers, within 10 s: its index. Without retry, one offer must do. */
+  /**
+   * Gets a command executed by at least `by` servers, within 10 s; returns its index. Without retry, only one attempt
+   * is made.
+   */
   one(command: Command, by: number, retry = true): number {
     return this.do(this.agree(command, by, retry))
   }
@@ -385,7 +391,7 @@ export class Cluster {
   executed(name: string): readonly CommandEntry[] {
     return this.ledger.commands.slice(0, this.ledger.executedBy(name))
   }
-  /** For clients: proposes at a server, and waits for its word. Followers forward if the settings say so. */
+  /** For clients: proposes at a server, and waits for its answer. Followers forward if the settings say so. */
   *propose(name: string, command: Command, limit = SUBMISSION_MS): Work<Outcome | "stopped" | "timeout"> {
     return yield* this.outcomeOf(name, this.world.propose(name, [payloadOf(command)]), this.now + limit)
   }
@@ -402,7 +408,8 @@ export class Cluster {
     const { boot } = node
     const gone = (): boolean => !this.isUp(name) || node.boot !== boot
     const there = (): boolean => node.position.index >= first
-    // Another leader had it cut off here: it may live on elsewhere, but nobody here knows. (What was forwarded may not be here yet.)
+    // Another leader truncated it here. It may still be in another log, but no server here knows. (A forwarded command
+    // may not have reached this log yet.)
     let held = false
     const replaced = (): boolean => {
       const log = this.world.state(name)?.log
@@ -440,7 +447,10 @@ export class Cluster {
 
   // ------------------------------------------------------------------------------------------- members
 
-  /** For clients: asks whoever leads for these members, for new voters as learners first, until it has committed them and no change is open. Fails after 10 s. */
+  /**
+   * For clients: asks the leader for these members (new voters first as learners) until it has committed them and no
+   * change is pending. Fails after 10 s.
+   */
   *reconfigure(voters: readonly string[], learners: readonly string[] = []): Work<void> {
     for (const end = this.now + AGREEMENT_MS; this.now < end; yield POLL_MS) {
       const leader = this.world.leader()?.name
@@ -452,7 +462,7 @@ export class Cluster {
             sameMember(member, this.world.node(name).member),
           ),
       )
-      // Refused while an earlier change is open, this one perhaps, and until new voters have caught up.
+      // Refused while an earlier change is pending, perhaps this one, and until new voters have caught up.
       if (strange.length === 0) this.world.change(leader, voters, learners)
       else this.world.act({ type: "addLearners", node: leader, names: strange })
     }
@@ -471,14 +481,14 @@ export class Cluster {
       same(learners, last.configuration.learners)
     )
   }
-  /** As `reconfigure`, from outside. */
+  /** Like `reconfigure`, for code outside of clients. */
   change(voters: readonly string[], learners: readonly string[] = []): void {
     this.do(this.reconfigure(voters, learners))
   }
 
   // --------------------------------------------------------------------------------------------- figures
 
-  /** RPCs sent so far, to everybody or to one server. */
+  /** RPCs sent so far, to all servers or to one. */
   rpcs(to?: string): number {
     return this.meter.count({ kind: "request", ...(to === undefined ? {} : { to }) }).sent
   }
@@ -486,7 +496,7 @@ export class Cluster {
   bytes(): number {
     return this.meter.count().sentBytes
   }
-  /** Bytes of log and hard state that a server has on its disk. */
+  /** Bytes of log and hard state on a server's disk. */
   stateBytes(name: string): number {
     return storedBytes(this.world.node(name).disk)
   }
@@ -494,5 +504,5 @@ export class Cluster {
 
 const NOWHERE = { index: 0, term: 0 }
 
-/** So many servers, all connected, at the start of their first election. */
+/** A cluster of this many servers, all connected, before its first election. */
 export const cluster = (servers: number, options: ClusterOptions = {}): Cluster => new Cluster(servers, options)

@@ -1,4 +1,4 @@
-/** What a tester gives to a cluster of a story, and what becomes of it. */
+/** Commands of a tester, and their outcomes. */
 import type { Message, Payload } from "../../../core/index.ts"
 import { finish, mixText } from "../state/hash.ts"
 import type { WorldHooks, WorldOptions } from "../state/types.ts"
@@ -12,7 +12,7 @@ export class StoryFailed extends Error {
 
 /** A text or number, or bytes that mean something to the cluster's own state machine. */
 export type Command = string | number | Payload
-/** What became of a command: executed here; surely never executed; nobody here knows. */
+/** The outcome of a command: executed here; certainly never executed; unknown here. */
 export type Submitted =
   | { readonly type: "executed"; readonly index: number; readonly result: unknown }
   | { readonly type: "refused"; readonly reason: string; readonly leader: string | null }
@@ -23,7 +23,7 @@ export type ReadResult =
   | { readonly type: "unknown"; readonly reason: "stopped" | "timeout" }
 
 export interface ClusterOptions extends Partial<Omit<WorldOptions, "nodes">>, WorldHooks {
-  /** What the meter counts for a frame. */
+  /** The meter's figures for a frame. */
   readonly weigh?: (message: Message) => number
 }
 

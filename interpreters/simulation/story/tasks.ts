@@ -1,13 +1,13 @@
 /** Clients in virtual time: generators that yield how long they sleep (ms), or what they wait for. */
 import type { World } from "../world.ts"
 
-/** Milliseconds; or until something holds, looked at whenever anything happened, at most `limit` milliseconds. */
+/** Milliseconds to sleep; or a condition, checked after every event, with a limit in milliseconds. */
 export type Wait = number | { readonly until: () => boolean; readonly limit: number }
 export type Work<T> = Generator<Wait, T, void>
 
 export interface Task<T> {
   readonly done: boolean
-  /** Throws what the work threw; only once done. */
+  /** The result of a task that is done. Throws what the task threw. */
   readonly result: () => T
 }
 
@@ -48,11 +48,11 @@ class Running<T> implements Task<T> {
   }
 }
 
-/** What a client throws stops whoever lets time go on. */
+/** An exception in a client stops the code that advances time. */
 export class Tasks {
   private running: Running<unknown>[] = []
 
-  /** Goes on at once, until it waits for the first time. */
+  /** Runs at once, until it waits for the first time. */
   add<T>(work: Work<T>, now: number): Task<T> {
     const task = new Running(work, now)
     task.advance(now)
@@ -60,11 +60,11 @@ export class Tasks {
     else this.running.push(task)
     return task
   }
-  /** Everybody whose time has come goes on, in the order of their starting, until all wait. */
+  /** Runs every client whose waiting is over, in the order of their starts, until all wait again. */
   advance(now: number): void {
     for (let busy = true; busy;) {
       busy = false
-      // Whom somebody starts meanwhile is in the list at once.
+      // A client that is started meanwhile is in the list at once.
       for (const task of this.running) {
         if (task.done || !task.ready(now)) continue
         task.advance(now)
@@ -76,13 +76,13 @@ export class Tasks {
       for (const task of ended) task.result()
     }
   }
-  /** When somebody wakes at the latest; what they wait for can come true before. */
+  /** When the next client wakes up at the latest; a condition may come true before. */
   wakes(): number {
     let next = Number.POSITIVE_INFINITY
     for (const { wakeAt } of this.running) if (wakeAt < next) next = wakeAt
     return next
   }
-  /** Somebody waits for something to hold. */
+  /** Whether a client waits for a condition. */
   watches(): boolean {
     return this.running.some(({ until }) => until !== null)
   }
@@ -90,7 +90,7 @@ export class Tasks {
 
 const NEVER = (): boolean => false
 
-/** The world and all clients in it go on until `end` (virtual ms), or until it is enough. */
+/** Runs the world and all clients in it until `end` (virtual ms), or until `enough` holds. */
 export const goOn = (world: World, tasks: Tasks, end: number, enough: () => boolean = NEVER): void => {
   const watched = enough !== NEVER
   for (tasks.advance(world.now); world.now < end && !enough(); tasks.advance(world.now)) {

@@ -1,6 +1,6 @@
 /**
- * One life of a node of a simulated world: the real service, over a driver's face whose turns the world takes. What the
- * world tells of the node (entries executed, answers, another leader) is handed on as the real driver and state machine do.
+ * One start of a node in a simulated world: the real service over a driver whose turns the world takes. Events of the
+ * node in the world (entries executed, answers, another leader) are passed on as the real driver and state machine do.
  */
 import type { Outcome } from "../../../core/index.ts"
 import { WorldDriver, type Loop, type Process } from "../../../interpreters/replica/world/index.ts"
@@ -36,7 +36,7 @@ export class Boot implements Process {
   private readonly number: number
   private over = false
   private listener: CommandListener | null = null
-  /** Executed, and not yet told. */
+  /** Executed, and not yet reported to the service. */
   private told: ExecutedBatch[] = []
 
   constructor({ world, loop, name, settings, redirect }: LifeOptions) {
@@ -62,7 +62,7 @@ export class Boot implements Process {
     this.door = new Door({ loop, process: this, service: this.service, redirect, self: name })
   }
 
-  /** A turn is wanted. */
+  /** A turn was asked for. */
   get woken(): boolean {
     return this.face.woken
   }
@@ -84,7 +84,7 @@ export class Boot implements Process {
     if (machine instanceof KvWorldMachine) return machine.memory
     throw new Error(`${this.name} runs another state machine`)
   }
-  /** The machine reports here what it is about to execute; the rest is reported once the core knows of it. */
+  /** The machine calls this before it executes an entry; results are reported once the core knows of them. */
   private watch(): void {
     const nothing = (): void => {}
     this.memory.listen({
@@ -159,7 +159,7 @@ export class Boot implements Process {
   responded(ref: number, outcome: Outcome): void {
     this.face.responded(ref, outcome)
   }
-  /** Entries were executed; whoever waits for them is told once the core is. */
+  /** Entries were executed; waiting callers are told once the core knows. */
   executed(index: number, outcomes: readonly MachineOutcome[]): void {
     this.told.push({ index, outcomes })
   }

@@ -1,4 +1,7 @@
-/** What the server is to its clients, without sockets: the real connections, commands and all, one behind each simulated link. */
+/**
+ * The server as its clients see it, without sockets: the real connections with all commands, one behind each simulated
+ * link.
+ */
 import type { Socket } from "node:net"
 import { Faults } from "../../faults.ts"
 import { Admission } from "../../server/limits/admission.ts"
@@ -24,18 +27,18 @@ export interface DoorOptions {
   readonly redirect: boolean
   readonly self: string
 }
-/** The other side of a link, as the server calls it. */
+/** The other end of a link, as the server calls it. */
 export interface Wire {
   readonly replied: (bytes: Buffer) => void
-  /** The server closes it. */
+  /** The server closes the link. */
   readonly closed: () => void
 }
 
 const table = new Table()
-/** The same on every machine. */
+/** The memory that every simulated machine has. */
 const memory = 1 << 30
 
-/** As much of a socket as a connection uses. The kernel takes everything at once. */
+/** The part of a socket that a connection uses. The kernel takes everything at once. */
 class WireSocket {
   readonly writableLength = 0
   private readonly wire: Wire
@@ -67,7 +70,7 @@ export class Door {
   constructor({ loop, process, service, redirect, self }: DoorOptions) {
     const stats: Stats = { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 }
     const { open } = this
-    // In a turn of its own: nobody may catch it on its way out of the world.
+    // In a later turn, so that no caller catches it on its way out of the world.
     const complain = (message: string): void =>
       loop.turn(process, () => {
         throw new Error(`the server of ${self} complains: ${message}`)

@@ -6,7 +6,7 @@ import { Writer } from "../../../interpreters/bytes.ts"
 import { SECRET_BYTES } from "../../sessionKey.ts"
 import { DEFAULT_IDLE, MemoryMachine, writeReply, type MachineOutcome } from "../../machine/index.ts"
 
-/** The same name, the same secret: nobody guesses in a simulated world. */
+/** The same secret for the same name: in a simulated world nobody guesses. */
 export const simulatedSecret = (name: string): Buffer =>
   createHash("sha256").update(name).digest().subarray(0, SECRET_BYTES)
 
@@ -15,13 +15,13 @@ const mixBytes = (hash: number, bytes: Uint8Array): number =>
 
 const scratch = new Writer()
 
-/** What one entry answered: nothing, or one outcome. */
+/** The result of one entry: nothing, or one outcome. */
 export type KvResult = MachineOutcome | null
-/** Sees a machine right after it has executed an entry. */
+/** Called with a machine right after it has executed an entry. */
 export type KvWitness = (entry: Entry, memory: MemoryMachine, result: KvResult) => void
 
 export class KvWorldMachine implements WorldMachine {
-  /** For reads, and for whoever wants to look. */
+  /** For reads, and for inspection. */
   readonly memory: MemoryMachine
   private readonly witness: KvWitness | null
   private sum: number
@@ -41,7 +41,7 @@ export class KvWorldMachine implements WorldMachine {
       return outcome
     })
   }
-  /** Two replicas that executed the same and answered the same have the same sum. */
+  /** Equal for two replicas that executed the same entries with the same results. */
   private note(entry: Entry, outcome: KvResult): void {
     this.sum = mix(mix(this.sum, entry.index), entry.kind === "command" ? entry.payload.checksum : 0)
     if (outcome?.type !== "replied") return

@@ -1,7 +1,7 @@
 /**
- * The key-value service of a simulated world: on every node that is up the real service and the real server's connections,
- * for as long as it lives. Whoever drives the world drives `serve` with it; what the services ask of their nodes are actions
- * of the world, so that a recorded script replays without any of them.
+ * The key-value service of a simulated world: on every running node the real service and the real server's connections,
+ * until the node stops. The code that drives the world drives `serve` with it. Requests of the services become actions
+ * of the world, so that a recorded script replays without the services.
  */
 import type { Work, World, WorldHooks } from "../../../interpreters/simulation/index.ts"
 import { DEFAULT_IDLE } from "../../machine/index.ts"
@@ -13,7 +13,7 @@ import { KvWorldMachine, kvWorldMachine, type KvResult, type KvWitness } from ".
 export interface KvServicesOptions {
   readonly settings?: Partial<ServiceSettings>
   readonly redirect?: boolean
-  /** Of sessions, on the replicated clock. */
+  /** How long idle sessions last, on the replicated clock. */
   readonly idle?: number
   readonly witness?: KvWitness
 }
@@ -28,7 +28,7 @@ export class KvServices {
     this.options = options
   }
 
-  /** Of the world that this serves; `then` gets its hooks too. */
+  /** The hooks of the served world; they also call those in `then`. */
   hooks(then: WorldHooks = {}): WorldHooks {
     const { idle = DEFAULT_IDLE, witness = null } = this.options
     return {
@@ -36,7 +36,7 @@ export class KvServices {
       machine: kvWorldMachine(idle, witness),
       started: (node, recovered, wentBack) => {
         then.started?.(node, recovered, wentBack)
-        // The first lives of a world begin before it is there.
+        // The first starts in a world happen before the world is attached.
         if (this.there !== null) this.begin(node)
       },
       stopped: (node, why) => {
@@ -71,7 +71,7 @@ export class KvServices {
     if (this.there === null) throw new Error("the services are attached to no world")
     return this.there
   }
-  /** As it lives now, or null while it is down. */
+  /** The running node, or null while it is down. */
   find(name: string): Boot | null {
     return this.boots.get(name) ?? null
   }
@@ -97,14 +97,14 @@ export class KvServices {
     return false
   }
   private readonly isWanted = (): boolean => this.wanted()
-  /** All that can be done before time goes on. */
+  /** Everything that can be done before time advances. */
   private settle(): void {
     do {
       this.loop.run()
       for (const boot of this.boots.values()) if (boot.woken && !boot.asleep()) boot.turn()
     } while (this.wanted())
   }
-  /** Goes on for as long as the world does. */
+  /** Runs for as long as the world does. */
   *serve(): Work<never> {
     for (;;) {
       this.settle()
