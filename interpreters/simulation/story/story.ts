@@ -337,10 +337,7 @@ export class Cluster {
     for (const name of this.names) if (this.isUp(name) && this.ledger.executedBy(name) >= index) count += 1
     return { count, command: this.ledger.command(index) }
   }
-  /**
-   * Waits until command `index` is executed by at least `by` servers and returns it. Fails after `limit`; null if a
-   * server reaches a term after `term` first.
-   */
+  /** Waits until `by` servers have executed command `index`: returns it, or null if a server passes `term` first. */
   wait(index: number, by: number, term = Number.POSITIVE_INFINITY, limit = PATIENCE_MS): CommandEntry | null {
     const isThere = (): boolean => this.committed(index).count >= by
     const isOver = (): boolean => this.live.some((name) => this.state(name).currentTerm > term)
@@ -380,10 +377,7 @@ export class Cluster {
     }
     return null
   }
-  /**
-   * Gets a command executed by at least `by` servers, within 10 s; returns its index. Without retry, only one attempt
-   * is made.
-   */
+  /** Gets a command executed by `by` servers within 10 s; returns its index. Without retry, one attempt is made. */
   one(command: Command, by: number, retry = true): number {
     return this.do(this.agree(command, by, retry))
   }
@@ -447,10 +441,7 @@ export class Cluster {
 
   // ------------------------------------------------------------------------------------------- members
 
-  /**
-   * For clients: asks the leader for these members (new voters first as learners) until it has committed them and no
-   * change is pending. Fails after 10 s.
-   */
+  /** For clients: asks the leader for these members until they are committed and no change is pending, at most 10 s. */
   *reconfigure(voters: readonly string[], learners: readonly string[] = []): Work<void> {
     for (const end = this.now + AGREEMENT_MS; this.now < end; yield POLL_MS) {
       const leader = this.world.leader()?.name
