@@ -2,6 +2,7 @@
 import { expect, test } from "vitest"
 import { defaultSettings } from "../core/index.ts"
 import { rowIds, rows, type RowId } from "./recovery/rows.ts"
+import { steadily } from "./recovery/load.ts"
 import { simulate, simulatedRows } from "./recovery/simulated.ts"
 import { percentile, tableOf } from "./recovery/table.ts"
 import { full } from "./cluster.ts"
@@ -41,6 +42,24 @@ test("each fault is over in virtual time as the table says", () => {
       .map((id) => `${rows[id].title}: ${times[id]} ms`)
     expect(late, `seed ${seed}`).toEqual([])
   }
+})
+
+test("a trial while the machine stood still is made again; what fails on a machine that runs has failed", async () => {
+  const trials = async (...each: readonly { readonly still: number; readonly fails?: true }[]): Promise<string> => {
+    let at = -1
+    const watchdog = { stoodStill: () => each[at]?.still ?? 0, stop: () => undefined }
+    const trial = (): Promise<string> => {
+      at++
+      return each[at]?.fails === true ? Promise.reject(new Error(`failed in ${at}`)) : Promise.resolve(`from ${at}`)
+    }
+    return steadily(watchdog, trial, () => undefined).catch((error: unknown) => String(error))
+  }
+  expect(await trials({ still: 40 })).toBe("from 0")
+  expect(await trials({ still: 900 }, { still: 900, fails: true }, { still: 0 })).toBe("from 2")
+  expect(await trials({ still: 900 }, { still: 40, fails: true })).toBe("Error: failed in 1")
+  expect(await trials(...Array.from({ length: 9 }, () => ({ still: 900 })))).toMatch(
+    /^Error: the machine stood still in each of/,
+  )
 })
 
 test("the table: percentiles of what was measured; nothing is said of what was not", () => {

@@ -4,6 +4,50 @@
  */
 import { until } from "../cluster.ts"
 
+/** A machine that stood still for longer has measured itself. */
+export const STILL = 500
+export interface Watchdog {
+  /** The longest time since then that this process, which only waits, was not let run. */
+  readonly stoodStill: (since: number) => number
+  readonly stop: () => void
+}
+export const watchMachine = (every = 50): Watchdog => {
+  const pauses: { readonly at: number; readonly ms: number }[] = []
+  let last = performance.now()
+  const timer = setInterval(() => {
+    const at = performance.now()
+    if (at - last - every > STILL / 5) pauses.push({ at, ms: at - last - every })
+    last = at
+  }, every)
+  return {
+    stoodStill: (since) =>
+      Math.max(performance.now() - last - every, ...pauses.filter(({ at }) => at >= since).map(({ ms }) => ms), 0),
+    stop: () => clearInterval(timer),
+  }
+}
+/** A trial while the machine stood still is thrown away and made again, so many times. */
+const AGAIN = 5
+export const steadily = async <T>(
+  watchdog: Watchdog,
+  trial: () => Promise<T>,
+  again: (still: number) => void,
+): Promise<T> => {
+  for (let nth = 0; ; nth++) {
+    const since = performance.now()
+    const result = await trial().then(
+      (value) => ({ value, error: null }),
+      (error: unknown) => ({ value: null, error }),
+    )
+    const still = watchdog.stoodStill(since)
+    if (still <= STILL && result.value !== null) return result.value
+    // What failed on a machine that ran has failed.
+    if (result.error !== null && (still <= STILL || nth >= AGAIN)) throw result.error
+    if (nth >= AGAIN)
+      throw new Error(`the machine stood still in each of ${nth + 1} trials, for ${Math.round(still)} ms in the last`)
+    again(still)
+  }
+}
+
 /** A place to write to. Rejects, or answers false, unless the write is acknowledged. */
 export interface Door {
   readonly write: (number: number) => Promise<boolean>

@@ -9,7 +9,7 @@ import { freePort, root, smallSnapshots, startCluster, until, type Cluster, type
 import type { Faults } from "../lossy-files.ts"
 import { ErrorReply } from "../resp.ts"
 import { startJudge, type Judge, type Judged } from "./judge.ts"
-import { startLoad, type Load } from "./load.ts"
+import { startLoad, steadily, watchMachine, type Load } from "./load.ts"
 import type { RowId, Times } from "./rows.ts"
 
 interface Stage {
@@ -404,6 +404,7 @@ export const measureProcesses = async ({ trials, only, say }: ProcessOptions): P
   const all: Times[] = []
   const judged: Judged[] = []
   const failures: string[] = []
+  const watchdog = watchMachine()
   for (const on of Object.keys(stages) as (keyof typeof stages)[]) {
     const chosen = scenarios.filter((one) => one.on === on && one.rows.some(only))
     if (chosen.length === 0) continue
@@ -426,13 +427,24 @@ export const measureProcesses = async ({ trials, only, say }: ProcessOptions): P
       judge = await startJudge(cluster, judged.length)
       for (let trial = 0; trial < trials; trial++) {
         for (const { rows, story } of chosen) {
-          const times = await story({ cluster, load, network })
+          const trialOf = async (): Promise<Times> => {
+            network.lift("cut")
+            // What a trial that was thrown away has left.
+            for (const id of ids)
+              if (cluster.running(id)) cluster.signal(id, "SIGCONT")
+              else cluster.start(id)
+            await isWell(cluster)
+            return story({ cluster, load, network })
+          }
+          const times = await steadily(watchdog, trialOf, (still) =>
+            say(`trial ${trial + 1}: ${rows.join(", ")} again: the machine stood still for ${Math.round(still)} ms`),
+          )
           all.push(times)
           say(`trial ${trial + 1}: ${rows.map((id) => `${id} ${Math.round(times[id] ?? Number.NaN)}`).join(", ")}`)
-          network.lift("cut")
-          await isWell(cluster)
         }
       }
+      network.lift("cut")
+      await isWell(cluster)
       judged.push(await judge.verdict())
     } catch (error) {
       // The other stages are worth no less for it.
@@ -445,5 +457,6 @@ export const measureProcesses = async ({ trials, only, say }: ProcessOptions): P
       await network.close()
     }
   }
+  watchdog.stop()
   return { trials: all, judged, failures }
 }
