@@ -29,6 +29,8 @@ const OUTDATED: Millis = 10_000
 const INTERVAL: Millis = 100
 /** How long the first leader after an outage waits for clocks that agree. */
 const PATIENCE: Millis = 5000
+/** A leader whose messages tell of another time for this long has another time: what had come while this server stood still is read in less. */
+const CERTAIN: Millis = 2000
 /** A follower that is ahead of its leader slows down by at most one part in this many: the message may just have been slow. */
 const GIVING_WAY = 5
 
@@ -55,15 +57,20 @@ const goOnFrom = (clock: ReplicatedClock, time: Stamp): void => {
 // ------------------------------------------------------------------------------------------- followers
 
 /**
- * A leader sent its time. The latest time counts: a slow message must not set the clock back. But no message takes longer
- * than PATIENCE, so a larger difference means that the leader's time really is different.
+ * A leader sent its time. The latest time counts: a slow message must not set the clock back. A server whose process stood
+ * still reads, when it goes on, messages that are as old as that took; so a leader's time that is more than PATIENCE behind
+ * counts only once all its messages have told the same for some time.
  */
 export const hearTime = (state: State, follower: Follower, time: Stamp, settled: boolean): void => {
   const { clock } = state
   follower.leaderTime = Math.max(follower.leaderTime, time)
   if (!settled) return
   const ahead = replicatedTime(state) - time
-  if (!clock.settled || ahead <= 0 || ahead > PATIENCE) goOnFrom(clock, time)
+  const far = clock.settled && ahead > PATIENCE
+  follower.aheadSince = far ? (follower.aheadSince ?? clock.monotonic) : null
+  if (follower.aheadSince !== null) {
+    if (clock.monotonic - follower.aheadSince >= CERTAIN) goOnFrom(clock, time)
+  } else if (!clock.settled || ahead <= 0) goOnFrom(clock, time)
   else {
     const back = Math.min(ahead, Math.floor((clock.monotonic - clock.at) / GIVING_WAY))
     if (back > 0) goOnFrom(clock, replicatedTime(state) - back)

@@ -30,6 +30,7 @@ export const newFollower = (commitIndex: Index, leader: Member | null): Follower
   reportedRound: 0,
   round: 0,
   leaderTime: 0,
+  aheadSince: null,
   reply: null,
   asked: null,
   unsentReads: [],

@@ -105,6 +105,8 @@ export interface Follower {
   round: number
   /** The latest time that this leader sent. */
   leaderTime: Stamp
+  /** Since when, by the monotonic clock, all that came from it told of a time far behind this server's; null: the last did not. */
+  aheadSince: Millis | null
   reply: null | "accept" | { readonly prevLogIndex: Index; readonly conflictTerm: Term; readonly conflictIndex: Index }
   /** Reads of local clients: those in the outstanding request to the leader, and those that wait for the next one. */
   asked: { readonly number: number; readonly refs: readonly number[]; overdue: boolean } | null

@@ -48,9 +48,23 @@ describe("a follower", () => {
     expect(now(it)).toBe(1_000_080)
     for (let at = 1200; at <= 30_000; at += 300) hears(clocks(it, at), 997_500 + at - 1100)
     expect(now(it)).toBe(997_500 + 30_000 - 1100)
-    // No message takes that long.
-    hears(it, 900_000)
-    expect(now(it)).toBe(900_000)
+  })
+  test("that stood still is not set back by what had come meanwhile; a leader that goes on telling another time is believed", () => {
+    const it = hears(clocks(follower(), 1000), 1_000_000)
+    // Half a minute later it reads what was sent in the first seconds of it.
+    clocks(it, 31_000)
+    for (let sent = 100; sent <= 5000; sent += 100) hears(it, 1_000_000 + sent)
+    expect(now(it)).toBe(1_030_000)
+    hears(clocks(it, 33_500), 1_032_490)
+    expect(now(it)).toBe(1_032_490)
+    // By the leader's time no half minute went by.
+    clocks(it, 64_000)
+    for (let later = 0; later < 2000; later += 100) {
+      hears(clocks(it, 64_000 + later), 1_033_000 + later)
+      expect(now(it)).toBe(1_062_990 + later)
+    }
+    hears(clocks(it, 66_000), 1_035_000)
+    expect(now(it)).toBe(1_035_000)
   })
   test("learns nothing from a leader that does not know the time itself", () => {
     const it = hears(clocks(follower(), 1000), 1_000_000)

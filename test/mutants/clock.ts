@@ -69,4 +69,9 @@ export const clock: readonly Seeded[] = [
       },
     ],
   },
+  {
+    id: "own-clock-9",
+    title: "a server whose process stood still takes the time from messages that had come meanwhile",
+    patches: [{ file, find: "clock.monotonic - follower.aheadSince >= CERTAIN", replace: "true" }],
+  },
 ]
