@@ -1,7 +1,9 @@
 /** How long each fault lasts for clients: simulated worlds, real processes and etcd, in one table. */
 import { readFileSync, writeFileSync } from "node:fs"
 import { cpus, loadavg } from "node:os"
+import { startCluster } from "../cluster.ts"
 import { readOptions } from "../options.ts"
+import { describeBackup, measureBackup, wrongIn } from "./backup.ts"
 import { etcdVersion, measureEtcd } from "./etcd.ts"
 import { measureProcesses, processRows } from "./processes.ts"
 import { rowIds, type RowId, type Times } from "./rows.ts"
@@ -17,7 +19,8 @@ and of etcd where it is installed and has the scenario.
   --trials N      on real processes (default: 10; 0: none)
   --only ROW,…    of ${rowIds.join(", ")}
   --without etcd
-  --write         put the table into kv/README.md
+  --backup MB     nothing but a backup of so much, taken and restored under load
+  --write         put the table, or the figures of the backup, into kv/README.md
   --json FILE     the times for a program
   --join FILE,…   adds the times of earlier runs
 `
@@ -26,10 +29,32 @@ const { values, number, complain } = readOptions(usage, {
   trials: { type: "string", default: "10" },
   only: { type: "string" },
   without: { type: "string" },
+  backup: { type: "string" },
   write: { type: "boolean", default: false },
   json: { type: "string" },
   join: { type: "string" },
 })
+if (values.backup !== undefined) {
+  const cluster = await startCluster()
+  try {
+    const { figures, fresh } = await measureBackup(cluster, {
+      bytes: number("backup", 1) * 1e6,
+      quietMs: 10_000,
+      say: console.error,
+    })
+    await fresh.dispose()
+    const text = `${describeBackup(figures)} Reproduce: \`npm run recovery -- --backup ${values.backup}\`.`
+    console.log(text)
+    if (values.write) writeIntoReadme(text, "backup")
+    process.exitCode = wrongIn(figures).length === 0 ? 0 : 1
+  } catch (error) {
+    console.error(cluster.logs())
+    throw error
+  } finally {
+    await cluster.dispose()
+  }
+  process.exit()
+}
 const chosen = values.only?.split(",") ?? rowIds
 for (const name of chosen) if (!rowIds.some((id) => id === name)) complain(`there is no row ${name}`)
 if (values.without !== undefined && values.without !== "etcd")

@@ -59,13 +59,13 @@ export const tableOf = (columns: readonly Column[]): string => {
   ].join("\n")
 }
 
-const start = "<!-- recovery -->"
-const end = "<!-- /recovery -->"
-export const writeIntoReadme = (text: string): void => {
+/** Between `<!-- place -->` and `<!-- /place -->`. */
+export const writeIntoReadme = (text: string, place: "recovery" | "backup" = "recovery"): void => {
+  const [start, end] = [`<!-- ${place} -->`, `<!-- /${place} -->`]
   const path = join(root, "kv/README.md")
   const readme = readFileSync(path, "utf8")
   const from = readme.indexOf(start)
   const to = readme.indexOf(end)
-  if (from < 0 || to < from) throw new Error(`kv/README.md has no place for the table: put ${start} and ${end} into it`)
-  writeFileSync(path, `${readme.slice(0, from + start.length)}\n${text}\n${readme.slice(to)}`)
+  if (from < 0 || to < from) throw new Error(`kv/README.md has no place for it: put ${start} and ${end} into it`)
+  writeFileSync(path, `${readme.slice(0, from + start.length)}\n\n${text}\n\n${readme.slice(to)}`)
 }
