@@ -290,7 +290,7 @@ describe("bounds of one client", () => {
       const keys = Array.from({ length: 100 }, (_, at) => `k${at}`)
       for (const each of [keys, keys, keys.slice(0, 50)]) expect(plain(await client.send("WATCH", ...each))).toBe("OK")
       expect(plain(await client.send("WATCH", "one more"))).toMatch(
-        /^-TOOLARGE WATCH: this client watches 100 keys, which is all that it may/,
+        /^-TOOLARGE WATCH: this client already watches 100 keys, the most that it may/,
       )
       await client.send("MULTI")
       expect(plain(await client.send("EXEC"))).toMatch(/^-EXECABORT/)

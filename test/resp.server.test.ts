@@ -83,7 +83,7 @@ test("a client that takes nothing while its replies pile up is cut off", async (
       client.socket.pause()
       client.write("GET a\r\n".repeat(200))
       await until(() => server.stats().cutOff === 1)
-      expect(logged[0]).toMatch(/cut off: \d+ bytes of replies not taken/)
+      expect(logged[0]).toMatch(/cut off: \d+ bytes of replies not read/)
       await until(() => server.connections() === 0)
       client.socket.destroy()
     },

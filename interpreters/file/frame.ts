@@ -2,7 +2,7 @@
  * A frame holds the Persists of one group commit, and is stored whole or not at all. It fills whole 512-byte sectors,
  * so a torn write never touches a sector that holds acknowledged data.
  *
- * length of the frame | mask, sparse sectors | checksum of the body | checksum of this header | body | 0xFF …
+ *   length of the frame | mask, sparse sectors | checksum of the body | checksum of this header | body | 0xFF …
  *
  * Checksums are seeded with segment and offset, so a frame in the wrong place is not valid there. The body is a
  * sequence of Persists; each is a byte of flags and the fields that the flags announce.

@@ -17,7 +17,7 @@ export interface Transaction {
 
 /** Watched keys. Filled as each WATCH is executed, which is before its EXEC in the connection's order. */
 export interface Watching {
-  /** By the key's bytes, as latin-1: the first watch of a key is the one that counts. */
+  /** By the key's bytes, as latin-1: of several watches of a key the first one counts. */
   readonly watches: Map<string, Watch>
   /** Their size in memory. */
   weight: number
@@ -95,10 +95,13 @@ export const resetClient = (client: Client): void => {
   client.watching = noWatches()
 }
 
-/** Of watches of all clients that one FLUSHALL looks at, each for some microseconds: others may fail. */
+/**
+ * How many watches of all clients one FLUSHALL checks, at some microseconds each: beyond that, watches may fail without
+ * a reason.
+ */
 const mostKept = 4096
 
-/** A FLUSHALL does not touch keys that do not exist: the watches of those go on. */
+/** A FLUSHALL does not touch keys that do not exist: watches of those stay valid. */
 export const keepAbsent = (clients: Iterable<Client>, ...[fits, version]: Parameters<FlushListener>): void => {
   let left = mostKept
   for (const { watching } of clients)

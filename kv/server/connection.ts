@@ -1,7 +1,7 @@
 /**
- * One client's commands, in their order. A command that is not answered on the spot takes a slot in a queue: `next` is the
- * first slot not started, `head` the first not answered. Replies leave from the head only. When a command starts: order.ts.
- * All of this happens in turns (turns.ts): `work` does what it can until its time is up.
+ * The commands of one client, in their order. A command that is not answered at once takes a slot in a queue: `next` is
+ * the first slot not started, `head` the first not answered. Replies leave from the head only. When a command starts:
+ * order.ts. All work is done in turns (turns.ts): `work` does what it can until its time is up.
  */
 import type { Socket } from "node:net"
 import type { ReadHere, Reply } from "../types.ts"
@@ -25,7 +25,7 @@ import { baseWeight, itemsPerLook, readAhead, readUnits, unitsPerLook, wordUnits
 const lingerMs = 1_000
 export class Connection implements Job, Account {
   readonly client: Client
-  /** Set while waiting for the end of the turn, by the server. */
+  /** Set by the server while the connection waits for the end of the turn. */
   marked = false
   queued = false
   weight = 0
@@ -40,7 +40,7 @@ export class Connection implements Job, Account {
   private readonly reading: Reading
   /** The head's reply, of which a part was sent. */
   private pieces: Pieces | null = null
-  /** Writes under way whose replies may be large, and how large to expect them: as the last ones were. */
+  /** Outstanding writes whose replies may be large, and the expected size: that of the last ones. */
   private returning = 0
   private expected: number
   /** Too much outstanding: no more commands are started. */
@@ -136,7 +136,7 @@ export class Connection implements Job, Account {
     if (!this.closed && !this.working) this.shared.turns.run(this)
   }
 
-  /** Ends the connection because the order of its replies can no longer be guaranteed. */
+  /** Closes the connection, because the order of its replies can no longer be guaranteed. */
   private fail(thrown: unknown): void {
     this.shared.host.faults.report(`client ${this.client.id} at ${this.client.address}`, thrown)
     this.socket.destroy()
@@ -180,7 +180,7 @@ export class Connection implements Job, Account {
     if (this.unread.isStuck(now, this.output.buffered, budget.tight, limits)) this.evict(notTaken(this.output.buffered))
   }
 
-  /** End of the turn: write the collected output, start what was held back, close if that was all. */
+  /** End of the turn: writes the collected output, starts what was held back, closes the connection if all is done. */
   flush(): void {
     if (this.closed) return
     try {
@@ -251,7 +251,7 @@ export class Connection implements Job, Account {
     return true
   }
 
-  /** Answers what it took, in units. */
+  /** Answers a command; returns its cost in units. */
   private accept(request: Words | RequestTooLarge): number {
     const { client } = this
     const words = request instanceof RequestTooLarge ? [] : request
@@ -352,14 +352,14 @@ export class Connection implements Job, Account {
   /** Replies of writes cannot be refused once they exist, so no more are started than the client may have to read. */
   private mayReturn(): boolean {
     if (this.full()) return false
-    // The next of their answers looks again.
+    // The answer of one of them calls this again.
     return (
       this.returning === 0 ||
       this.output.buffered + (this.returning + 1) * this.expected <= this.shared.host.limits.softOutputBytes
     )
   }
 
-  /** With the reads that it takes along. */
+  /** Together with the reads that are executed with it. */
   private admitted(slot: Slot): boolean {
     slot.cost ??= this.order.costOf(slot)
     return slot.cost !== null && this.shared.admission.enter(slot.cost, this.resume)

@@ -1,4 +1,4 @@
-/** What a command of the server's own is, what it is given, and what it may answer. */
+/** What a command answered by the server itself is: its declaration, its input, and its possible answers. */
 import type { Histogram } from "../../interpreters/metrics/index.ts"
 import type { Faults } from "../faults.ts"
 import type { Call, ReadHere, Reply, Service } from "../types.ts"
@@ -7,28 +7,31 @@ import type { Census } from "./census.ts"
 import type { Client } from "./client.ts"
 import type { Limits } from "./limits/limits.ts"
 
-/** What takes its turn in the order of the connection instead of being answered as it is read. */
+/** Work that takes its turn in the order of the connection, instead of being answered when it is read. */
 export type Work =
   | {
       readonly type: "work.write"
-      /** Answers through `done`, later; or at once by what it returns, and then it has changed nothing and `done` is never called. */
+      /**
+       * Answers later through `done`. Or returns the answer at once: then it has changed nothing, and `done` is never
+       * called.
+       */
       readonly start: (
         done: (reply: Reply) => void,
         before: ((read: ReadHere) => void) | undefined,
       ) => Reply | undefined
       /** It is executed in the order of the connection's plain writes, and calls `before` as they do. */
       readonly inOrder: boolean
-      /** EXEC: its null is an array's. */
+      /** EXEC: its null is the null of an array. */
       readonly exec: boolean
-      /** What it brings into the log, if that is not its words. */
+      /** The bytes that it adds to the log, if not its words. */
       readonly calls?: readonly Call[]
-      /** What it holds in memory beside its words. */
+      /** The bytes that it holds in memory, besides its words. */
       readonly weight?: number
     }
   | {
       readonly type: "work.read"
       readonly run: () => Reply | Promise<Reply>
-      /** Whether it may only run behind a barrier. */
+      /** Whether it needs a barrier. */
       readonly barrier: boolean
       /** It takes several turns: only a few of these run at a time. */
       readonly long?: boolean
@@ -48,7 +51,7 @@ export interface Shape {
   readonly lastKey: number
   readonly step: number
 }
-/** One of a family, as CLIENT LIST is: `syntax` is what follows its name, in the notation of syntax.ts. */
+/** A command of a family, such as CLIENT LIST: `syntax` is what follows its name, in the notation of syntax.ts. */
 export interface Subcommand {
   readonly name: string
   readonly arity: number
@@ -56,9 +59,9 @@ export interface Subcommand {
   readonly summary: string
 }
 export interface Known extends Shape {
-  /** write and read go to the state machine as they are. */
+  /** write and read are passed to the state machine unchanged. */
   readonly does: "write" | "read" | Handler
-  /** What is wrong with its subcommand, which MULTI must know before it queues it. Its arity has been checked. */
+  /** What is wrong with its subcommand: MULTI must know before it queues the command. Its arity has been checked. */
   readonly wrong?: (words: Words) => Reply | null
   readonly subcommands?: readonly Subcommand[]
   /** Under MULTI: waits for EXEC, runs at once, or is refused. */
@@ -75,23 +78,23 @@ export interface Stats {
   refused: number
   commands: number
   protocolErrors: number
-  /** Connections cut off because their client did not take its replies. */
+  /** Connections closed because their client did not read its replies. */
   cutOff: number
-  /** Connections closed because nothing came from them for longer than the idle time-out. */
+  /** Connections closed because nothing arrived for longer than the idle timeout. */
   idle: number
   netInput: number
 }
 
 export interface Used {
   calls: number
-  /** From being read to being answered, its way through the log included. */
+  /** From reading a command to answering it, with its way through the log. */
   micros: number
-  /** Refused before it was begun. */
+  /** Refused before it was started. */
   rejected: number
   /** Answered with an error. */
   failed: number
 }
-/** A command that took its turn and has been answered. */
+/** A command that took its turn was answered. */
 export interface Done {
   /** answered: at once, without the state machine. */
   readonly kind: "write" | "read" | "answered"
@@ -99,7 +102,7 @@ export interface Done {
   readonly words: Words
   readonly work: Work | null
   readonly reply: Reply | null
-  /** When it was taken up. */
+  /** When it was started. */
   readonly since: number
 }
 /** commandstats and errorstats of INFO (usage.ts). */
@@ -109,7 +112,7 @@ export interface UsageCounts {
   readonly commands: ReadonlyMap<string, Used>
   /** By the first word of the error. */
   readonly errors: ReadonlyMap<string, number>
-  /** Of what went to the state machine. */
+  /** Of commands that went to the state machine. */
   readonly durations: Readonly<Record<"write" | "read", Histogram>>
   readonly rejected: (known: Known | undefined, words: Words, reply: Reply) => void
   readonly ran: (known: Known, words: Words, reply: Reply, micros: number) => void
@@ -135,7 +138,7 @@ export interface Host {
   readonly clientCount: () => number
   /** Bytes sent to clients. */
   readonly netOutput: () => number
-  /** Ends the connections of these clients, and tells how many they were. */
+  /** Closes the connections of these clients, and returns how many there were. */
   readonly kill: (which: (client: Client) => boolean) => number
 }
 

@@ -48,7 +48,7 @@ export const listener = (tls: ClientTls | null, { accepted, refused, log }: Door
         return refused(socket, uncertified(why))
       },
       failed: ({ host }, code) => {
-        // Whoever only looks whether the port is open.
+        // Somebody only checks whether the port is open.
         if (code === "ECONNRESET") return
         tell(
           `failed ${host}`,

@@ -1,4 +1,4 @@
-/** What is to be done about a command that has come: refuse it, queue it for EXEC, or let it take its turn. */
+/** Decides about an arrived command: refuse it, queue it for EXEC, or let it take its turn. */
 import { unknownCommand, wrongArity } from "../machine/index.ts"
 import type { Reply } from "../types.ts"
 import { SMALL } from "./limits/budget.ts"
@@ -13,13 +13,13 @@ import { arityFits, keysOf } from "./words.ts"
 
 const failed = err("internal error")
 
-/** Whatever a client's command threw: told, counted, and what is left of its answer. */
+/** Any exception in a client's command is reported and counted, and becomes the command's reply. */
 export const broken = (host: Host, words: Words, thrown: unknown): Reply => {
   host.faults.report(`${words[0]?.toString("latin1", 0, 32).toUpperCase() ?? "a command"} of a client`, thrown)
   return failed
 }
 
-/** Refused for the sake of all clients together. */
+/** Refused to protect all clients together. */
 export const busy = ({ budget }: Host, why: string): Reply => {
   budget.refused++
   return errorReply(
@@ -44,7 +44,7 @@ const handled = (context: Context, handler: Handler, words: Words): Reply | Work
     return broken(context.host, words, thrown)
   }
 }
-/** What is answered on the spot is counted here; what takes its turn, once it is answered. */
+/** A command that is answered at once is counted here; one that takes its turn, once it is answered. */
 const run = (context: Context, known: Known, handler: Handler, words: Words): Reply | Work => {
   const began = performance.now()
   const answer = handled(context, handler, words)
@@ -53,7 +53,10 @@ const run = (context: Context, known: Known, handler: Handler, words: Words): Re
   return answer
 }
 
-/** Its answer, or its kind if it takes its turn in the queue. `parser` has just returned it. */
+/**
+ * Returns the answer, or the kind of a command that takes its turn in the queue. `parser` has just returned the
+ * command.
+ */
 export const begin = (
   context: Context,
   known: Known | undefined,
@@ -71,7 +74,7 @@ export const begin = (
     host.usage.rejected(known, words, refusal ?? failed)
     if (transaction !== null) transaction.aborted = true
     if (known?.name === "exec" && refusal?.type === "error") return execRefused(client, refusal.text)
-    // The transaction that counts on this watch must not run. Without a key there is none to count on.
+    // The transaction that depends on this watch must not run. If no key was named, no transaction depends on it.
     if (known?.name === "watch" && words.length > 1) client.watching.failed = true
     return refusal ?? failed
   }
@@ -81,7 +84,7 @@ export const begin = (
   return typeof known.does === "string" ? known.does : run(context, known, known.does, words)
 }
 
-/** A command of which no more than the name was read. */
+/** A command of which only the name was read. */
 export const unread = ({ client, host }: Context, { name, text }: RequestTooLarge): Reply => {
   if (client.transaction !== null) client.transaction.aborted = true
   if (host.table.find(name)?.name === "watch") client.watching.failed = true

@@ -30,12 +30,16 @@ export const serverMetrics = ({
   {
     type: "histogram",
     name: "client_request_duration_seconds",
-    help: "From being read to being answered, of commands that went to the state machine.",
+    help: "From reading a command to answering it, for commands that went to the state machine.",
     samples: (["write", "read"] as const).map((kind) => ({ labels: { kind }, value: usage.durations[kind] })),
   },
   counter("client_received_bytes_total", "Bytes from clients.", stats.netInput),
   counter("client_sent_bytes_total", "Bytes to clients.", netOutput()),
-  gauge("client_memory_bytes", "Memory that clients hold, by what they sent and wait for.", budget.used),
+  gauge("client_memory_bytes", "Memory used for clients, by their requests and unread replies.", budget.used),
   gauge("client_memory_max_bytes", "Memory that clients may hold together.", budget.limit),
-  counter("client_internal_errors_total", "Commands that ended in an exception: a bug, told in the log.", faults.count),
+  counter(
+    "client_internal_errors_total",
+    "Commands that ended in an exception: a bug; the log has the stack.",
+    faults.count,
+  ),
 ]

@@ -1,15 +1,15 @@
 /**
- * In which order the commands of one connection take effect: as they were sent, although reads hold up nothing. Writes are
- * begun one after the other without waiting, also past reads that cannot be taken yet. A small read is taken at the first of
- * two moments,
+ * The order in which the commands of one connection take effect: as they were sent, although reads delay nothing.
+ * Writes are started one after the other without waiting, also past reads that cannot be executed yet. A small read is
+ * executed at the first of two moments:
  *
- * - once it is at the head, all before it being answered, and its barrier has been passed, or
- * - on the way of the next write: as this node is about to execute that, the state has all that stood before the read and
- *   nothing that stands behind it. No barrier is needed there, for the write was begun after the read had come.
+ * - when it is the head (everything before it is answered) and its barrier is open, or
+ * - together with the next write: when this node is about to execute that write, the state holds everything before the
+ * read and nothing after it. No barrier is needed there, because the write was started after the read had arrived.
  *
- * So a read sees the writes before it and none behind it. Where reads cannot be taken on its way (long ones, very many, a
- * write in a session of the client's) a write is begun once they have been read. A read that was not taken on the way of a
- * write that may have an effect is refused: any state there is may hold that.
+ * So a read sees the writes before it and none after it. If reads cannot be executed with a write (long reads, very
+ * many reads, a write in a session of the client's), the write is started after they were executed. If a write may have
+ * taken effect and a read was not executed with it, the read is refused: any state may hold that write.
  */
 import type { Barrier } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
@@ -18,27 +18,30 @@ import type { Host } from "./contract.ts"
 import { type Cost, missed, type Slot } from "./queue.ts"
 import { costOfTaking } from "./reading.ts"
 
-/** Executed in the order of the connection's plain writes: one of them, or like them. */
+/** Whether the write is executed in the order of the connection's plain writes. */
 const isInOrder = ({ work }: Slot): boolean => work === null || (work.type === "work.write" && work.inOrder)
 const refusals: ReadonlySet<string> = new Set(["NOLEADER", "BUSY", "TOOLARGE", "SPACELOW", "MOVED", "LOADING"])
-/** The service's word that a write has had no effect and will have none. */
+/** The service says that a write has had no effect and will have none. */
 const isRefusal = (reply: Reply): boolean => reply.type === "error" && refusals.has(reply.code)
 
 export class Order {
-  /** Writes begun and not over. */
+  /** Writes that were started and have not ended. */
   writes = 0
   private readonly host: Host
-  /** The connection may go on. */
+  /** Called when the connection may continue. */
   private readonly resume: () => void
-  /** Of the writes under way: not in the order of the others; and given up with one of unknown end. */
+  /**
+   * Of the started writes: those without an order to the others, and those that were given up with one of unknown
+   * outcome.
+   */
   private apart = 0
   private abandoned = 0
-  /** Reads that have been passed by and not been taken, in their order. */
+  /** Reads that later writes may have passed and that are not executed yet, in their order. */
   private readonly waiting: Slot[] = []
-  /** The barrier that was joined last; and whether reads wait that have none. */
+  /** The barrier that was joined last; and whether reads wait without a barrier. */
   private barrier: Barrier<Reply> | null = null
   private unasked = false
-  /** The place of the last write begun: whatever waits before it has a write that takes it. -1: that is not so. */
+  /** The place of the last started write: reads before it will be executed with it. -1: there is no such write. */
   private begunAt = -1
 
   constructor(host: Host, resume: () => void) {
@@ -46,7 +49,7 @@ export class Order {
     this.resume = resume
   }
 
-  /** The read waits to be taken. A barrier that begins after it has come may have been passed by the time that it can be. */
+  /** The read waits. Its barrier is joined early, so that it may be open by the time the read can be executed. */
   pass(read: Slot): void {
     this.waiting.push(read)
     if (!read.linearizable) return
@@ -54,7 +57,7 @@ export class Order {
     this.unasked = true
     this.askForAll()
   }
-  /** One barrier at a time: what comes while one is under way shares the next. */
+  /** One barrier at a time: reads that arrive while one is outstanding share the next. */
   private askForAll(): void {
     if (!this.unasked || (this.barrier !== null && this.barrier.begun && !this.barrier.open)) return
     this.unasked = false
@@ -69,11 +72,11 @@ export class Order {
     return this.barrier
   }
 
-  /** The read at the head, if it may be taken there and now. */
+  /** The read at the head, if it may be executed now. */
   due(head: Slot | null): Slot | null {
     this.askForAll()
     const [read] = this.waiting
-    // All writes before it have been answered, but those given up may be under way still.
+    // All writes before it are answered, but those that were given up may still be outstanding.
     if (read === undefined || read !== head || this.abandoned > 0) return null
     return (read.large && this.writes > 0) || !this.passes(read) ? null : read
   }
@@ -85,19 +88,23 @@ export class Order {
     if (barrier === null) return !read.linearizable
     if (!barrier.open) return false
     if (barrier.refusal === null) return true
-    // A write behind it may yet take it along. And what was refused while writes before it were under way is asked again.
+    // The read may still be executed with a later write. A read that was refused while earlier writes were outstanding
+    // asks for another barrier.
     if (this.writes > 0) return false
     if (!read.askedEarly) return true
     read.askedEarly = false
     read.barrier = this.ask()
     return false
   }
-  /** The one that was due has been taken. */
+  /** The read that was due was executed. */
   taken(): void {
     this.waiting.shift()
   }
 
-  /** With the reads before it, which it takes along; null if it cannot, and must wait until they have been taken. */
+  /**
+   * The cost of the write and of the reads before it that are executed with it; null if that is impossible, so that the
+   * reads must be executed first.
+   */
   costOf(write: Slot): Cost | null {
     if (this.waiting.length > 0 && (this.apart > 0 || !isInOrder(write))) return null
     const reads = costOfTaking(this.host, this.waiting, this.begunAt)
@@ -108,12 +115,12 @@ export class Order {
     if (!isInOrder(write)) this.apart++
     this.begunAt = write.at
   }
-  /** The service is done with it. True if that may let something begin. */
+  /** The service has finished the write. Returns true if another command may now be started. */
   end(write: Slot): boolean {
     this.writes--
     const apart = !isInOrder(write)
     if (apart) this.apart--
-    // A write that has its reply already was given up before (`abandon`).
+    // A write that already has a reply was given up before (`abandon`).
     if (write.reply !== null) this.abandoned--
     return this.writes === 0 || apart
   }
@@ -121,18 +128,21 @@ export class Order {
     this.abandoned += writes
   }
 
-  /** Reads wait before this write, which is the last one begun. */
+  /** Whether reads wait before this write, the last one started. */
   takesReads(): boolean {
     return this.waiting.length > 0
   }
-  /** The write is about to be executed: these reads are taken now, or would see it. */
+  /** The write is about to be executed: returns the reads to be executed now, because later they would see it. */
   leaveBefore(write: Slot): Slot[] {
     const [first] = this.waiting
     if (first === undefined || first.at > write.at) return []
     const behind = this.waiting.findIndex(({ at }) => at > write.at)
     return this.waiting.splice(0, behind < 0 ? this.waiting.length : behind)
   }
-  /** How the write has ended; null: whether it has an effect is not known. What was to be taken on its way has been, or cannot be any more. */
+  /**
+   * The write has ended with this reply; null: whether it has an effect is unknown. Reads that were to be executed with
+   * it have been, or cannot be any more.
+   */
   ended(write: Slot, reply: Reply | null): void {
     if (reply !== null && isRefusal(reply)) this.unused()
     else for (const read of this.leaveBefore(write)) read.reply = missed

@@ -1,4 +1,4 @@
-/** The commands of one connection, from coming to answered, in their order. */
+/** The commands of one connection in their order, from arrival to answer. */
 import type { Barrier } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
 import type { Known, Words, Work } from "./contract.ts"
@@ -6,23 +6,23 @@ import { errorReply, type Protocol } from "./wire/encode.ts"
 
 export const unknownBehind = errorReply(
   "UNKNOWN",
-  "a write sent before this one on the connection ended unknown; it may or may not have been executed",
+  "a write sent before this one on the connection ended with unknown outcome; this one may or may not have been executed",
 )
-/** A read that can be taken neither at its place any more nor after it. */
+/** A read that can be executed neither at its place any more nor later. */
 export const missed = errorReply(
   "TRYAGAIN",
-  "a write sent behind this read on the connection has ended, or may yet, without this read being taken before it. Nothing was read: send it again",
+  "a later write on the connection has taken effect, or may still do so, and this read was not executed before it. Nothing was read: send it again",
 )
 export const failedWrite = errorReply("UNKNOWN", "internal error; whether the command was executed is not known")
 
-/** What a write costs the log (limits/admission.ts): its own, and of the reads that are taken on its way. */
+/** The cost of a write for the log (limits/admission.ts): its own, and that of the reads that are executed with it. */
 export interface Cost {
   readonly own: number
   readonly reads: number
 }
 
 export interface Slot {
-  /** Its place in the queue. */
+  /** Its number in the queue. */
   readonly at: number
   /** answered: only waits for those before it. */
   readonly kind: "write" | "read" | "answered"
@@ -31,24 +31,27 @@ export interface Slot {
   readonly work: Work | null
   readonly protocol: Protocol
   readonly silent: boolean
-  /** What it holds in memory. */
+  /** The memory that it holds. */
   bytes: number
   /** The read needs a barrier. */
   readonly linearizable: boolean
   /** Whether its reply may be large: a write that answers with a value. */
   readonly returns: boolean
-  /** What it will cost; null until that has been looked at. */
+  /** Its cost; null until it has been computed. */
   cost: Cost | null
   /** The barrier that the read waits for. */
   barrier: Barrier<Reply> | null
-  /** The read may ask for another one: it got this one while it could not be taken yet. */
+  /** The read may ask for another barrier: it joined this one before it could be executed. */
   askedEarly: boolean
-  /** The read is too large to be taken while writes behind it are under way: it waits until none is, or until a write takes it along. */
+  /**
+   * The read is too large to be executed while later writes are outstanding: it waits until there are none, or until a
+   * write executes it.
+   */
   large: boolean
   reply: Reply | null
-  /** When it was taken up. */
+  /** When it was started. */
   readonly since: number
-  /** A write whose service is done with it. */
+  /** The service has finished the write. */
   over: boolean
   next: Slot | null
 }
@@ -61,18 +64,18 @@ export const mayReturnMuch = (known: Known | undefined, words: Words): boolean =
   known !== undefined && (known.name === "set" ? words.length >= shortestSetGet : valued.has(known.name))
 
 export class Queue {
-  /** The first not answered, and the first not begun. */
+  /** The first one not answered, and the first one not started. */
   head: Slot | null = null
   next: Slot | null = null
   length = 0
-  /** What all of them hold in memory. */
+  /** The memory that all of them hold. */
   bytes = 0
   private tail: Slot | null = null
-  /** Slots so far. */
+  /** The number of slots so far. */
   private places = 0
   private readonly answered: (slot: Slot) => void
 
-  /** `answered` is told of each slot whose reply has left. */
+  /** `answered` is called for each slot whose reply has left. */
   constructor(answered: (slot: Slot) => void) {
     this.answered = answered
   }
@@ -94,7 +97,7 @@ export class Queue {
     this.bytes += bytes
   }
 
-  /** The head has its answer, and that has left. */
+  /** The head is answered, and its reply has left. */
   leave(slot: Slot): void {
     this.answered(slot)
     this.length--
@@ -104,7 +107,10 @@ export class Queue {
     if (slot.next === null) this.tail = null
   }
 
-  /** Whether the writes behind were executed hangs on the one whose end is unknown: theirs is unknown too. Tells how many. */
+  /**
+   * Whether the later writes were executed depends on one whose outcome is unknown: theirs is unknown too. Returns how
+   * many.
+   */
   abandonBehind(slot: Slot, unknown: Reply): number {
     let abandoned = 0
     for (let at = slot.next; at !== null && at !== this.next; at = at.next) {
@@ -115,7 +121,7 @@ export class Queue {
     return abandoned
   }
 
-  /** Forgets all of it. Answers what the service still holds on to: writes begun, without an answer. */
+  /** Forgets all of them. Returns the memory that the service still holds: started writes without an answer. */
   clear(): number {
     let held = 0
     for (let slot = this.head; slot !== null && slot !== this.next; slot = slot.next)

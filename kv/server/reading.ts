@@ -1,6 +1,6 @@
 /**
- * How a read is taken: small ones answer at once, long ones (KEYS, a long MGET) a few at a time. Small ones may be taken
- * on the way of the write behind them, too, in the state that it finds.
+ * How a read is executed: small ones at once, long ones (KEYS, a long MGET) a few at a time. Small ones may also be
+ * executed together with the next write, in the state before it.
  */
 import type { ReadHere, Reply } from "../types.ts"
 import { LIGHT, readWeightOf } from "./limits/admission.ts"
@@ -16,14 +16,17 @@ import type { Slot } from "./queue.ts"
 const wordsAtOnce = 64
 /** Bytes that take well under a millisecond to read. */
 const shortReply = 256 * 1024
-/** What the reads before one write may cost to be taken on its way. A longer run of them is read before the write is begun. */
+/**
+ * The most that reads may cost to be executed with one write. With more of them, they are executed before the write is
+ * started.
+ */
 const takenAlong = 4 * LIGHT
-/** Their replies may have grown in between. */
+/** Their replies may have grown meanwhile. */
 const takenBytes = 8 * 1024 * 1024
 /** A long read that is not allowed a reply of its own size holds about this. */
 const longReadWeight = 1024 * 1024
 
-/** The connection, which is told the answer once, and that it may go on. */
+/** The connection, which is given each answer once, and told when it may continue. */
 interface Owner {
   readonly closed: boolean
   readonly answered: (slot: Slot, reply: Reply) => void
@@ -31,15 +34,15 @@ interface Owner {
 
 const grown = errorReply(
   "BUSY",
-  "what this read asks for has grown large since it came. Nothing was read: send it again",
+  "the reply of this read has grown large since the read arrived. Nothing was read: send it again",
 )
 const isTooLarge = (reply: Reply): boolean => reply.type === "error" && reply.code === "TOOLARGE"
-/** KEYS, SCAN, DBSIZE: what no transaction may hold. */
+/** KEYS, SCAN, DBSIZE: reads that no transaction may hold. */
 const readsAll = ({ known, work }: Slot): boolean => work === null && known?.underMulti === "refuse"
 const isLong = (slot: Slot): boolean =>
   slot.work?.type === "work.read" ? slot.work.long === true : slot.words.length > wordsAtOnce || readsAll(slot)
 
-/** What it costs a write to take these reads along; null if one of them is none to be taken on the way, or they are too many. */
+/** The cost for a write to execute these reads; null if one of them cannot be executed so, or there are too many. */
 export const costOfTaking = (host: Host, reads: readonly Slot[], after: number): number | null => {
   let sum = 0
   for (let at = reads.length - 1; at >= 0; at--) {
@@ -56,7 +59,7 @@ export const costOfTaking = (host: Host, reads: readonly Slot[], after: number):
 export class Reading {
   /** It answers later, or waits for its turn. */
   busy = false
-  /** What its reply may come to, in memory. */
+  /** The greatest size of its reply in memory. */
   reserved = 0
   private readonly host: Host
   private readonly longReads: LongReads
@@ -69,8 +72,8 @@ export class Reading {
   }
 
   /**
-   * The barrier has been passed, or has refused it. `beside`: writes behind it are under way, so it must be over before the
-   * event loop goes on; if it is too large for that, it is not taken now.
+   * The barrier is open, or has refused the read. `beside`: later writes are outstanding, so the read must end before
+   * the event loop continues; if it is too large for that, it is not executed now.
    */
   begin(slot: Slot, beside: boolean): void {
     const { work, barrier } = slot
@@ -84,7 +87,7 @@ export class Reading {
     else this.run(slot, false, beside)
   }
 
-  /** Takes these reads where the log stands. */
+  /** Executes these reads in the present state. */
   take(slots: readonly Slot[], read: ReadHere): void {
     const { budget } = this.host
     let left = takenBytes
@@ -114,7 +117,7 @@ export class Reading {
     // A list of keys takes more memory than its bytes.
     const allowed = readsAll(slot) ? limits.maxReplyBytes / 2 : limits.maxReplyBytes
     const room = Math.max(SMALL, Math.min(allowed, budget.room))
-    // What turns out to be larger is long: its size is known before it is read.
+    // A reply that turns out to be larger is long: its size is known before it is read.
     const most = long ? room : Math.min(room, shortReply)
     let reply: Reply | Promise<Reply>
     try {
@@ -143,7 +146,7 @@ export class Reading {
     this.settle(slot, reply, most < allowed)
   }
 
-  /** `pressed`: it was allowed less than it would have been if there were more room. */
+  /** `pressed`: it was allowed less than it would have been with more memory free. */
   private settle(slot: Slot, reply: Reply, pressed: boolean): void {
     this.busy = false
     this.owner.answered(

@@ -1,4 +1,6 @@
-/** The listener: accepts clients, hands their bytes to their connections, and closes so that nobody waits in vain. */
+/**
+ * The listener: accepts clients, passes their bytes to their connections, and on closing answers what is outstanding.
+ */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -42,7 +44,7 @@ export interface ServerOptions {
   readonly log?: (message: string) => void
   /** null: in the clear. */
   readonly tls?: ClientTls | null
-  /** Milliseconds that only grow, for the idle time-out and the reserve. */
+  /** Monotonic milliseconds, for the idle timeout and the reserve. */
   /** Milliseconds, for turns: a test has a clock of its own. */
   readonly now?: () => number
 }
@@ -56,10 +58,10 @@ export interface Server {
 }
 
 const stallLookMs = 5_000
-/** The idle time-out is kept to this part of it. */
+/** The precision of the idle timeout, as a fraction of it. */
 const idleShare = 10
 const idleLookMs = 10
-/** A full server says so in its log, no more often than that. */
+/** How often at most a full server says so in its log. */
 const fullMs = 60_000
 
 const reasons: Readonly<Record<string, ServerError["reason"]>> = {
@@ -80,7 +82,7 @@ const explain = (cause: NodeJS.ErrnoException, host: string, port: number): Serv
   return new ServerError({ reason, message, cause })
 }
 
-/** Writes of one turn go out together, at its end. */
+/** Writes of one turn leave together, at its end. */
 const endOfTurn = (): ((connection: Connection) => void) => {
   let dirty: Connection[] = []
   const flush = (): void => {
@@ -120,14 +122,14 @@ class Listener {
   private readonly limits: Limits
   private readonly now: () => number
   private readonly reserve: Reserve
-  /** When each connection last sent or took something, or had something under way. */
+  /** When each connection last sent or received something, or had a command outstanding. */
   private readonly heard = new Map<net.Socket, number>()
   private reserved = 0
   private toldFull = -Infinity
   private stallLook: NodeJS.Timeout | undefined
   private idleLook: NodeJS.Timeout | undefined
   private sampling: NodeJS.Timeout | undefined
-  /** To clients that are gone. */
+  /** Bytes sent to clients that are gone. */
   private sentBefore = 0
   private nextId = 1
 
@@ -170,7 +172,7 @@ class Listener {
   }
 
   listen(host: string, port: number, listening: () => void, failed: (cause: NodeJS.ErrnoException) => void): void {
-    // Stays for good: an error while accepting (no more file descriptors) must not bring the node down.
+    // Stays for ever: an error while accepting (no more file descriptors) must not stop the node.
     this.server.on("error", (cause) => {
       if (!this.server.listening) return failed(cause)
       return this.shared.log(`accepting clients: ${cause.message}`)
@@ -218,7 +220,7 @@ class Listener {
 
   private accept(socket: net.Socket): void {
     socket.on("error", () => {
-      // A close follows, and that is all there is to do.
+      // A close event follows and does the rest.
     })
     const now = this.now()
     const address = plainAddress(socket.remoteAddress, socket.remotePort)
@@ -258,7 +260,7 @@ class Listener {
     })
   }
 
-  /** Told and closed at once: nothing of it may stay, for there is nothing left to keep it with. */
+  /** Answered and closed at once: nothing of the connection may stay, because there is no memory left for it. */
   private refuse(socket: net.Socket, refusal: Reply): void {
     this.stats.refused++
     const output = new Output(socket)
@@ -271,7 +273,7 @@ class Listener {
     if (now - this.toldFull < fullMs) return
     this.toldFull = now
     this.shared.log(
-      `${this.limits.maxClients} clients are connected, all that this node serves: more are refused (CLIENT LIST tells who they are, an idle time-out ends those that ask nothing)`,
+      `${this.limits.maxClients} clients are connected, the most that this node serves: further ones are refused (CLIENT LIST shows them, an idle timeout closes those that send nothing)`,
     )
   }
 
@@ -296,7 +298,7 @@ class Listener {
     return killed
   }
 
-  /** Accepts no more, answers for a short while what is under way, then cuts. */
+  /** Accepts no more, answers outstanding commands for a short while, then closes. */
   close(closed: () => void): void {
     clearInterval(this.stallLook)
     clearInterval(this.idleLook)

@@ -1,20 +1,23 @@
-/** Work of connections in units, so that the clock is not read after every command. A short command is one unit, about a microsecond. */
+/**
+ * The work of connections is measured in units, so that the clock is not read after every command. A short command is
+ * one unit, about a microsecond.
+ */
 import type { Words } from "./contract.ts"
 
 /** The clock is read after this many units. */
 export const unitsPerLook = 16
-/** Items of a long reply that are encoded between two looks at the clock. */
+/** Items of a long reply that are encoded between two readings of the clock. */
 export const itemsPerLook = 256
 
 const unitsOfRead = 4
 const bytesPerUnit = 4096
 const wordsPerUnit = 16
 export const wordUnits = (words: Words): number => Math.floor(words.length / wordsPerUnit)
-/** Of a read whose reply had so many bytes. */
+/** The units of a read whose reply had so many bytes. */
 export const readUnits = (words: Words, bytes: number): number =>
   unitsOfRead + wordUnits(words) + Math.floor(bytes / bytesPerUnit)
 
-/** Limit of received bytes that wait for their turn; beyond it nothing more is read from the socket. */
+/** The most received bytes that wait for their turn; beyond it nothing more is read from the socket. */
 export const readAhead = 128 * 1024
 /** Memory of an idle connection with its socket and parser. */
 export const baseWeight = 4096

@@ -4,13 +4,13 @@ import type { Call, Reply } from "../types.ts"
 import type { Done, Known, Lookup, UsageCounts, Used, Words } from "./contract.ts"
 import { wordAt } from "./words.ts"
 
-/** Codes are our own, and few; whatever they may become. */
+/** Codes are our own, and few; the limit holds whatever they become. */
 const mostCodes = 128
 
 export const nameOf = (known: Pick<Known, "name" | "subcommands">, words: Words): string =>
   known.subcommands === undefined || words.length === 1 ? known.name : `${known.name}|${wordAt(words, 1)}`
 
-/** How fast a count grows, over the last samples. */
+/** How fast a count grows, from the last samples. */
 export class Rate {
   private samples: { readonly at: number; readonly total: number }[] = []
   sample(at: number, total: number): void {
@@ -50,7 +50,7 @@ export class Usage implements UsageCounts {
   }
 
   rejected(known: Known | undefined, words: Words, reply: Reply): void {
-    // What has a subcommand that there is not is counted under the name of its family.
+    // A command with an unknown subcommand is counted under the name of its family.
     if (known !== undefined)
       this.used(
         known.subcommands?.some(({ name }) => name === wordAt(words, 1)) === true ? nameOf(known, words) : known.name,
@@ -65,7 +65,7 @@ export class Usage implements UsageCounts {
     used.failed++
     this.failed(reply)
   }
-  /** What took its turn has been answered. */
+  /** A command that took its turn was answered. */
   answered(table: Lookup, { kind, known, words, work, reply, since }: Done): void {
     if (known === undefined || reply === null) return
     const millis = performance.now() - since
@@ -73,7 +73,7 @@ export class Usage implements UsageCounts {
     if (kind !== "answered") this.durations[kind].observe(millis / 1000)
     if (work?.type === "work.write" && work.exec) this.together(table, work.calls ?? [], reply)
   }
-  /** The commands of an EXEC, whose time is the EXEC's. */
+  /** The commands of an EXEC; their time is the EXEC's. */
   private together(table: Lookup, calls: readonly Call[], reply: Reply): void {
     if (reply.type !== "array") return
     const alone = reply.items.length === calls.length

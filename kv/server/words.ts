@@ -1,10 +1,10 @@
-/** Commands and their words: how a command is declared, read, and refused in the words of Redis. */
+/** How commands are declared, parsed, and refused in the wording of Redis. */
 import { quoted } from "../machine/reply.ts"
 import type { Call, Reply } from "../types.ts"
 import type { Handler, Known, Shape, Words } from "./contract.ts"
 import { err, errorReply } from "./wire/encode.ts"
 
-/** A command of the server's own: no keys unless it says so. */
+/** A command that the server itself answers: no keys unless it declares them. */
 export const own = (
   name: string,
   arity: number,
@@ -35,10 +35,10 @@ export const unknownSubcommand = (name: string, sub: Buffer | undefined): Reply 
 /** A word as an error quotes it. */
 export const shown = (words: Words, at: number): string => quoted(words[at] ?? Buffer.alloc(0), quotedBytes)
 
-/** An option's name, or whatever stands in its place: no option is longer. */
+/** The name of an option, or the word in its place: no option is longer. */
 export const wordAt = (words: Words, at: number): string =>
   words[at]?.toString("latin1", 0, longestOption).toLowerCase() ?? ""
-/** The refusal of a command that is answered word for word, if there are too many of them. */
+/** The refusal of a command with too many words, if it is answered word by word. */
 export const tooManyWords = (name: string, words: Words, most: number): Reply | null =>
   words.length <= most
     ? null
@@ -49,10 +49,12 @@ export const tooManyWords = (name: string, words: Words, most: number): Reply | 
 
 export const textAt = (words: Words, at: number): string => words[at]?.toString("utf8") ?? ""
 
-/** Log indexes, sessions, sequences and versions take 48 bits in the log: this is the last of them. */
+/** Log indexes, sessions, sequences and versions take 48 bits in the log: this is the largest of them. */
 export const LAST_NATURAL = 0xffff_ffff_ffff
 
-/** A whole number that the log can carry; null for anything else. The one door for such numbers in a command's words. */
+/**
+ * A whole number that the log can hold; null for anything else. All such numbers in a command's words are parsed here.
+ */
 export const naturalAt = (words: Words, at: number): number | null => {
   const word = words[at]
   if (word === undefined || word.length === 0 || word.length > 15) return null

@@ -178,8 +178,8 @@ const server: readonly Seeded[] = [
     patches: [
       {
         file: "kv/server/connection.ts",
-        find: "    if (this.full()) return false\n    // The next",
-        replace: "    if (this.writes >= 0) return true\n    // The next",
+        find: "    if (this.full()) return false\n    // The answer of one",
+        replace: "    if (this.writes >= 0) return true\n    // The answer of one",
       },
     ],
   },

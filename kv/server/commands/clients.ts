@@ -1,4 +1,4 @@
-/** CLIENT: who is connected, what they are called, and how they are answered. */
+/** CLIENT: who is connected, the names of connections, and how they are answered. */
 import { Slices } from "../../machine/slices.ts"
 import type { Reply } from "../../types.ts"
 import type { Client } from "../client.ts"
@@ -10,10 +10,10 @@ import { clientKill, isType, unknownType } from "./kill.ts"
 
 const syntaxError = err("syntax error")
 const mostIds = 1024
-/** A client takes some microseconds to describe. */
+/** Describing a client takes some microseconds. */
 const atOnce = 200
 
-/** Why a word cannot be a name; null if it can. */
+/** The reason why a word cannot be a name; null if it can. */
 export const misnamed = ({ limits }: Host, what: string, name: Buffer | undefined): Reply | null => {
   const bytes = name?.length ?? 0
   if (bytes > limits.maxNameBytes)
@@ -32,7 +32,7 @@ export const clientNames = "Client names"
 const sizeOf = (words: Words): number =>
   words.reduce((sum, { length }) => sum + `$${length}`.length + length + 4, `*${words.length}`.length + 2)
 
-/** One line of CLIENT LIST, with the fields of Redis; what there is nothing of here is 0. */
+/** One line of CLIENT LIST, with the fields of Redis; fields that do not exist here are 0. */
 const describe = (client: Client, asks: Client, request: Words): string => {
   const now = Date.now()
   const { input, output, total } = client.load()
@@ -99,7 +99,7 @@ const listed = async (
 const list: Handler = (context, words) => {
   const work = (fits: (client: Client) => boolean): ReturnType<Handler> => {
     const { client, host } = context
-    // At once where that is short; so it can be asked in MULTI, too.
+    // At once if the list is short, so that MULTI can hold it too.
     if (host.clientCount() <= atOnce)
       return verbatim(
         Array.from(host.clients())
@@ -163,13 +163,13 @@ const consistency: Handler = ({ client }, words) => {
 export const clientCommands = [
   container("client", {
     id: sub("", "The number of this connection.", ({ client }) => integer(client.id)),
-    info: sub("", "This connection, as CLIENT LIST tells it.", ({ client }, words) =>
+    info: sub("", "This connection, as CLIENT LIST shows it.", ({ client }, words) =>
       verbatim(describe(client, client, words)),
     ),
-    list: sub("[TYPE type|ID client-id...]", "The connections, one a line.", list),
+    list: sub("[TYPE type|ID client-id...]", "The connections, one per line.", list),
     kill: sub(
       "address|filter value [filter value]...",
-      "Ends connections: that of an address, or those that fit all filters (ID, TYPE, USER, ADDR, LADDR; SKIPME no: also this one).",
+      "Closes connections: the one with an address, or those that match all filters (ID, TYPE, USER, ADDR, LADDR; SKIPME no: also this one).",
       clientKill,
     ),
     getname: sub("", "The name of this connection.", ({ client }) => (client.name === "" ? nil : bulk(client.name))),
@@ -179,13 +179,13 @@ export const clientCommands = [
       "Names the library (lib-name) of this connection, or its version (lib-ver).",
       setinfo,
     ),
-    // There is no eviction to be spared from, and nothing that a touch would change.
-    "no-evict": sub("ON|OFF", "Changes nothing: whoever holds too much is closed, the largest first.", onOff),
+    // There is no eviction to be exempt from, and nothing that a touch would change.
+    "no-evict": sub("ON|OFF", "Changes nothing: the client that holds the most memory is closed first.", onOff),
     "no-touch": sub("ON|OFF", "Changes nothing: reads leave no trace.", onOff),
     reply: sub("ON|OFF|SKIP", "Whether commands are answered; SKIP: all but the next.", reply),
     consistency: sub(
       "[LINEARIZABLE|LOCAL]",
-      "What the reads of this connection are: as of now on the whole cluster, or what this node has. Ours.",
+      "The consistency of this connection's reads: linearizable over the cluster, or local to this node. Not a command of Redis.",
       consistency,
     ),
   }),

@@ -1,6 +1,7 @@
 /**
- * CLUSTER, in the forms that cluster-aware clients parse: all slots belong to the leader, the other nodes are its
- * replicas. Redis names a node by 40 hex digits; ours is the hash of its name, so that every node says the same.
+ * CLUSTER, in the forms that cluster-aware clients parse: all slots belong to the leader, and the other nodes are its
+ * replicas. Redis identifies a node by 40 hex digits; here they are the hash of its name, so that every node gives the
+ * same.
  */
 import { createHash } from "node:crypto"
 import type { Reply } from "../../types.ts"
@@ -27,7 +28,7 @@ const address = (client: string): { readonly host: string; readonly port: number
   return colon < 0 || !Number.isInteger(port) ? null : { host: client.slice(0, colon).replace(/^\[|\]$/gu, ""), port }
 }
 
-/** Every node whose clients' address is known, the leader first. */
+/** Every node whose client address is known, the leader first. */
 const membersOf = (host: Host): Member[] => {
   const status = host.service.status()
   const leader = host.service.leader()
@@ -73,7 +74,7 @@ const nodes = (members: readonly Member[], term: number): Reply => {
   const line = ({ id, host, port, leads, self, connected }: Member): string => {
     const flags = [...(self ? ["myself"] : []), leads ? "master" : "slave"].join(",")
     const master = leads || leader === undefined ? "-" : nodeId(leader.id)
-    // The second port is Redis' gossip, which nothing of ours speaks; clients only split at the sign.
+    // The second port is that of Redis' gossip protocol, which no node speaks; clients only parse it.
     const range = leads ? ` 0-${slotCount - 1}` : ""
     return `${nodeId(id)} ${host}:${port}@${port} ${flags} ${master} 0 0 ${term} ${connected ? "connected" : "disconnected"}${range}\n`
   }
@@ -92,7 +93,7 @@ const info = (members: readonly Member[], term: number): Reply => {
 
 const countKeysInSlot: Handler = (_, words) => {
   const slot = naturalAt(words, 2)
-  // Keys are not kept by slot; nothing of a client's depends on the number.
+  // Keys are not stored by slot; the number has no effect on a client.
   return slot === null || slot >= slotCount ? err("Invalid slot") : integer(0)
 }
 
@@ -100,11 +101,11 @@ export const clusterCommands = [
   container(
     "cluster",
     {
-      slots: sub("", "Which node has which slots: all of them the leader.", ({ host }) => slots(membersOf(host))),
+      slots: sub("", "Which node has which slots: the leader has all.", ({ host }) => slots(membersOf(host))),
       shards: sub("", "The same, in the form of Redis 7.", ({ host }) =>
         shards(membersOf(host), host.service.status().commitIndex),
       ),
-      nodes: sub("", "The nodes, one a line.", ({ host }) => nodes(membersOf(host), host.service.status().term)),
+      nodes: sub("", "The nodes, one per line.", ({ host }) => nodes(membersOf(host), host.service.status().term)),
       info: sub("", "The state of the cluster.", ({ host }) => info(membersOf(host), host.service.status().term)),
       myid: sub("", "The name of this node, as CLUSTER NODES has it.", ({ host }) => bulk(nodeId(host.self))),
       keyslot: sub("key", "The slot of a key.", (_, words) => integer(keySlot(words[2] ?? Buffer.alloc(0)))),

@@ -37,7 +37,7 @@ const select: Handler = (_, words) => {
   return Number(index) === 0 ? ok : err("DB index is out of range")
 }
 
-/** There is one user, default, without a password: as in Redis, any password is accepted for it where a name is given. */
+/** There is one user, default, without a password: as in Redis, any password is accepted if the name is given. */
 const authenticates = (user: string): boolean => user === "default"
 
 const auth: Handler = (_, words) => {

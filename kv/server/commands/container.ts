@@ -1,4 +1,7 @@
-/** Families of commands: CLIENT LIST, CONFIG GET, … Each member is declared with its syntax and purpose beside its code. */
+/**
+ * Families of commands: CLIENT LIST, CONFIG GET, … Each subcommand is declared with its syntax and purpose next to its
+ * code.
+ */
 import { help } from "../../machine/reply.ts"
 import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
@@ -28,7 +31,7 @@ export const helpOf = (name: string, subcommands: readonly Subcommand[]): Reply 
     ),
   )
 
-/** What is wrong with the named subcommand, or null. */
+/** What is wrong with the subcommand, or null. */
 export const wrongMember = (name: string, subcommands: readonly Subcommand[], words: Words): Reply | null => {
   const word = wordAt(words, 1)
   const found = subcommands.find((one) => one.name === word)

@@ -11,7 +11,7 @@ type Lines = Readonly<Record<string, string | number>>
 interface Asked {
   readonly host: Host
   readonly status: NodeStatus
-  /** null: not counted. */
+  /** null: the keys were not counted. */
   readonly counted: Counted | null
 }
 
@@ -204,7 +204,7 @@ const info: Handler = ({ host }: Context, words) => {
   const names = Object.keys(sections).filter((name) => all || asked.has(name) || (byDefault && usual.includes(name)))
   const told = (counted: Counted | null): Reply => text(names, { host, status: host.service.status(), counted })
   if (!names.includes("keyspace")) return told(null)
-  // A request that names the keyspace section gets a present count.
+  // A request that names the keyspace section gets the current count.
   const exact = asked.has("keyspace")
   return {
     type: "work.read",

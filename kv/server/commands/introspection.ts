@@ -82,7 +82,7 @@ const getKeys = ({ table }: Host, words: Words, flags: boolean): Reply => {
     ),
   )
 }
-/** What each command does with its keys, in Redis' terms; if two keys are treated differently, for the second. */
+/** How each command uses its keys, in Redis' terms; if two keys are used differently, of the second. */
 const access: Readonly<Record<string, string | readonly [string, string]>> = {
   set: "OW update",
   setex: "OW update",
@@ -260,10 +260,10 @@ const config = container(
     get: sub("pattern [pattern]...", "The settings whose names match a pattern.", configGet),
     set: sub(
       "parameter value [parameter value]...",
-      "An error, but for what is so already: settings are given when the node is started.",
+      "Fails unless the settings already have these values: settings are given when the node is started.",
       configSet,
     ),
-    resetstat: sub("", "Lets the counters of INFO begin anew.", ({ host }) => {
+    resetstat: sub("", "Resets the counters of INFO.", ({ host }) => {
       host.usage.reset()
       return ok
     }),
@@ -271,7 +271,10 @@ const config = container(
   { flags: ["admin", "noscript", "loading", "stale"], underMulti: "refuse" },
 )
 
-/** There are no scripts: they run on one node, but would have to give the same result on all. Only what tools request at start is answered. */
+/**
+ * There are no scripts: they would run on one node, but must give the same result on all. Only the requests that tools
+ * make at start are answered.
+ */
 const functions = container(
   "function",
   {

@@ -8,9 +8,10 @@
  *   STEPRAFT MEMBER REPLACE name [BY other] [AT host:port]     a lost disk, or with BY a lost machine
  *   STEPRAFT TRANSFER [name]                                   another node leads
  *
- * Each takes WAIT milliseconds (60,000 unless given) at its end, and is answered once what it asks for is so, with a line that
- * says it. -REFUSED: the leader will not do it; what it refuses for the quorum's sake it does with EVENIFQUORUMISLOST.
- * -UNFINISHED: not yet, and how far it is. -NOLEADER: nobody can be asked. After any of them the same may be sent again.
+ * Each takes WAIT milliseconds (60,000 unless given) at its end, and is answered with one line once the change is done.
+ * -REFUSED: the leader will not do it; a change that it refuses because the quorum might be lost is made with
+ * EVENIFQUORUMISLOST. -UNFINISHED: not done yet, with its progress. -NOLEADER: no leader can be asked. After any of
+ * these the same command may be sent again.
  */
 import { wrongArity } from "../../machine/index.ts"
 import { parseAddress } from "../../../interpreters/tcp/index.ts"
@@ -58,7 +59,7 @@ const optionsOf = (words: Words, from: number, allowed: readonly Option[]): Opti
 
 const notHere = errorReply(
   "NOLEADER",
-  "this node belongs to no cluster yet, so it can ask nobody. Nothing was changed: ask a node that does.",
+  "this node belongs to no cluster yet, so it cannot ask a leader. Nothing was changed: ask a node that is a member.",
 )
 const codeOf = (name: string): string =>
   name === "MemberRefused"

@@ -17,7 +17,7 @@ import { naturalAt, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
 const notHere = errorReply(
   "NOLEADER",
-  "this node belongs to no cluster yet, so there is nothing to save. Ask a node that does.",
+  "this node belongs to no cluster yet, so there is nothing to save. Ask a node that is a member.",
 )
 
 const ask = ({ host }: Context, barrier: boolean, run: (backups: Backups) => Promise<Reply>): Reply | Work => {

@@ -46,7 +46,7 @@ const keyAt = (words: Words, at: number): SessionKey | null => {
   const word = words[at]
   return word === undefined || word.length > LONGEST_KEY ? null : parseSessionKey(word.toString("latin1"))
 }
-/** Or the refusal. */
+/** Or the reply that refuses it. */
 const placeOf = (words: Words): Place | Reply => {
   const session = keyAt(words, 2)
   if (session === null) return notKey
@@ -182,27 +182,27 @@ export const stepraftCommands = [
       version: sub("key [key]...", "Versions of keys, for the watches of STEPRAFT EXEC.", version),
       member: sub(
         "LIST|ADD name [AT address] [WAIT milliseconds]|PROMOTE name [EVENIFQUORUMISLOST] [WAIT milliseconds]|REMOVE name [EVENIFQUORUMISLOST] [WAIT milliseconds]|REPLACE name [BY other] [AT address] [EVENIFQUORUMISLOST] [WAIT milliseconds]",
-        "Who belongs to the cluster: tells it, or changes it and answers once that is done.",
+        "The members of the cluster: lists them, or changes them and answers once that is done.",
         member,
       ),
       transfer: sub(
         "[name] [WAIT milliseconds]",
-        "Another node leads: the one of that name, or whoever is fit.",
+        "Makes another node the leader: the one of that name, or any that is up to date.",
         transfer,
       ),
       snapshot: sub(
         "OPEN [LOCAL]|READ id offset|CLOSE id",
-        "The data as one state of the history, piece by piece, for a backup.",
+        "A consistent copy of the data, in pieces, for a backup.",
         snapshot,
       ),
       session: sub(
         "OPEN owner|CLOSE session",
-        "Opens a session of a client's own, whose key is returned, or closes it.",
+        "Opens a session of the client and returns its key, or closes it.",
         session,
       ),
       do: sub(
         "session sequence lowest command [arg]...",
-        "One command within a session: executed once, whatever is sent again.",
+        "One command within a session: executed once, however often it is sent.",
         one,
       ),
       exec: sub(

@@ -9,7 +9,7 @@ import { Slices } from "../../machine/slices.ts"
 const aborted = errorReply("EXECABORT", "Transaction discarded because of previous errors.")
 const unwatched = errorReply("EXECABORT", "Transaction discarded because WATCH failed before it.")
 
-const watchNothing = "The next EXEC will be discarded; UNWATCH begins anew."
+const watchNothing = "The next EXEC will be discarded; UNWATCH starts again."
 /** A WATCH of more keys than this is queued with other long reads. */
 const watchedAtOnce = 64
 const watchWeight = 320
@@ -117,7 +117,7 @@ const watch: Handler = ({ client, host }, words) => {
       refused()
       return errorReply(
         "TOOLARGE",
-        `WATCH: this client watches ${maxWatched} keys, which is all that it may. ${watchNothing}`,
+        `WATCH: this client already watches ${maxWatched} keys, the most that it may. ${watchNothing}`,
       )
     }
     // Copied: a watch may last long, and a view would keep the whole received chunk alive.

@@ -1,12 +1,13 @@
 /**
- * Replies out. Small ones gather as one latin-1 string (a byte a character: the cheapest thing for V8 to append to and
- * for a socket to write); the bytes of longer bulks are handed to the sink as they are, between two pieces of text.
+ * Encodes replies. Small ones are collected as one latin-1 string (one character per byte: the cheapest for V8 to
+ * append to and for a socket to write); the bytes of longer bulk strings are passed to the sink unchanged, between two
+ * pieces of text.
  */
 import type { Reply } from "../../types.ts"
 
 export type Protocol = 2 | 3
 
-/** Where encoded replies gather. `text` holds one character a byte. */
+/** Where encoded replies are collected. `text` holds one character per byte. */
 export interface Sink {
   text: string
   readonly bytes: (bytes: Uint8Array) => void
@@ -17,29 +18,29 @@ export const queued: Reply = { type: "simple", text: "QUEUED" }
 export const pong: Reply = { type: "simple", text: "PONG" }
 export const nil: Reply = { type: "null" }
 
-/** What CLIENT REPLY OFF and SKIP answer. */
+/** The encoding of no reply, for CLIENT REPLY OFF and SKIP. */
 export const unsaid: Reply = { type: "simple", text: "" }
 
 export const errorReply = (code: string, text: string): Reply => ({ type: "error", code, text })
 export const err = (text: string): Reply => errorReply("ERR", text)
 export const integer = (value: number): Reply => ({ type: "integer", value })
 export const bulk = (text: string): Reply => ({ type: "bulk", bytes: Buffer.from(text) })
-/** For people to read. */
+/** A text for people. */
 export const verbatim = (text: string | Buffer): Reply => ({ type: "bulk", bytes: Buffer.from(text), verbatim: true })
 export const array = (items: readonly Reply[]): Reply => ({ type: "array", items })
-/** A map with text keys, as most of Redis' own are. */
+/** A map with text keys, as most maps in Redis are. */
 export const map = (entries: Readonly<Record<string, Reply>>): Reply => ({
   type: "map",
   entries: Object.entries(entries).map(([key, value]) => [bulk(key), value] as const),
 })
 
-/** Up to this many bytes a loop beats the calls into native code that a copy takes. */
+/** Up to this many bytes a loop is faster than the calls into native code for a copy. */
 const looped = 12
 
 const small = Array.from({ length: 256 }, (_, value) => `:${value}\r\n`)
 const headers = Array.from({ length: 256 }, (_, length) => `$${length}\r\n`)
 
-/** Of a verbatim string. */
+/** The format of a verbatim string. */
 const format = "txt:"
 
 export const encode = (reply: Reply, protocol: Protocol, sink: Sink): void => {
@@ -94,7 +95,7 @@ export const encodeHeader = (
 /** Long lists that never change are encoded once. */
 const longList = 32
 const fixedTexts = new WeakMap<Reply, string>()
-/** The reply, encoded once for all. For lists without nulls and maps, which the two protocols write alike. */
+/** The reply, encoded once and kept. For lists without nulls and maps, which both protocols encode alike. */
 export const fixed = (reply: Reply): Reply => {
   const sink: Sink = {
     text: "",
@@ -103,14 +104,14 @@ export const fixed = (reply: Reply): Reply => {
     },
   }
   encode(reply, 2, sink)
-  // Through a buffer: one flat string, not a tree of its pieces.
+  // Through a buffer: that gives one flat string, not a tree of its pieces.
   fixedTexts.set(reply, Buffer.from(sink.text, "latin1").toString("latin1"))
   return reply
 }
 /** Whether it is encoded already, however long it is. */
 export const isFixed = (reply: Reply): boolean => fixedTexts.has(reply)
 
-/** What an EXEC answers when a watched key has changed: RESP2 has a null of its own for arrays. */
+/** The reply of EXEC when a watched key has changed: RESP2 has a separate null for arrays. */
 export const encodeNullArray = (protocol: Protocol, sink: Sink): void => {
   sink.text += protocol === 3 ? "_\r\n" : "*-1\r\n"
 }
@@ -122,7 +123,10 @@ const encodeBytes = (bytes: Uint8Array, sink: Sink): void => {
   sink.text += "\r\n"
 }
 
-/** A line must stay one line. What a message quotes of a request stands in it as one character a byte, and leaves as it came; other characters leave as UTF-8. */
+/**
+ * A line must stay one line. Quotes of a request in a message hold one character per byte, and leave as they came;
+ * other characters leave as UTF-8.
+ */
 const line = (text: string): string => {
   if (/^[\x20-\x7e]*$/u.test(text)) return text
   return text.replaceAll(/[\r\n]/gu, " ").replaceAll(/[^\0-\xff]/gu, (other) => Buffer.from(other).toString("latin1"))

@@ -24,7 +24,7 @@ export const splitInline = (line: Buffer): Buffer[] | null => {
         continue
       }
       at = byte === doubleQuote ? doubleQuoted(line, at + 1, word) : singleQuoted(line, at + 1, word)
-      // A closing quote ends the word: `"a"b` is a mistake, not a word.
+      // A closing quote ends the word: `"a"b` is an error, not a word.
       if (at < 0 || (at < line.length && !isBlank(line[at]))) return null
     }
     words.push(Buffer.from(word))

@@ -1,16 +1,19 @@
-/** What one client is still to get: gathered during a turn, written once, never more handed to the socket than it takes. */
+/**
+ * The replies for one client: collected during a turn, written once, and given to the socket no faster than it takes
+ * them.
+ */
 import type { Socket } from "node:net"
 import type { Sink } from "./encode.ts"
 
-/** Bytes given to the socket ahead of what the kernel has taken; what lies beyond waits here, where it can be counted. */
+/** Bytes given to the socket beyond what the kernel has taken; further bytes wait here, where they can be counted. */
 const window = 1024 * 1024
-/** A bulk at least this long goes out as it is, uncopied. */
+/** A bulk string of at least this length is sent without a copy. */
 const uncopied = 16 * 1024
 const pageBytes = 64 * 1024
-/** Not worth another round: a rest of a page smaller than this is dropped. */
+/** The rest of a page is dropped if it is smaller than this. */
 const restBytes = 2 * 1024
 
-/** The rest of a page that a flush has left over, for whichever client needs one next. */
+/** The unused rest of a page after a flush, for the client that needs a page next. */
 let spare: Buffer | null = null
 
 type Wire = Pick<Socket, "write" | "cork" | "uncork" | "writableLength">
@@ -18,7 +21,7 @@ type Wire = Pick<Socket, "write" | "cork" | "uncork" | "writableLength">
 export class Output implements Sink {
   text = ""
   private readonly socket: Wire
-  /** Copied bulks, and the text between them, gather here from the front. */
+  /** Copied bulk strings, and the text between them, are collected here from the front. */
   private page: Buffer | null = null
   private filled = 0
   private pieces: Uint8Array[] = []
@@ -50,7 +53,7 @@ export class Output implements Sink {
     return this.unsent + this.socket.writableLength
   }
 
-  /** Lets go of what has not been given to the socket. */
+  /** Drops what the socket has not been given. */
   clear(): void {
     this.text = ""
     this.page = null
@@ -59,7 +62,7 @@ export class Output implements Sink {
     this.pieceBytes = 0
   }
 
-  /** One write if all of it is small, as it nearly always is. */
+  /** One write if everything is small, as it nearly always is. */
   flush(): void {
     const { socket } = this
     if (this.page === null && this.pieces.length === 0 && this.text.length < uncopied && socket.writableLength === 0) {
@@ -83,7 +86,7 @@ export class Output implements Sink {
     socket.uncork()
   }
 
-  /** Makes pieces of what has gathered. */
+  /** Turns the collected text and copies into pieces. */
   private seal(): void {
     if (this.text !== "") this.writeText(this.room(this.text.length))
     if (this.page === null) return
@@ -116,4 +119,4 @@ export class Output implements Sink {
   }
 }
 
-export const notTaken = (bytes: number): string => `${bytes} bytes of replies not taken`
+export const notTaken = (bytes: number): string => `${bytes} bytes of replies not read`

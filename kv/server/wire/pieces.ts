@@ -1,4 +1,7 @@
-/** Long replies leave in pieces: encoding 100,000 items takes tens of milliseconds, and what is encoded takes memory again. */
+/**
+ * Long replies are sent in pieces: encoding 100,000 items takes tens of milliseconds, and the encoded bytes take memory
+ * again.
+ */
 import type { Reply } from "../../types.ts"
 import { encode, encodeHeader, isFixed, type Protocol, type Sink } from "./encode.ts"
 
@@ -8,9 +11,9 @@ interface Level {
   at: number
 }
 
-/** More items than this are long. */
+/** Replies with more items than this are long. */
 const most = 1024
-/** What an item takes in memory beside its bytes. */
+/** The memory of an item, besides its bytes. */
 const itemBytes = 160
 
 const isNest = (reply: Reply): reply is Nest => reply.type === "array" || reply.type === "map"
@@ -28,7 +31,7 @@ const count = (reply: Reply, left: number): number => {
 }
 export const isLong = (reply: Reply): reply is Nest => isNest(reply) && count(reply, most) <= 0 && !isFixed(reply)
 
-/** What a reply holds in memory, roughly. */
+/** The approximate memory that a reply holds. */
 export const replyBytes = (reply: Reply): number => {
   switch (reply.type) {
     case "bulk":
@@ -47,7 +50,7 @@ export const replyBytes = (reply: Reply): number => {
 }
 
 export class Pieces {
-  /** What the reply holds in memory until it has left. */
+  /** The memory that the reply holds until it has left. */
   readonly bytes: number
   private readonly protocol: Protocol
   private readonly levels: Level[] = []
@@ -58,7 +61,7 @@ export class Pieces {
     this.enter(reply, sink)
   }
 
-  /** Encodes about so many items more; true once all are out. */
+  /** Encodes about so many more items; true once all are encoded. */
   next(items: number, sink: Sink): boolean {
     for (let left = items; left > 0; left--) {
       const level = this.levels.at(-1)

@@ -1,12 +1,12 @@
 /**
- * Requests in: the server's half of RESP. Chunks are pushed, commands are pulled, so that a connection with too much
- * under way simply stops pulling. Arguments are views of the chunk they came in; one that spans chunks is joined
- * once, when its last byte is there.
+ * Parses requests: the server's half of RESP. Chunks are pushed, commands are pulled, so that a connection with too
+ * much outstanding simply stops pulling. Arguments are views of the chunk they came in; one that spans chunks is joined
+ * once, when its last byte has arrived.
  */
 import { splitInline } from "./inline.ts"
 import type { Limits } from "../limits/limits.ts"
 
-/** The bytes are not RESP. Nothing after them can be trusted: the connection answers this and closes. */
+/** The bytes are not RESP. Nothing after them can be trusted: the connection sends this as an error and closes. */
 export class ProtocolError {
   readonly text: string
   constructor(text: string) {
@@ -14,9 +14,12 @@ export class ProtocolError {
   }
 }
 
-/** A whole request, passed over because it has more bytes than may be held: it is refused by name, and what follows it is sound. */
+/**
+ * A whole request that was skipped because it is larger than allowed: it is refused by name, and the bytes after it are
+ * valid.
+ */
 export class RequestTooLarge {
-  /** Of the command; empty if not even that was read. */
+  /** The name of the command; empty if not even that was read. */
   readonly name: Buffer
   readonly text: string
   constructor(name: Buffer, text: string) {
@@ -35,10 +38,10 @@ const empty = Buffer.alloc(0)
 /** A length is at most 20 digits and a sign; more is not a length. */
 const maxHeader = 24
 
-/** A request of more bytes than may be held is passed over as it comes, up to so many times what one argument may have. */
+/** A request that is larger than allowed is skipped as it arrives, up to so many times the size of one argument. */
 const passedOver = 8
 
-/** What a word takes beside its bytes: a view of a chunk, and its place in a list. */
+/** The memory of a word besides its bytes: a view of a chunk, and an element of a list. */
 export const ARGUMENT_WEIGHT = 128
 
 const incomplete = -2
@@ -53,16 +56,19 @@ export class RequestParser {
   private expected = 0
   /** Length of the bulk being read, or -1 before its header. */
   private bulk = -1
-  /** What has come of a bulk that spans chunks. */
+  /** The received part of a bulk string that spans chunks. */
   private parts: Buffer[] = []
   private partBytes = 0
   private size = 0
-  /** Set while a request is passed over: why, what has come of it, and how many bytes of the present bulk are to come. */
+  /**
+   * Set while a request is skipped: why, the bytes so far, and how many bytes of the present bulk string are still to
+   * come.
+   */
   private passing: { readonly refused: RequestTooLarge; words: number; bytes: number; left: number } | null = null
-  /** Bytes of the chunks before the present one, and of the stream when `next` returned last. */
+  /** Stream offsets: of the start of the present chunk, and of the end of the last command. */
   private before = 0
   private returnedAt = 0
-  /** Of the request that `next` returned last: bytes of its words in a log entry, and what it takes in memory. */
+  /** For the command that `next` returned last: bytes of its words in a log entry, and its memory. */
   requestBytes = 0
   requestWeight = 0
 
@@ -70,24 +76,24 @@ export class RequestParser {
     this.limits = limits
   }
 
-  /** What `next` has left of the chunk before is put in front: little, once it has returned null. */
+  /** The rest that `next` left of the last chunk is put before this one: it is small once `next` has returned null. */
   push(chunk: Buffer): void {
     this.before += this.at
     this.chunk = this.at < this.chunk.length ? Buffer.concat([this.chunk.subarray(this.at), chunk]) : chunk
     this.at = 0
   }
 
-  /** Bytes that have come and were not looked at yet. */
+  /** Bytes that arrived and are not parsed yet. */
   get pending(): number {
     return this.chunk.length - this.at
   }
-  /** What it holds in memory. */
+  /** The memory that the parser holds. */
   get weight(): number {
     const missing = this.bulk < 0 ? 0 : this.bulk - Math.min(this.bulk, this.partBytes)
     return this.chunk.length + this.size - missing + (this.args.length + this.parts.length) * ARGUMENT_WEIGHT
   }
 
-  /** Lets go of all of it. */
+  /** Drops everything that it holds. */
   clear(): void {
     this.chunk = empty
     this.at = 0
@@ -100,12 +106,12 @@ export class RequestParser {
     this.passing = null
   }
 
-  /** The next whole command; null when it takes more bytes to know. */
+  /** Returns the next whole command; null if more bytes are needed. */
   next(): readonly Buffer[] | RequestTooLarge | ProtocolError | null {
     for (;;) {
       if (this.expected === 0) {
         if (this.at >= this.chunk.length) {
-          // An idle connection must not hold on to its last chunk.
+          // An idle connection must not hold its last chunk in memory.
           this.before += this.at
           this.chunk = empty
           this.at = 0
@@ -132,7 +138,7 @@ export class RequestParser {
         this.passing = null
         this.expected = 0
         this.weigh(0)
-        // Nothing of it is held.
+        // Nothing of the request is held.
         this.requestWeight = 0
         return refused
       }
@@ -146,14 +152,14 @@ export class RequestParser {
     }
   }
 
-  /** What was passed over counts too: it came in the same chunks, and stays as long as they do. */
+  /** Skipped bytes count too: they came in the same chunks, and stay in memory as long as those. */
   private weigh(words: number): void {
     const now = this.before + this.at
     this.requestWeight = now - this.returnedAt + words * ARGUMENT_WEIGHT
     this.returnedAt = now
   }
 
-  /** Reads the bulks still missing; undefined once they are all there. */
+  /** Reads the missing bulk strings; undefined once they are complete. */
   private bulks(): ProtocolError | null | undefined {
     while (this.args.length < this.expected) {
       if (this.bulk < 0) {
@@ -176,7 +182,7 @@ export class RequestParser {
     return undefined
   }
 
-  /** The request has too many bytes: lets go of what has come of it, and passes over the rest. */
+  /** The request is too large: drops what has arrived of it, and skips the rest. */
   private refuse(length: number): ProtocolError | null | undefined {
     const { maxEntryBytes } = this.limits
     const text =
@@ -203,11 +209,11 @@ export class RequestParser {
     return passing.bytes <= most
       ? null
       : new ProtocolError(
-          `invalid bulk length: a request of ${passing.bytes} bytes or more was given, and beyond ${most} none is passed over`,
+          `invalid bulk length: a request of ${passing.bytes} bytes or more was given, and at most ${most} are skipped`,
         )
   }
 
-  /** Passes over the bulks still missing; undefined once they have all gone by. */
+  /** Skips the missing bulk strings; undefined once all have been skipped. */
   private pass(): ProtocolError | null | undefined {
     const { passing } = this
     if (passing === null) return undefined
@@ -222,7 +228,7 @@ export class RequestParser {
         const failure = this.passOver(length)
         if (failure !== null) return failure
       }
-      // Its line end is looked at as a whole.
+      // The line end is checked as a whole.
       const taken = Math.min(passing.left - 2, this.pending)
       this.at += taken
       passing.left -= taken
@@ -235,7 +241,7 @@ export class RequestParser {
     return undefined
   }
 
-  /** A bulk that lies in the chunk as it is; otherwise begins to gather it. */
+  /** Returns a bulk string that lies in one chunk; otherwise begins to collect it. */
   private whole(): Buffer | ProtocolError | null {
     const from = this.at
     const end = from + this.bulk
@@ -245,7 +251,7 @@ export class RequestParser {
     return this.bulk === 0 ? empty : this.chunk.subarray(from, end)
   }
 
-  /** A bulk that spans chunks: its parts, with the line end, are kept aside and copied once. */
+  /** A bulk string that spans chunks: its parts, with the line end, are collected and copied once. */
   private joined(): Buffer | ProtocolError | null {
     const wanted = this.bulk + 2
     const part = this.chunk.subarray(this.at, this.at + wanted - this.partBytes)
@@ -259,7 +265,7 @@ export class RequestParser {
     return joined[wanted - 2] === cr && joined[wanted - 1] === lf ? joined.subarray(0, wanted - 2) : unterminated
   }
 
-  /** The number after the `*` or `$` at the position, through its line end. */
+  /** Parses the number after the `*` or `$` at the position, through its line end. */
   private length(): number {
     const { chunk } = this
     let at = this.at + 1
@@ -282,7 +288,7 @@ export class RequestParser {
   private inline(): readonly Buffer[] | ProtocolError | null {
     const { chunk, limits } = this
     const first = chunk[this.at] ?? 0
-    // No command begins so: say it at once instead of waiting for a line end that random bytes may never bring.
+    // No command begins with this byte: fail at once, because random bytes may never contain a line end.
     if (first !== cr && first !== lf && first !== tab && (first < 0x20 || first > 0x7e))
       return new ProtocolError(
         `expected '*' or a command, got byte 0x${hex(first)}${first === 0x16 ? "; this port does not speak TLS" : ""}`,
@@ -299,7 +305,7 @@ export class RequestParser {
         return new ProtocolError(`unprintable byte 0x${hex(byte)} in an inline request`)
     const words = splitInline(line)
     if (words === null) return new ProtocolError("unbalanced quotes in request")
-    // What a browser sends, perhaps without its user knowing: do not execute the lines that follow.
+    // A browser sends this, perhaps without its user's knowledge: do not execute the lines that follow.
     const verb = (words[0] ?? empty).toString("latin1").toLowerCase()
     if (verb === "host:" || (verb === "post" && words.length > 1))
       return new ProtocolError("this port does not speak HTTP")
