@@ -287,7 +287,8 @@ describe("the benchmark", () => {
           reads: 30,
           valueSize: 10,
           keys: 100,
-          preamble: null,
+          preamble: [],
+          tls: null,
         },
         {
           take: (wanted) => {

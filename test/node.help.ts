@@ -13,7 +13,10 @@ export interface LocalNode {
   readonly config: NodeConfig
   running: RunningNode | null
   readonly lines: string[]
-  readonly start: (change?: Partial<NodeConfig>, options?: Pick<ServeOptions, "files">) => Promise<RunningNode>
+  readonly start: (
+    change?: Partial<NodeConfig>,
+    options?: Pick<ServeOptions, "files" | "filesEveryMs">,
+  ) => Promise<RunningNode>
   readonly stop: () => Promise<void>
   readonly status: () => NodeStatus
 }
@@ -61,6 +64,8 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
       clientMemory: null,
       security: unsecured,
       autopilot: null,
+      limits: {},
+      maxFailedLogins: null,
       ...change,
     }
     let scope: Scope.Closeable | null = null

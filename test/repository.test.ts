@@ -110,6 +110,7 @@ describe("the house", () => {
     expect([...loaded].filter((name) => !name.endsWith(".ts")).toSorted((a, b) => a.localeCompare(b))).toEqual([
       "effect/Data",
       "node:net",
+      "node:tls",
     ])
   })
 

@@ -1,6 +1,7 @@
 /** A server over a fake service, and clients that speak to it over real sockets. */
 import * as Effect from "effect/Effect"
 import { connect, type Socket } from "node:net"
+import * as tls from "node:tls"
 import { encodeRequest, makeDecoder } from "../kv/client/resp.ts"
 import { makeServer, type Server, type ServerOptions } from "../kv/server/index.ts"
 import type { Reply, Service } from "../kv/types.ts"
@@ -15,9 +16,10 @@ export interface Raw {
   readonly write: (bytes: string | Uint8Array) => void
 }
 
-export const dial = (port: number): Promise<Raw> =>
+export const dial = (port: number, secured: tls.ConnectionOptions | null = null): Promise<Raw> =>
   new Promise((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1")
+    const at = { port, host: "127.0.0.1" }
+    const socket = secured === null ? connect(at) : tls.connect({ ...at, ...secured })
     const waiting: ((reply: Reply) => void)[] = []
     let text = ""
     const decoder = makeDecoder((reply) => waiting.shift()?.(reply))
@@ -29,7 +31,7 @@ export const dial = (port: number): Promise<Raw> =>
       if (waiting.length > 0) decoder.feed(chunk)
     })
     socket.on("error", reject)
-    socket.on("connect", () =>
+    socket.on(secured === null ? "connect" : "secureConnect", () =>
       resolve({
         socket,
         ended,

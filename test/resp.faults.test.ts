@@ -7,7 +7,7 @@ import { Census } from "../kv/server/census.ts"
 import { Budget } from "../kv/server/limits/budget.ts"
 import { newClient } from "../kv/server/client.ts"
 import { enqueue } from "../kv/server/commands/transaction.ts"
-import type { Host } from "../kv/server/contract.ts"
+import { newStats, type Host } from "../kv/server/contract.ts"
 import { defaultLimits } from "../kv/server/limits/limits.ts"
 import { Table } from "../kv/server/commands/table.ts"
 import { Usage } from "../kv/server/usage.ts"
@@ -122,7 +122,8 @@ describe("an exception", () => {
       limits: defaultLimits,
       redirect: false,
       table: new Table(),
-      stats: { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 },
+      stats: newStats(),
+      users: null,
       faults: new Faults((line) => logged.push(line)),
       budget: new Budget(1e9),
       self: "n1",

@@ -1,4 +1,5 @@
 /** Certificates made when a test runs: none is kept that would expire. */
+import { scryptSync } from "node:crypto"
 import {
   certify,
   makeAuthority,
@@ -55,3 +56,10 @@ export const held = (first: Shown): Held => {
 }
 export const tlsOf = (name: string, by?: Certified, request?: Partial<Request>, trusts?: Certified): Held =>
   held(shownBy(name, by, request, trusts))
+
+/** A line for the file of users, whose password costs little to check. */
+export const userLine = (name: string, role: string, password: string): string => {
+  const salt = Buffer.from("0123456789abcdef")
+  const key = scryptSync(password, salt, 32, { N: 16, r: 1, p: 1 })
+  return `${name} ${role} scrypt:16:1:1:${salt.toString("base64url")}:${key.toString("base64url")}`
+}

@@ -39,7 +39,7 @@ export const secureServer = (
   keeper: Tls,
   { minVersion, ask, patienceMs, handshakes, ...options }: SecureOptions,
   { secured, failed }: SecureHandlers,
-): Server & { readonly handshaking: () => number } => {
+): Server => {
   const server = tls.createServer({
     ...options,
     ...contextOf(keeper.shown(), minVersion),
@@ -71,5 +71,12 @@ export const secureServer = (
     "close",
     keeper.onChange(() => server.setSecureContext(contextOf(keeper.shown(), minVersion))),
   )
-  return Object.assign(server, { handshaking: () => underWay.size })
+  const close = server.close.bind(server)
+  return Object.assign(server, {
+    // It would wait for those that have not come so far as to be anybody's.
+    close: (closed?: (error?: Error) => void) => {
+      for (const socket of underWay.values()) socket.destroy()
+      return close(closed)
+    },
+  })
 }

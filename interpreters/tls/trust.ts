@@ -25,7 +25,7 @@ export const nameOf = (socket: TLSSocket): string | null => {
 const WHY: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: "it has expired: make a new one (stepraft cert node, or client), the node need not be restarted",
   CERT_NOT_YET_VALID: "it is not valid yet: see that the clocks of both machines are right, else wait or make another",
-  INVALID_PURPOSE: "it was made for another purpose: nodes need one for servers and clients (stepraft cert node)",
+  INVALID_PURPOSE: "it was made for another purpose: make one of the right kind (stepraft cert node, or client)",
 }
 const elsewhere =
   "no authority that is trusted here has signed it: have it signed by the cluster's (stepraft cert), or add its authority to the file of trusted ones (tls-ca)"
@@ -41,10 +41,8 @@ const quoted = (name: string | null): string => (name === null ? "" : ` for ${sh
 
 /** Why it cannot be a member's: not trusted, or a client's. */
 export const noMember = (socket: TLSSocket): string | null => {
-  const flaw = distrust(socket)
-  if (flaw !== null) return flaw
   const purposes = certificateOf(socket)?.ext_key_usage
   if (purposes !== undefined && !purposes.includes(SERVER_AUTH))
     return `its certificate${quoted(nameOf(socket))} is a client's: a node needs one of its own (stepraft cert node)`
-  return null
+  return distrust(socket)
 }

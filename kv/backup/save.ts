@@ -1,5 +1,7 @@
 /** A backup taken from a running node through its client port: one piece after the other, each handed to the disk before the next is asked for. */
-import { openConnection, type Connection } from "../client/connection.ts"
+import { realSurroundings } from "../../interpreters/surroundings.ts"
+import { inTheClear, type Access } from "../client/access.ts"
+import { dialAs, type Connection } from "../client/connection.ts"
 import { showEndpoint, type Endpoint } from "../client/endpoints.ts"
 import { encodeRequest } from "../client/resp.ts"
 import type { Reply } from "../types.ts"
@@ -8,6 +10,8 @@ import { writeBackup, type About, type Saved } from "./file.ts"
 
 export interface Saving {
   readonly from: Endpoint
+  /** As whom. */
+  readonly access?: Access
   readonly file: string
   /** What the node has executed, whether or not there is a leader. */
   readonly local: boolean
@@ -21,19 +25,24 @@ interface Asking {
   readonly ask: (...words: readonly string[]) => Promise<Reply>
   readonly drop: () => void
 }
-const connect = (from: Endpoint, timeout: number): Promise<Asking> =>
+const connect = (from: Endpoint, access: Access, timeout: number): Promise<Asking> =>
   new Promise((resolve, reject) => {
     const interrupted = (reason: string): BackupInterrupted =>
       new BackupInterrupted({ from: showEndpoint(from), reason })
     let fail: (error: Error) => void = reject
     let down: BackupInterrupted | null = null
-    const connection: Connection = openConnection(from, timeout, {
-      up: () => resolve({ ask, drop: () => connection.drop() }),
-      down: (reason) => {
-        down = interrupted(reason)
-        fail(down)
+    const connection: Connection = dialAs(access)(
+      from,
+      timeout,
+      {
+        up: () => resolve({ ask, drop: () => connection.drop() }),
+        down: (reason) => {
+          down = interrupted(reason)
+          fail(down)
+        },
       },
-    })
+      realSurroundings,
+    )
     const ask = (...words: readonly string[]): Promise<Reply> =>
       new Promise((answered, failed) => {
         if (down !== null) return failed(down)
@@ -64,10 +73,11 @@ export const saveBackup = async ({
   from,
   file,
   local,
+  access = inTheClear,
   timeout,
   progress,
 }: Saving): Promise<Saved & { readonly about: About }> => {
-  const { ask, drop } = await connect(from, timeout)
+  const { ask, drop } = await connect(from, access, timeout)
   try {
     const opened = await ask("OPEN", ...(local ? ["LOCAL"] : []))
     if (opened.type !== "bulk") throw strange(from)

@@ -1,24 +1,31 @@
 /** One request to one node, on its own connection: for status tables, the cluster's summary line and the benchmark. */
 import { type Argument, encodeRequest } from "../client/resp.ts"
-import { openConnection } from "../client/connection.ts"
+import { realSurroundings } from "../../interpreters/surroundings.ts"
+import { access } from "./access.ts"
+import { dialAs, type Connection } from "../client/connection.ts"
 import { type Endpoint, parseStatus, showEndpoint } from "../client/endpoints.ts"
 import type { NodeStatus, Reply } from "../types.ts"
 
 /** Rejects with the reason when the node does not answer in time. */
 export const ask = (endpoint: Endpoint, words: readonly Argument[], timeoutMs: number): Promise<Reply> =>
   new Promise((resolve, reject) => {
-    const connection = openConnection(endpoint, timeoutMs, {
-      up: () =>
-        connection.send(encodeRequest(words), (reply) => {
+    const connection: Connection = dialAs(access())(
+      endpoint,
+      timeoutMs,
+      {
+        up: () =>
+          connection.send(encodeRequest(words), (reply) => {
+            clearTimeout(timer)
+            connection.drop()
+            resolve(reply)
+          }),
+        down: (reason) => {
           clearTimeout(timer)
-          connection.drop()
-          resolve(reply)
-        }),
-      down: (reason) => {
-        clearTimeout(timer)
-        reject(new Error(reason))
+          reject(new Error(reason))
+        },
       },
-    })
+      realSurroundings,
+    )
     const timer = setTimeout(() => {
       connection.drop()
       reject(new Error(`${showEndpoint(endpoint)} did not answer within ${timeoutMs} ms`))

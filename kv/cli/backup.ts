@@ -4,6 +4,7 @@ import { failure } from "../../interpreters/cli/runtime.ts"
 import { DEFAULT_SKIP, makeDirectory } from "../backup/directory.ts"
 import { BackupInterrupted } from "../backup/errors.ts"
 import { checkImage, openBackup, type About } from "../backup/file.ts"
+import { access } from "./access.ts"
 import { saveBackup } from "../backup/save.ts"
 import { count, say, when, type Output } from "./say.ts"
 
@@ -40,7 +41,7 @@ export const save = async ({ endpoints, file, local, timeout, output }: Save): P
   let why: BackupInterrupted | null = null
   for (const from of endpoints) {
     try {
-      const { about, bytes, sha256 } = await saveBackup({ from, file, local, timeout, progress })
+      const { about, bytes, sha256 } = await saveBackup({ from, access: access(), file, local, timeout, progress })
       say(output, { file, bytes, sha256, ...about }, [
         ["file", `${file}, ${count(bytes)} bytes`],
         ...linesOf(about),

@@ -1,4 +1,5 @@
 /** get, set and their like: one command through the client, its reply decorated for people and raw in a pipe. */
+import { access } from "./access.ts"
 import { connect, type Client } from "../client/client.ts"
 import type { Endpoint } from "../client/endpoints.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
@@ -9,7 +10,10 @@ export interface DataOptions {
 }
 
 export const withClient = async (options: DataOptions, use: (client: Client) => Promise<void>): Promise<void> => {
+  const { tls, login } = access()
   const client = await connect({
+    ...(tls === null ? {} : { tls }),
+    ...login,
     endpoints: options.endpoints,
     timeoutMs: options.timeoutMs,
     connectTimeoutMs: Math.min(2_000, options.timeoutMs),

@@ -8,6 +8,7 @@ import { dataCommands } from "./data-commands.ts"
 import { lockCommand, watchCommand } from "./lock-commands.ts"
 import { leaderCommand, memberCommand } from "./member-commands.ts"
 import { benchCommand, clusterCommand, serveCommand, statusCommand } from "./node-commands.ts"
+import { userCommand } from "./user-commands.ts"
 import { Command, run } from "../../interpreters/cli/runtime.ts"
 import { checkHistoryCommand, debugCommand, simulateCommand } from "../../spec/cli/index.ts"
 
@@ -49,7 +50,7 @@ export const main = (program: string): void => {
     Command.withSubcommands([
       { group: "Nodes", commands: [clusterCommand(program), serveCommand, statusCommand] },
       { group: "Members", commands: [memberCommand, leaderCommand] },
-      { group: "Security", commands: [certCommand] },
+      { group: "Security", commands: [certCommand, userCommand] },
       { group: "Care", commands: [doctorCommand, diagnosticsCommand(versionOf(program))] },
       { group: "Data", commands: [...dataCommands, lockCommand, watchCommand] },
       { group: "Backups and recovery", commands: [snapshotCommand, inspectCommand, recoverCommand] },

@@ -110,13 +110,14 @@ export const serveCommand = Command.make(
       "File (PEM) with the cluster's authority, or several: nobody else's certificates count",
     ),
     tlsAuthClients: Flag.Literals("tls-auth-clients", ["no", "optional", "yes"]).pipe(
-      Flag.withDescription("Whether clients show a certificate (default: yes)"),
+      Flag.withDescription("Whether clients show a certificate (default: yes; optional with --users)"),
       Flag.optional,
     ),
     plaintext: maybeString(
       "plaintext",
       "Of peers,clients,http: ports without TLS although others can reach them. Whoever reaches that of peers can end the cluster",
     ),
+    users: maybeString("users", "File of users: a name, a role and a hash in each line (stepraft user hash)"),
     config: maybeString("config", "JSON file with settings; flags and STEPRAFT_* variables win over it"),
     ...tuningFlags,
   },

@@ -25,6 +25,11 @@ const texts = {
     "Turns the autopilot on: so many members should vote; the leader replaces those that are away by waiting learners (default: off)",
   autopilotAfter: "Milliseconds for which a voter has been away before the autopilot replaces it (default: 300000)",
   autopilotLeast: "Voters below which the autopilot never goes (default: a majority of --autopilot-voters)",
+  maxClientsPerAddress: "Connections of clients from one address at most (5000)",
+  maxHandshakes: "TLS handshakes of clients under way at most (256)",
+  maxFailedLogins: "Wrong passwords from one address within a minute, before it is locked out for one (10)",
+  maxPipeline: "Commands of one connection under way at most (4096); the rest waits",
+  clientStallTimeout: "Milliseconds after which a client that does not read its answers is disconnected (60000)",
   clientMemory: "Bytes that all clients together may hold (default: a quarter of the memory that this process may use)",
 } as const satisfies Partial<Record<Setting, string>>
 

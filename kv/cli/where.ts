@@ -1,7 +1,8 @@
 /** Where to find the cluster: flags that its commands share. */
 import * as Option from "effect/Option"
-import { described, intFlag, maybeString } from "../../interpreters/cli/flags.ts"
+import { described, intFlag, maybe, maybeString } from "../../interpreters/cli/flags.ts"
 import { exitCodes, failure, Flag } from "../../interpreters/cli/runtime.ts"
+import { speakAsTold } from "./access.ts"
 import { type Endpoint, parseEndpoint } from "../client/endpoints.ts"
 
 export const where = {
@@ -12,15 +13,37 @@ export const where = {
   port: intFlag("port", "Client port of a node; the others are found from there", 7001, 1, 65_535).pipe(
     Flag.withAlias("p"),
   ),
-  endpoints: maybeString("endpoints", "Several nodes, as host:port,host:port; instead of --host and --port"),
+  endpoints: maybeString(
+    "endpoints",
+    "Several nodes, as host:port,host:port or rediss://host:port; instead of --host and --port",
+  ),
+  tls: Flag.Boolean("tls").pipe(
+    Flag.withDescription("Speak TLS (STEPRAFT_TLS=1); given with --tls-ca"),
+    Flag.withDefault(false),
+  ),
+  tlsCa: maybeString("tls-ca", "File (PEM) with the authority to believe (STEPRAFT_TLS_CA; default: the system's)"),
+  tlsCert: maybeString("tls-cert", "File (PEM) with a certificate to prove oneself with (STEPRAFT_TLS_CERT)"),
+  tlsKey: maybeString("tls-key", "File (PEM) with its key (STEPRAFT_TLS_KEY)"),
+  user: maybeString("user", "User to log in as (STEPRAFT_USER); the password is taken from STEPRAFT_PASSWORD"),
 }
 export interface Where {
   readonly host: string
   readonly port: number
   readonly endpoints: Option.Option<string>
+  readonly tls: boolean
+  readonly tlsCa: Option.Option<string>
+  readonly tlsCert: Option.Option<string>
+  readonly tlsKey: Option.Option<string>
+  readonly user: Option.Option<string>
 }
-export const endpointsOf = ({ host, port, endpoints }: Where): readonly Endpoint[] =>
-  Option.match(endpoints, {
+/** From here on this program speaks with them, as whom the flags say. */
+export const endpointsOf = ({ host, port, endpoints, ...flags }: Where): readonly Endpoint[] => {
+  const { tls, tlsCa, tlsCert, tlsKey, user } = flags
+  speakAsTold(
+    { tls, tlsCa: maybe(tlsCa), tlsCert: maybe(tlsCert), tlsKey: maybe(tlsKey), user: maybe(user) },
+    (maybe(endpoints) ?? "").split(","),
+  )
+  return Option.match(endpoints, {
     onNone: () => [{ host, port }],
     onSome: (list) =>
       list.split(",").map((each) => {
@@ -30,3 +53,4 @@ export const endpointsOf = ({ host, port, endpoints }: Where): readonly Endpoint
         return endpoint
       }),
   })
+}

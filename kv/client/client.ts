@@ -13,12 +13,14 @@ import {
   scanPage,
   type Transaction,
 } from "./commands.ts"
+import { accessOf, type AccessOptions } from "./access.ts"
+import { dialAs } from "./connection.ts"
 import { type Core, type CoreSettings, makeCore } from "./core.ts"
 import { type Endpoint, requireEndpoint } from "./endpoints.ts"
 import { leaseTable } from "./leases.ts"
 
-export interface ConnectOptions {
-  /** Any nodes of the cluster, as `host:port`; the others are learnt from them. */
+export interface ConnectOptions extends AccessOptions {
+  /** Any nodes of the cluster, as `host:port`, or with TLS and a user `rediss://name:password@host:port`; the others are learnt from them. */
   readonly endpoints: string | Endpoint | readonly (string | Endpoint)[]
   /** The limit for one command with all its retries. Default 10,000. */
   readonly timeoutMs?: number
@@ -50,13 +52,27 @@ export interface Client extends Face, LeaseTable {
   readonly close: () => Promise<void>
 }
 
-export const settingsOf = (options: ConnectOptions): CoreSettings => {
-  const { endpoints, ...rest } = options
-  const list: readonly (string | Endpoint)[] =
-    typeof endpoints === "string" || "port" in endpoints ? [endpoints] : endpoints
-  const parsed = list
-    .flatMap((each): readonly (string | Endpoint)[] => (typeof each === "string" ? each.split(",") : [each]))
-    .map((each) => requireEndpoint(each))
+const listed = ({ endpoints }: ConnectOptions): readonly (string | Endpoint)[] =>
+  (typeof endpoints === "string" || "port" in endpoints ? [endpoints] : endpoints).flatMap(
+    (each): readonly (string | Endpoint)[] => (typeof each === "string" ? each.split(",") : [each]),
+  )
+
+/** The engine of a client that dials as whom the options name. */
+export const coreOf = (options: ConnectOptions): Core =>
+  makeCore(
+    settingsOf(options),
+    realSurroundings,
+    dialAs(
+      accessOf(
+        listed(options).filter((each) => typeof each === "string"),
+        options,
+      ),
+    ),
+  )
+
+const settingsOf = (options: ConnectOptions): CoreSettings => {
+  const { endpoints: _, tls: __, username: ___, password: ____, ...rest } = options
+  const parsed = listed(options).map((each) => requireEndpoint(each))
   if (parsed.length === 0) throw new TypeError("a client needs at least one endpoint")
   return {
     route: "leader",
@@ -93,7 +109,7 @@ const faceOf = (run: ReturnType<typeof runOn>): Face =>
 
 /** Resolves when a node has answered; rejects with TimedOut or NoLeader if none does in time. */
 export const connect = async (options: ConnectOptions): Promise<Client> => {
-  const core = makeCore(settingsOf(options))
+  const core = coreOf(options)
   const run = runOn(core)
   const face = faceOf(run)
   const client: Client = {

@@ -1,9 +1,11 @@
 /** One connection: requests go out in order, replies come back in that order, and the end is reported once. */
 import * as net from "node:net"
+import * as tls from "node:tls"
 import { realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
+import { type Access, inTheClear } from "./access.ts"
 import { type Endpoint, showEndpoint } from "./endpoints.ts"
-import { makeDecoder } from "./resp.ts"
+import { encodeRequest, makeDecoder } from "./resp.ts"
 
 export interface Connection {
   readonly endpoint: Endpoint
@@ -19,8 +21,13 @@ export interface ConnectionEvents {
   readonly up: () => void
   /**
    * The connection was refused, timed out, reset, ended by the server, or the bytes were not RESP. Called at most once.
+   * `denied`: the node does not accept this user.
    */
-  readonly down: (reason: string) => void
+  readonly down: (reason: string, denied?: Denied) => void
+}
+export interface Denied {
+  readonly code: string
+  readonly text: string
 }
 
 /** Begins to connect. Where there are no sockets, the client's engine is given another function. */
@@ -31,11 +38,40 @@ export type Dial = (
   surroundings: Surroundings,
 ) => Connection
 
+/** Of the answers to AUTH: asking again may help. */
+const PASSING: ReadonlySet<string> = new Set(["BUSY", "LOADING"])
+
+const materialOf = ({ ca, cert, key, servername }: NonNullable<Access["tls"]>): tls.ConnectionOptions => {
+  const asBuffer = (pem: string | Uint8Array): string | Buffer => (typeof pem === "string" ? pem : Buffer.from(pem))
+  return {
+    ...(ca === undefined ? {} : { ca: asBuffer(ca) }),
+    ...(cert === undefined ? {} : { cert: asBuffer(cert) }),
+    ...(key === undefined ? {} : { key: asBuffer(key) }),
+    ...(servername === undefined ? {} : { servername }),
+  }
+}
+
+export const socketTo = ({ host, port }: Endpoint, secured: Access["tls"]): net.Socket => {
+  if (secured === null) return net.connect({ host, port, noDelay: true, keepAlive: true })
+  const named = net.isIP(host) === 0 ? { servername: host } : {}
+  return tls
+    .connect({ host, port, ...named, ...materialOf(secured) })
+    .setNoDelay(true)
+    .setKeepAlive(true)
+}
+
+/** A way to dial as somebody. */
+export const dialAs =
+  (access: Access): Dial =>
+  (endpoint, connectTimeoutMs, events, surroundings) =>
+    openConnection(endpoint, connectTimeoutMs, events, surroundings, access)
+
 export const openConnection = (
   endpoint: Endpoint,
   connectTimeoutMs: number,
   events: ConnectionEvents,
   { now, after }: Surroundings = realSurroundings,
+  { tls: secured, login }: Access = inTheClear,
 ): Connection => {
   const waiting: ((reply: Reply) => void)[] = []
   let first = 0
@@ -43,7 +79,7 @@ export const openConnection = (
   let lastByte = now()
   let unsent: Buffer[] = []
 
-  const socket = net.connect({ host: endpoint.host, port: endpoint.port, noDelay: true, keepAlive: true })
+  const socket = socketTo(endpoint, secured)
   const timer = after(connectTimeoutMs, () =>
     end(`no connection to ${showEndpoint(endpoint)} within ${connectTimeoutMs} ms`),
   )
@@ -52,10 +88,10 @@ export const openConnection = (
     timer.cancel()
     socket.destroy()
   }
-  const end = (reason: string): void => {
+  const end = (reason: string, denied?: Denied): void => {
     if (over) return
     release()
-    events.down(reason)
+    events.down(reason, denied)
   }
 
   const decoder = makeDecoder((reply) => {
@@ -68,10 +104,19 @@ export const openConnection = (
     replied(reply)
   })
 
-  socket.on("connect", () => {
-    timer.cancel()
+  socket.on(secured === null ? "connect" : "secureConnect", () => {
     lastByte = now()
-    if (!over) events.up()
+    if (over) return
+    if (login === null) {
+      timer.cancel()
+      events.up()
+    } else
+      send(encodeRequest(["AUTH", login.username, login.password]), (reply) => {
+        timer.cancel()
+        if (reply.type !== "error") return events.up()
+        const { code, text } = reply
+        end(`${showEndpoint(endpoint)}: ${code} ${text}`, PASSING.has(code) ? undefined : { code, text })
+      })
   })
   socket.on("data", (chunk: Buffer) => {
     lastByte = now()
@@ -82,7 +127,13 @@ export const openConnection = (
     }
   })
   socket.on("error", (error) => end(`${showEndpoint(endpoint)}: ${error.message}`))
-  socket.on("close", () => end(`${showEndpoint(endpoint)} closed the connection`))
+  socket.on("close", () => {
+    const hint =
+      secured === null && socket.bytesRead === 0
+        ? " without a word: if it speaks TLS, so must this client (rediss://)"
+        : ""
+    end(`${showEndpoint(endpoint)} closed the connection${hint}`)
+  })
 
   const flush = (): void => {
     const [only] = unsent
@@ -91,17 +142,14 @@ export const openConnection = (
     if (!over) socket.write(bytes)
   }
 
-  return {
-    endpoint,
-    send: (request, replied) => {
-      if (over) return
-      if (waiting.length === 0) lastByte = now()
-      waiting.push(replied)
-      unsent.push(request)
-      // Everything that is sent in this turn of the loop is one write.
-      if (unsent.length === 1) process.nextTick(flush)
-    },
-    silentMs: () => (waiting.length === 0 ? 0 : now() - lastByte),
-    drop: release,
+  const send: Connection["send"] = (request, replied) => {
+    if (over) return
+    if (waiting.length === 0) lastByte = now()
+    waiting.push(replied)
+    unsent.push(request)
+    // Everything that is sent in this turn of the loop is one write.
+    if (unsent.length === 1) process.nextTick(flush)
   }
+
+  return { endpoint, send, silentMs: () => (waiting.length === 0 ? 0 : now() - lastByte), drop: release }
 }

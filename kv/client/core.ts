@@ -11,7 +11,7 @@
  */
 import { type Alarm, realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
-import { type Connection, type Dial, openConnection } from "./connection.ts"
+import { type Connection, type Denied, type Dial, openConnection } from "./connection.ts"
 import { clientsOf, type Endpoint, leaderOf, makeRotation, movedTo, parseStatus } from "./endpoints.ts"
 import { Closed, NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./errors.ts"
 import { leavesOpen, nameOf, type Operation, type ReplyOrError, requestOf, type Task, verdictOf } from "./operation.ts"
@@ -99,7 +99,10 @@ export const makeCore = (
     const mine: Connection = open(
       rotation.current(),
       settings.connectTimeoutMs,
-      { up: () => greet(mine), down: (reason) => leave(reason) },
+      {
+        up: () => greet(mine),
+        down: (reason, denied) => (denied === undefined ? leave(reason) : deny(reason, denied)),
+      },
       surroundings,
     )
     connection = mine
@@ -154,6 +157,16 @@ export const makeCore = (
     failures += 1
     if (queue.length === 0) return drained()
     if (retry === null) retry = after(pause ? backoff() : 0, dial)
+  }
+
+  /** Nobody is let in with this name and password: whoever waits is told at once. */
+  const deny = (reason: string, denied: Denied): void => {
+    for (const operation of queue) {
+      const command = nameOf(operation.task)
+      const message = `an earlier try of ${command} may have taken effect; then this client was not let in any more: ${reason}`
+      settle(operation, operation.uncertain ? new Unknown({ command, message }) : serverError(operation, denied))
+    }
+    leave(reason)
   }
 
   /**

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { type ConnectOptions, runOn, settingsOf } from "./client.ts"
+import { type ConnectOptions, coreOf, runOn } from "./client.ts"
 import {
   type Answers,
   type Commands,
@@ -20,7 +20,6 @@ import {
   scanPage,
   type Transaction,
 } from "./commands.ts"
-import { makeCore } from "./core.ts"
 import type { Endpoint } from "./endpoints.ts"
 import type { ClientError } from "./errors.ts"
 import { isClientError } from "./errors.ts"
@@ -50,7 +49,7 @@ const failure = (thrown: unknown): Effect.Effect<never, ClientError | LeaseRefus
  */
 export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOptions) {
   const core = yield* Effect.acquireRelease(
-    Effect.sync(() => makeCore(settingsOf(options))),
+    Effect.sync(() => coreOf(options)),
     (core) => Effect.promise(() => core.close()),
   )
   const run = <A>(request: Request<A>, own: { readonly timeoutMs?: number } = {}): Effect.Effect<A, ClientError> =>

@@ -1,5 +1,6 @@
 /** The addresses of the nodes: those that the caller gave, and those that nodes announce. */
 import type { NodeStatus } from "../types.ts"
+import { withoutAccess } from "./access.ts"
 
 export interface Endpoint {
   readonly host: string
@@ -9,9 +10,9 @@ export interface Endpoint {
 export const showEndpoint = ({ host, port }: Endpoint): string =>
   host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
 
-/** Reads `host:port`, `[::1]:port`, `:port`, `port` or `redis://host:port`; null if it is none of these. */
+/** Reads `host:port`, `[::1]:port`, `:port`, `port` or any of them behind `rediss://user:password@`; null if it is none of these. */
 export const parseEndpoint = (text: string): Endpoint | null => {
-  const match = /^(?:redis:\/\/)?(?:(?:\[([^\]]+)\]|([^:/]*)):)?(\d{1,5})\/?$/.exec(text.trim())
+  const match = /^(?:(?:\[([^\]]+)\]|([^:/]*)):)?(\d{1,5})\/?$/.exec(withoutAccess(text))
   const port = Number(match?.[3])
   if (match === null || port < 1 || port > 65_535) return null
   const host = match[1] ?? match[2] ?? ""

@@ -10,6 +10,7 @@ import { defaultSettings, type Settings } from "../../core/index.ts"
 import { ADDRESS, addressText, parseAddress, type Address } from "../../interpreters/tcp/index.ts"
 import { leastOf, type Autopilot } from "../../interpreters/members/index.ts"
 import { isMemberName } from "../../interpreters/text.ts"
+import type { Limits } from "../server/index.ts"
 import { defaultServiceSettings, type ServiceSettings } from "../service/index.ts"
 import { InvalidConfig } from "./errors.ts"
 import { securityOf, type Security } from "./security.ts"
@@ -69,6 +70,12 @@ const fields = {
   autopilotVoters: Schema.optionalKey(Whole),
   autopilotAfter: Schema.optionalKey(Millis),
   autopilotLeast: Schema.optionalKey(Whole),
+  users: Schema.optionalKey(Schema.NonEmptyString),
+  maxClientsPerAddress: Schema.optionalKey(Whole),
+  maxHandshakes: Schema.optionalKey(Whole),
+  maxFailedLogins: Schema.optionalKey(Whole),
+  maxPipeline: Schema.optionalKey(Whole),
+  clientStallTimeout: Schema.optionalKey(Millis),
 }
 const Given = Schema.Struct(fields)
 export type Setting = keyof typeof fields
@@ -106,6 +113,10 @@ export interface NodeConfig {
   readonly security: Security
   /** What it does about members by itself while it leads; null: nothing. */
   readonly autopilot: Autopilot | null
+  /** Further limits of clients, as far as they were given. */
+  readonly limits: Partial<Limits>
+  /** Wrong passwords from one address within a minute; null: the default. */
+  readonly maxFailedLogins: number | null
 }
 
 /** The environment variable of a setting: electionMin is STEPRAFT_ELECTION_MIN. */
@@ -378,6 +389,12 @@ const decode = (sources: ConfigSources): NodeConfig => {
     maxClients: given.maxClients ?? null,
     clientIdleTimeout: given.clientIdleTimeout ?? null,
     clientMemory: given.clientMemory ?? null,
+    maxFailedLogins: given.maxFailedLogins ?? null,
+    limits: {
+      ...picked(given, ["maxClientsPerAddress", "maxHandshakes"]),
+      ...(given.maxPipeline === undefined ? {} : { pipelinedCommands: given.maxPipeline }),
+      ...(given.clientStallTimeout === undefined ? {} : { stalledMs: given.clientStallTimeout }),
+    },
     security: securityOf(
       given,
       { client: address("client"), peer: address("peer"), peers: Object.values(peers) },

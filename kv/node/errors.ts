@@ -27,6 +27,7 @@ import { TlsUnusable } from "../../interpreters/tls/index.ts"
 import type { TcpError } from "../../interpreters/tcp/index.ts"
 import { MachineLocked, MachineOutdated, type MachineError } from "../machine/leveldb/errors.ts"
 import type { ServerError } from "../server/index.ts"
+import { UsersUnusable } from "../server/users/index.ts"
 
 /** `field` is the setting that is wrong, `source` where it was given. */
 export class InvalidConfig extends Data.TaggedError("InvalidConfig")<{
@@ -42,6 +43,7 @@ export class InvalidConfig extends Data.TaggedError("InvalidConfig")<{
 export type NodeError =
   | InvalidConfig
   | TlsUnusable
+  | UsersUnusable
   | BootstrapRefused
   | RecoveryUnfinished
   | StateWithoutLog
@@ -57,6 +59,7 @@ export type NodeError =
 const lasting = [
   InvalidConfig,
   TlsUnusable,
+  UsersUnusable,
   BootstrapRefused,
   RecoveryUnfinished,
   StateWithoutLog,

@@ -16,6 +16,7 @@ import { RecoveryUnfinished } from "../backup/errors.ts"
 import { requireFinished } from "../backup/switch.ts"
 import { openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { defaultLimits, makeServer, type Limits, type ServerError } from "../server/index.ts"
+import { openUsers } from "../server/users/index.ts"
 import type { Backups, NodeStatus } from "../types.ts"
 import { build } from "./build.ts"
 import { strangeVariables, type NodeConfig } from "./config.ts"
@@ -35,6 +36,8 @@ export interface ServeOptions {
   readonly journal?: DriverOptions["journal"]
   /** The file operations under the log. */
   readonly files?: Files
+  /** How often the files of certificates and users are looked at. Default 5,000 ms. */
+  readonly filesEveryMs?: number
   /** Called once the node has opened what is its own: from then on there is something to be ended in order. */
   readonly started?: () => void
 }
@@ -101,9 +104,19 @@ export const serveNode = (
       failure.fail(error)
     }
     const { security } = config
-    const tls = security.tls === null ? null : yield* openTls({ name: config.id, files: security.tls, log })
+    const every = options.filesEveryMs === undefined ? {} : { everyMs: options.filesEveryMs }
+    const tls = security.tls === null ? null : yield* openTls({ name: config.id, files: security.tls, log, ...every })
     const covered = (port: Port): Tls | null => (security.plaintext.includes(port) ? null : tls)
     const clientTls = covered("clients")
+    const users =
+      security.users === null
+        ? null
+        : yield* openUsers({
+            file: security.users,
+            log,
+            ...every,
+            limits: config.maxFailedLogins === null ? {} : { maxFailedLogins: config.maxFailedLogins },
+          })
     // Clients first: while the log is read, which may take long, the node says so.
     const places = placesFor(
       descriptorLimit(),
@@ -118,7 +131,9 @@ export const serveNode = (
       service: gate,
       redirect: config.redirect,
       tls: clientTls === null ? null : { keeper: clientTls, authClients: security.authClients },
+      users,
       limits: {
+        ...config.limits,
         maxEntryBytes: config.settings.maxEntryBytes,
         maxClients: places.clients,
         idleMs: config.clientIdleTimeout ?? 0,

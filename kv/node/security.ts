@@ -13,8 +13,10 @@ export interface Security {
   readonly plaintext: readonly Port[]
   /** Whether clients show a certificate of the cluster's authority: never asked for, taken if they have one, or required. */
   readonly authClients: "no" | "optional" | "yes"
+  /** The file of users; null: whoever comes in may do everything. */
+  readonly users: string | null
 }
-export const unsecured: Security = { tls: null, plaintext: [], authClients: "no" }
+export const unsecured: Security = { tls: null, plaintext: [], authClients: "no", users: null }
 
 export interface Given {
   readonly tlsCert?: string
@@ -22,6 +24,7 @@ export interface Given {
   readonly tlsCa?: string
   readonly tlsAuthClients?: Security["authClients"]
   readonly plaintext?: string
+  readonly users?: string
 }
 export interface Ports {
   readonly client: Address
@@ -38,7 +41,7 @@ export const securityOf = (
   { client, peer, peers }: Ports,
   wrong: (field: keyof Given | "client" | "peer", reason: string) => Error,
 ): Security => {
-  const { tlsCert, tlsKey, tlsCa, tlsAuthClients } = given
+  const { tlsCert, tlsKey, tlsCa, tlsAuthClients, users = null } = given
   const parts = { tlsCert, tlsKey, tlsCa }
   const missing = (Object.keys(parts) as (keyof typeof parts)[]).filter((name) => parts[name] === undefined)
   const [first] = missing
@@ -72,7 +75,9 @@ export const securityOf = (
   return {
     tls,
     plaintext: ports,
-    // A certificate is all that keeps strangers out.
-    authClients: tls === null || ports.includes("clients") ? "no" : (tlsAuthClients ?? "yes"),
+    // Without users a certificate is all that keeps strangers out.
+    authClients:
+      tls === null || ports.includes("clients") ? "no" : (tlsAuthClients ?? (users === null ? "yes" : "optional")),
+    users,
   }
 }

@@ -1,5 +1,6 @@
 /** What the server knows about one client, as set by HELLO, CLIENT, MULTI, WATCH and so on. Plain state without behaviour. */
 import type { Call, FlushListener, Reply, Watch } from "../types.ts"
+import type { Grant } from "./users/index.ts"
 import type { Protocol } from "./wire/encode.ts"
 
 export interface Transaction {
@@ -48,6 +49,12 @@ export interface Client {
   watching: Watching
   /** An outstanding EXEC decides which later commands are answered: nothing is started before it has ended. */
   settling: boolean
+  /** An AUTH is being checked: what is behind it waits. */
+  proving: boolean
+  /** Who it is and what it may do; null: it has not said. */
+  user: Grant | null
+  /** The same as it connected. */
+  readonly arrived: Grant | null
   /** Bytes of pending requests, of replies not sent, and of everything held for it, as known by its connection. */
   load: () => { readonly input: number; readonly output: number; readonly total: number }
   /** Nothing more is read; the connection closes once everything before is answered. */
@@ -56,12 +63,16 @@ export interface Client {
 
 export const noWatches = (): Watching => ({ watches: new Map(), weight: 0, failed: false })
 
+/** Where there are no users. */
+const everybody: Grant = { name: "default", role: "admin", by: null }
+
 export const newClient = (
   id: number,
   address: string,
   localAddress: string,
   now: number,
   reserved = false,
+  arrived: Grant | null = everybody,
 ): Client => ({
   id,
   address,
@@ -80,6 +91,9 @@ export const newClient = (
   transaction: null,
   watching: noWatches(),
   settling: false,
+  proving: false,
+  user: arrived,
+  arrived,
   load: () => ({ input: 0, output: 0, total: 0 }),
   leaving: false,
 })
@@ -87,6 +101,7 @@ export const newClient = (
 /** RESET: the state as it was when the client connected. */
 export const resetClient = (client: Client): void => {
   client.name = ""
+  client.user = client.arrived
   client.protocol = 2
   client.replies = "on"
   client.skip = "none"

@@ -227,7 +227,7 @@ export class Connection implements Job, Account {
   private parse(): boolean {
     const { client, parser } = this
     const { limits, stats } = this.shared.host
-    while (!client.leaving && !client.settling) {
+    while (!client.leaving && !client.settling && !client.proving) {
       if (isFull(this.queue, this.output.buffered, limits)) {
         this.held = true
         if (!this.paused) this.socket.pause()
@@ -434,7 +434,8 @@ export class Connection implements Job, Account {
       if (slot !== this.queue.head) this.keep(slot, reply)
     }
     this.deliver()
-    if (slot.returns || (more && this.queue.next !== null) || this.order.isWaiting(this.queue.head)) this.resume()
+    if (slot.work?.type === "work.write" && slot.work.proves === true) this.resume()
+    else if (slot.returns || (more && this.queue.next !== null) || this.order.isWaiting(this.queue.head)) this.resume()
   }
 
   /** The reply waits behind others: it is accounted for as the request was. */

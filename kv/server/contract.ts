@@ -6,6 +6,7 @@ import type { Budget } from "./limits/budget.ts"
 import type { Census } from "./census.ts"
 import type { Client } from "./client.ts"
 import type { Limits } from "./limits/limits.ts"
+import type { Users } from "./users/index.ts"
 
 /** Work that takes its turn in the order of the connection, instead of being answered when it is read. */
 export type Work =
@@ -27,6 +28,8 @@ export type Work =
       readonly calls?: readonly Call[]
       /** The bytes that it holds in memory, besides its words. */
       readonly weight?: number
+      /** AUTH: what comes behind it is not looked at before it is answered. */
+      readonly proves?: boolean
     }
   | {
       readonly type: "work.read"
@@ -83,7 +86,26 @@ export interface Stats {
   /** Connections closed because nothing arrived for longer than the idle timeout. */
   idle: number
   netInput: number
+  /** Refused because their role does not have it, or because nobody has said who he is. */
+  denied: number
+  /** Connections refused because their address has too many already. */
+  crowded: number
+  /** Connections that brought no TLS about, or showed no certificate that counts. */
+  unproven: number
 }
+
+export const newStats = (): Stats => ({
+  connections: 0,
+  refused: 0,
+  commands: 0,
+  protocolErrors: 0,
+  cutOff: 0,
+  idle: 0,
+  netInput: 0,
+  denied: 0,
+  crowded: 0,
+  unproven: 0,
+})
 
 export interface Used {
   calls: number
@@ -133,6 +155,8 @@ export interface Host {
   readonly budget: Budget
   /** Name of this node. */
   readonly self: string
+  /** null: whoever comes may do everything. */
+  readonly users: Users | null
   readonly port: () => number
   readonly clients: () => Iterable<Client>
   readonly clientCount: () => number

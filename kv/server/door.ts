@@ -1,7 +1,7 @@
 /** The sockets of clients: in the clear, or with TLS and perhaps certificates. */
 import { createServer, type Server, type Socket } from "node:net"
 import { limitedLog } from "../../interpreters/log.ts"
-import { distrust, secureServer, type Tls } from "../../interpreters/tls/index.ts"
+import { distrust, nameOf, secureServer, type Tls } from "../../interpreters/tls/index.ts"
 import type { Reply } from "../types.ts"
 import { errorReply } from "./wire/encode.ts"
 
@@ -11,8 +11,11 @@ export interface ClientTls {
   readonly authClients: "no" | "optional" | "yes"
 }
 export interface DoorHandlers {
-  readonly accepted: (socket: Socket) => void
+  /** `certified`: the name in its certificate, if it showed one that counts. */
+  readonly accepted: (socket: Socket, certified: string | null) => void
   readonly refused: (socket: Socket, refusal: Reply) => void
+  readonly unsecured: () => void
+  readonly maxHandshakes: number
   readonly log: (message: string) => void
 }
 
@@ -20,7 +23,6 @@ const OPTIONS = { noDelay: true, allowHalfOpen: true, keepAlive: true, keepAlive
 /** A client may be older than the node. */
 const VERSION = "TLSv1.2"
 const PATIENCE_MS = 10_000
-const HANDSHAKES = 256
 
 const uncertified = (why: string): Reply =>
   errorReply(
@@ -28,18 +30,21 @@ const uncertified = (why: string): Reply =>
     `this node serves clients with a certificate of its authority: ${why}. Nothing was executed; see stepraft cert client.`,
   )
 
-export const listener = (tls: ClientTls | null, { accepted, refused, log }: DoorHandlers): Server => {
-  if (tls === null) return createServer(OPTIONS, accepted)
+export const listener = (
+  tls: ClientTls | null,
+  { accepted, refused, unsecured, maxHandshakes, log }: DoorHandlers,
+): Server => {
+  if (tls === null) return createServer(OPTIONS, (socket) => accepted(socket, null))
   const { keeper, authClients } = tls
   const tell = limitedLog((_, text) => log(text))
   return secureServer(
     keeper,
-    { ...OPTIONS, minVersion: VERSION, ask: authClients !== "no", patienceMs: PATIENCE_MS, handshakes: HANDSHAKES },
+    { ...OPTIONS, minVersion: VERSION, ask: authClients !== "no", patienceMs: PATIENCE_MS, handshakes: maxHandshakes },
     {
       secured: (socket) => {
         const shown = Object.keys(socket.getPeerCertificate()).length > 0
         const why = authClients === "yes" || (authClients === "optional" && shown) ? distrust(socket) : null
-        if (why === null) return accepted(socket)
+        if (why === null) return accepted(socket, shown && authClients !== "no" ? nameOf(socket) : null)
         tell(
           `refused ${socket.remoteAddress ?? ""}`,
           "warn",
@@ -50,6 +55,7 @@ export const listener = (tls: ClientTls | null, { accepted, refused, log }: Door
       failed: ({ host }, code) => {
         // Somebody only checks whether the port is open.
         if (code === "ECONNRESET") return
+        unsecured()
         tell(
           `failed ${host}`,
           "warn",

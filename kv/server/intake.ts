@@ -9,6 +9,7 @@ import { moved } from "./commands/redirect.ts"
 import { isAdministrative, tooManyClients } from "./limits/reserve.ts"
 import type { RequestParser, RequestTooLarge } from "./wire/resp.ts"
 import { nameOf } from "./usage.ts"
+import { denied } from "./users/index.ts"
 import { arityFits, keysOf } from "./words.ts"
 
 const failed = err("internal error")
@@ -69,7 +70,9 @@ export const begin = (
     client.leaving = true
     return tooManyClients(host.limits.maxClients)
   }
-  const refusal = known === undefined ? unknownCommand(words) : refuse(context, known, words, parser)
+  const refusal =
+    denied(context, known, words) ??
+    (known === undefined ? unknownCommand(words) : refuse(context, known, words, parser))
   if (known === undefined || refusal !== null) {
     host.usage.rejected(known, words, refusal ?? failed)
     if (transaction !== null) transaction.aborted = true

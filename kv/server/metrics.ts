@@ -10,6 +10,7 @@ export const serverMetrics = ({
   clientCount,
   netOutput,
   faults,
+  users,
 }: Host): readonly Metric[] => [
   gauge("client_connections", "Connections of clients.", clientCount()),
   gauge("client_connections_max", "Connections of clients at most.", limits.maxClients),
@@ -20,6 +21,31 @@ export const serverMetrics = ({
     "Connections ended because their client did not take its answers.",
     stats.cutOff,
   ),
+  counter(
+    "client_connections_crowded_total",
+    "Connections refused because their address had too many already.",
+    stats.crowded,
+  ),
+  counter(
+    "client_connections_unproven_total",
+    "Connections that brought no TLS about, or showed no certificate that counts.",
+    stats.unproven,
+  ),
+  counter(
+    "client_requests_denied_total",
+    "Commands refused to a role that has them not, or to whoever has not said who he is.",
+    stats.denied,
+  ),
+  ...(users === null
+    ? []
+    : [
+        counter("client_logins_failed_total", "Wrong names and passwords.", users.counts().failed),
+        counter(
+          "client_logins_locked_total",
+          "Logins that were not looked at because too many wrong ones came from their address.",
+          users.counts().locked,
+        ),
+      ]),
   counter("client_requests_total", "Commands of clients.", stats.commands),
   {
     type: "counter",

@@ -14,17 +14,18 @@ import { Census } from "./census.ts"
 import { keepAbsent, newClient, type Client } from "./client.ts"
 import { Connection } from "./connection.ts"
 import type { Shared } from "./shared.ts"
-import type { Host, Stats } from "./contract.ts"
+import { newStats, type Host, type Stats } from "./contract.ts"
 import { listener, type ClientTls } from "./door.ts"
 import { encode } from "./wire/encode.ts"
 import { defaultLimits, type Limits } from "./limits/limits.ts"
 import { serverMetrics } from "./metrics.ts"
 import { Output } from "./wire/output.ts"
-import { isLocal, Reserve, tooManyClients } from "./limits/reserve.ts"
+import { isLocal, Reserve, tooManyClients, tooManyFrom } from "./limits/reserve.ts"
 import { LongReads } from "./limits/longreads.ts"
 import { Table } from "./commands/table.ts"
 import { Turns } from "./limits/turns.ts"
 import { sampleMs, Usage } from "./usage.ts"
+import type { Users } from "./users/index.ts"
 
 /** The server cannot listen. `message` says what to do about it. */
 export class ServerError extends Data.TaggedError("ServerError")<{
@@ -44,6 +45,8 @@ export interface ServerOptions {
   readonly log?: (message: string) => void
   /** null: in the clear. */
   readonly tls?: ClientTls | null
+  /** null: whoever comes may do everything. */
+  readonly users?: Users | null
   /** Monotonic milliseconds, for the idle timeout and the reserve. */
   /** Milliseconds, for turns: a test has a clock of its own. */
   readonly now?: () => number
@@ -107,15 +110,7 @@ const plainAddress = (address: string | undefined, port: number | undefined): st
 
 class Listener {
   readonly open = new Map<net.Socket, Connection>()
-  readonly stats: Stats = {
-    connections: 0,
-    refused: 0,
-    commands: 0,
-    protocolErrors: 0,
-    cutOff: 0,
-    idle: 0,
-    netInput: 0,
-  }
+  readonly stats = newStats()
   readonly server: net.Server
   private readonly usage = new Usage()
   private readonly shared: Shared
@@ -124,6 +119,9 @@ class Listener {
   private readonly reserve: Reserve
   /** When each connection last sent or received something, or had a command outstanding. */
   private readonly heard = new Map<net.Socket, number>()
+  /** How many connections each has. */
+  private readonly addresses = new Map<string, number>()
+  private readonly forget: () => void
   private reserved = 0
   private toldFull = -Infinity
   private stallLook: NodeJS.Timeout | undefined
@@ -149,6 +147,7 @@ class Listener {
       faults: new Faults(log),
       budget: new Budget(this.limits.memoryBytes),
       self: service.status().id,
+      users: options.users ?? null,
       port: () => this.port,
       clients: () => this.clients(),
       clientCount: () => this.open.size,
@@ -165,10 +164,17 @@ class Listener {
       log,
     }
     this.server = listener(options.tls ?? null, {
-      accepted: (socket) => this.accept(socket),
-      refused: (socket, refusal) => this.refuse(socket, refusal),
+      accepted: (socket, certified) => this.accept(socket, certified),
+      refused: (socket, refusal) => {
+        this.stats.unproven++
+        socket.on("error", () => {})
+        this.refuse(socket, refusal)
+      },
+      unsecured: () => this.stats.unproven++,
+      maxHandshakes: this.limits.maxHandshakes,
       log,
     })
+    this.forget = options.users?.onChange(() => this.revise()) ?? (() => undefined)
   }
 
   listen(host: string, port: number, listening: () => void, failed: (cause: NodeJS.ErrnoException) => void): void {
@@ -218,12 +224,30 @@ class Listener {
     for (const { client } of this.open.values()) yield client
   }
 
-  private accept(socket: net.Socket): void {
+  /** Users have changed: whoever is not to be here any more goes, and the others may what they may now. */
+  private revise(): void {
+    const { users } = this.shared.host
+    for (const [socket, { client }] of this.open) {
+      if (users === null || client.user === null) continue
+      client.user = users.still(client.user)
+      if (client.user === null) socket.destroy()
+    }
+  }
+
+  /** `certified`: the name in the certificate that it showed. */
+  private accept(socket: net.Socket, certified: string | null): void {
     socket.on("error", () => {
       // A close event follows and does the rest.
     })
     const now = this.now()
     const address = plainAddress(socket.remoteAddress, socket.remotePort)
+    const host = socket.remoteAddress ?? ""
+    const beside = this.addresses.get(host) ?? 0
+    if (beside >= this.limits.maxClientsPerAddress) {
+      this.stats.crowded++
+      this.refuse(socket, tooManyFrom(this.limits.maxClientsPerAddress))
+      return
+    }
     const full = this.open.size - this.reserved >= this.limits.maxClients
     const giveBack = full ? this.reserve.take(now, isLocal(address), () => socket.destroy()) : undefined
     if (full) this.tellFull(now)
@@ -232,12 +256,15 @@ class Listener {
       return
     }
     this.stats.connections++
+    const { users } = this.shared.host
+    this.addresses.set(host, beside + 1)
     const client = newClient(
       this.nextId++,
       address,
       plainAddress(socket.localAddress, socket.localPort),
       Date.now(),
       full,
+      ...(users === null ? [] : [users.arrives(certified)]),
     )
     const connection = new Connection(this.shared, client, socket)
     this.open.set(socket, connection)
@@ -255,6 +282,9 @@ class Listener {
       this.open.delete(socket)
       this.heard.delete(socket)
       if (full) this.reserved--
+      const left = (this.addresses.get(host) ?? 1) - 1
+      if (left > 0) this.addresses.set(host, left)
+      else this.addresses.delete(host)
       giveBack?.()
       connection.close()
     })
@@ -300,6 +330,7 @@ class Listener {
 
   /** Accepts no more, answers outstanding commands for a short while, then closes. */
   close(closed: () => void): void {
+    this.forget()
     clearInterval(this.stallLook)
     clearInterval(this.idleLook)
     clearInterval(this.sampling)

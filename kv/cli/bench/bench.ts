@@ -1,5 +1,6 @@
 /** `stepraft bench`: many clients in a closed loop, and what came of it. */
 import { type Endpoint, parseEndpoint } from "../../client/endpoints.ts"
+import { access } from "../access.ts"
 import { encodeRequest } from "../../client/resp.ts"
 import { gather, type ClusterStatus } from "../gather.ts"
 import { type Load, startLoad } from "./load.ts"
@@ -130,6 +131,7 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
   const started = performance.now()
   const progress = makeProgress(options)
 
+  const { tls, login } = access()
   const loads: Load[] = []
   const running = Array.from({ length: connections }, (_, i) => {
     const endpoint = endpoints[i % endpoints.length]
@@ -144,7 +146,11 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
             reads: options.reads,
             valueSize: options.valueSize,
             keys: options.keys,
-            preamble: options.consistency === "local" ? encodeRequest(["READONLY"]) : null,
+            tls,
+            preamble: [
+              ...(login === null ? [] : [encodeRequest(["AUTH", login.username, login.password])]),
+              ...(options.consistency === "local" ? [encodeRequest(["READONLY"])] : []),
+            ],
           },
           {
             take: (wanted) => {

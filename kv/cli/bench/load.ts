@@ -4,7 +4,9 @@
  * next to nothing: a batch is patched in place in one buffer (the one before was answered, hence sent, so nobody reads it any
  * more), replies are counted without being decoded.
  */
-import * as net from "node:net"
+import type * as net from "node:net"
+import type { Access } from "../../client/access.ts"
+import { socketTo } from "../../client/connection.ts"
 import type { Endpoint } from "../../client/endpoints.ts"
 
 export interface LoadSettings {
@@ -15,8 +17,10 @@ export interface LoadSettings {
   readonly reads: number
   readonly valueSize: number
   readonly keys: number
-  /** Sent once on each connection, before the first batch; null if nothing. */
-  readonly preamble: Buffer | null
+  /** Sent once on each connection, before the first batch. */
+  readonly preamble: readonly Buffer[]
+  /** null: in the clear. */
+  readonly tls: Access["tls"]
 }
 export interface LoadEvents {
   /** How many of the batch's commands may be sent: fewer than asked near the end, 0 to stop. */
@@ -156,21 +160,23 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
   const connect = (): void => {
     again = null
     if (stopped) return finish()
-    const mine = net.connect({ host: settings.endpoint.host, port: settings.endpoint.port, noDelay: true })
+    const mine = socketTo(settings.endpoint, settings.tls)
     socket = mine
-    let greeting = settings.preamble === null ? 0 : 1
+    let greeting = settings.preamble.length
     const counter = makeCounter((line) => {
       if (greeting === 0) events.failed(line.replace(/^(\S+).*/, "$1"), 0)
     })
-    mine.on("connect", () => {
-      if (settings.preamble === null) next(pipeline)
-      else mine.write(settings.preamble)
+    mine.on(settings.tls === null ? "connect" : "secureConnect", () => {
+      if (settings.preamble.length === 0) next(pipeline)
+      else mine.write(Buffer.concat(settings.preamble))
     })
     mine.on("data", (chunk: Buffer) => {
       let replies = counter(chunk)
       if (greeting > 0 && replies > 0) {
-        greeting = 0
-        replies -= 1
+        const greeted = Math.min(greeting, replies)
+        greeting -= greeted
+        replies -= greeted
+        if (greeting > 0) return
         if (outstanding === 0) return next(pipeline)
       }
       if (replies === 0) return

@@ -64,7 +64,7 @@ const describe = (client: Client, asks: Client, request: Words): string => {
     "tot-mem": total,
     events: "r",
     cmd: client.lastCommand,
-    user: "default",
+    user: client.user?.name ?? "(none)",
     redir: -1,
     resp: client.protocol,
     "lib-name": client.library,

@@ -42,7 +42,8 @@ export const clientKill = ({ host, client: self }: Context, words: Words): Reply
         filters.push((client) => client.localAddress === value)
         break
       case "user":
-        if (value !== "default") return err(`No such user '${shown(words, at + 1)}'`)
+        if (host.users === null && value !== "default") return err(`No such user '${shown(words, at + 1)}'`)
+        filters.push(({ user }) => user?.name === value)
         break
       case "type":
         if (!isType(word)) return unknownType(words, at + 1)

@@ -20,6 +20,7 @@ import { unknownCommand, wrongArity } from "../../machine/index.ts"
 import { Slices } from "../../machine/slices.ts"
 import { LONGEST_KEY, parseSessionKey } from "../../sessionKey.ts"
 import type { Call, Reply, SessionKey, Watch } from "../../types.ts"
+import { denied } from "../users/index.ts"
 import { container, sub } from "./container.ts"
 import { member, transfer } from "./members.ts"
 import type { Context, Handler, Host, Words } from "../contract.ts"
@@ -59,6 +60,8 @@ const placeOf = (words: Words): Place | Reply => {
 const refusal = (context: Context, call: Words): Reply | null => {
   const known = context.host.table.find(call[0])
   if (known === undefined) return unknownCommand(call)
+  const barred = denied(context, known, call)
+  if (barred !== null) return barred
   if (!arityFits(known, call)) return wrongArity(known.name)
   if (typeof known.does !== "string" || known.underMulti === "refuse")
     return err(`${known.name.toUpperCase()} cannot run within a session`)

@@ -1,6 +1,7 @@
 /** Every command that the server knows: those of the state machine, and those that it answers itself. */
 import { commands as storeCommands } from "../../machine/index.ts"
 import { memoryHelp, objectHelp } from "../../machine/commands/objects.ts"
+import { authCommands } from "./auth.ts"
 import { clientCommands } from "./clients.ts"
 import { clusterCommands } from "./cluster.ts"
 import { connectionCommands } from "./connection.ts"
@@ -57,6 +58,7 @@ export class Table implements Lookup {
     this.all = [
       ...store,
       ...connectionCommands,
+      ...authCommands,
       ...clientCommands,
       ...transactionCommands,
       ...introspectionCommands,

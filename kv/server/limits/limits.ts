@@ -3,6 +3,10 @@ import { budgetOfMachine } from "./budget.ts"
 /** Limits of a client, unless "all" is said. All sizes in bytes. */
 export interface Limits {
   readonly maxClients: number
+  /** From one address. */
+  readonly maxClientsPerAddress: number
+  /** TLS handshakes under way; beyond them the oldest is ended. */
+  readonly maxHandshakes: number
   /** Further connections, on which a full node can be inspected and relieved; half of them only from this machine. */
   readonly reservedClients: number
   /** A client that sends nothing, and waits for nothing, for this long is disconnected. 0: never. */
@@ -39,6 +43,8 @@ const mebi = 1024 * 1024
 
 export const defaultLimits: Limits = {
   maxClients: 10_000,
+  maxClientsPerAddress: 5_000,
+  maxHandshakes: 256,
   reservedClients: 16,
   idleMs: 0,
   memoryBytes: budgetOfMachine(),

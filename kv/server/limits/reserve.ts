@@ -16,6 +16,11 @@ export const tooManyClients = (most: number): Reply =>
     `max number of clients reached: this node serves ${most}. Nothing was executed. Ask another node, or close some (STEPRAFT STATUS, INFO, CLIENT LIST and CLIENT KILL are answered even now).`,
   )
 
+export const tooManyFrom = (most: number): Reply =>
+  err(
+    `max number of clients reached: this node serves ${most} from one address. Nothing was executed. Ask another node, or let callers share connections.`,
+  )
+
 const always: ReadonlySet<string> = new Set(["info", "ping", "hello", "auth", "quit", "command", "select"])
 const some: Readonly<Record<string, ReadonlySet<string>>> = {
   stepraft: new Set(["status"]),

@@ -10,7 +10,7 @@ import { Census } from "../../server/census.ts"
 import { newClient, type Client } from "../../server/client.ts"
 import { Connection } from "../../server/connection.ts"
 import type { Shared } from "../../server/shared.ts"
-import type { Host, Stats } from "../../server/contract.ts"
+import { newStats, type Host } from "../../server/contract.ts"
 import { defaultLimits } from "../../server/limits/limits.ts"
 import { LongReads } from "../../server/limits/longreads.ts"
 import { Table } from "../../server/commands/table.ts"
@@ -68,7 +68,7 @@ export class Door {
   private accepted = 0
 
   constructor({ loop, process, service, redirect, self }: DoorOptions) {
-    const stats: Stats = { connections: 0, refused: 0, commands: 0, protocolErrors: 0, cutOff: 0, idle: 0, netInput: 0 }
+    const stats = newStats()
     const { open } = this
     // In a later turn, so that no caller catches it on its way out of the world.
     const complain = (message: string): void =>
@@ -83,6 +83,7 @@ export class Door {
       table,
       stats,
       self,
+      users: null,
       faults,
       budget: new Budget(memory),
       usage: new Usage(),

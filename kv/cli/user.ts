@@ -1,0 +1,44 @@
+/** `stepraft user hash`: a line for the file of users. */
+import { randomBytes } from "node:crypto"
+import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
+import { hashOf } from "../server/users/hash.ts"
+import type { Role } from "../server/users/roles.ts"
+
+const ENDS: ReadonlySet<string> = new Set(["\r", "\n", "\u0004"])
+
+/** The first line of standard input; on a terminal without showing it. */
+const askPassword = (): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const { stdin } = process
+    const hidden = stdin.isTTY
+    let text = ""
+    const end = (error: Error | null): void => {
+      if (hidden) stdin.setRawMode(false)
+      stdin.off("data", take).off("end", finish).pause()
+      if (hidden) process.stderr.write("\n")
+      if (error === null) resolve(text)
+      else reject(error)
+    }
+    const finish = (): void => end(null)
+    const take = (chunk: Buffer): void => {
+      for (const character of chunk.toString("utf8")) {
+        if (character === "\u0003") return end(failure("", exitCodes.interrupted))
+        if (ENDS.has(character)) return finish()
+        text = character === "\u007f" && hidden ? text.slice(0, -1) : text + character
+      }
+    }
+    if (hidden) {
+      process.stderr.write("Password: ")
+      stdin.setRawMode(true)
+    }
+    stdin.on("data", take).once("end", finish)
+  })
+
+export const hash = async (name: string, role: Role, generate: boolean): Promise<void> => {
+  if (!/^[!-~]{1,128}$/.test(name) || name.startsWith("#"))
+    throw failure("a user's name has 1 to 128 printable characters and does not begin with #", exitCodes.usage)
+  const password = generate ? randomBytes(18).toString("base64url") : await askPassword()
+  if (password === "") throw failure("no password was given on standard input", exitCodes.usage)
+  if (generate) process.stderr.write(`password: ${password}\n`)
+  process.stdout.write(`${name} ${role} ${await hashOf(Buffer.from(password))}\n`)
+}

@@ -1,0 +1,228 @@
+/**
+ * Who may come in, and as what. A wrong password costs the time of a right one; guesses are counted by address, and past a few
+ * of them nothing more from there is looked at for a minute. A right password is known again for as long as it stays in force,
+ * so that a thousand connections that return at once are let in at once.
+ */
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
+import { readFile } from "node:fs/promises"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { limitedLog, type Logger } from "../../../interpreters/log.ts"
+import { parseUsers, type User, type UserList } from "./file.ts"
+import { matches, nobodys, parseHash } from "./hash.ts"
+import type { Role } from "./roles.ts"
+
+export class UsersUnusable extends Data.TaggedError("UsersUnusable")<{
+  readonly file: string
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `the file of users, ${this.file}, cannot be used: ${this.reason}. Nothing was started, and nothing on disk was touched.`
+  }
+}
+export interface Grant {
+  readonly name: string
+  readonly role: Role
+  /** The line's password, as it was when it let him in; null: a certificate did. */
+  readonly by: string | null
+}
+export type Login =
+  | { readonly type: "granted"; readonly grant: Grant }
+  | { readonly type: "wrong" }
+  /** Too many guesses came from there. */
+  | { readonly type: "locked"; readonly seconds: number }
+  /** Too many others are being checked. */
+  | { readonly type: "busy" }
+
+export interface UsersLimits {
+  /** Wrong passwords from one address within a minute, before it is locked out for one. */
+  readonly maxFailedLogins: number
+}
+export interface UsersOptions {
+  readonly file: string
+  readonly log: Logger
+  readonly limits?: Partial<UsersLimits>
+  /** How often the file is looked at. Default 5,000. */
+  readonly everyMs?: number
+  readonly now?: () => number
+}
+export interface Users {
+  /** Without a password: by a certificate, or as the user default where it needs none. */
+  readonly arrives: (certified: string | null) => Grant | null
+  readonly login: (name: string, password: Uint8Array, address: string) => Promise<Login>
+  /** What a user who came in before may do now; null: he is not to be here any more. */
+  readonly still: (grant: Grant) => Grant | null
+  readonly onChange: (listener: () => void) => () => void
+  readonly look: () => Promise<void>
+  readonly counts: () => { readonly users: number; readonly failed: number; readonly locked: number }
+}
+
+const MINUTE = 60_000
+/** Checks at a time, each with 16 MB and a thread; and how many may wait for them. */
+const AT_ONCE = 2
+const WAITING = 256
+/** Addresses that are remembered. */
+const ADDRESSES = 4096
+const EVERY_MS = 5000
+const MOST_PASSWORD = 512
+
+const granted = ({ name, role, password }: User): Grant => ({ name, role, by: password })
+const read = async (file: string): Promise<{ readonly text: string; readonly list: UserList }> => {
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw new UsersUnusable({ file, reason: error.code === "ENOENT" ? "there is no such file" : error.message })
+  })
+  const list = parseUsers(text)
+  if (typeof list === "string") throw new UsersUnusable({ file, reason: list })
+  return { text, list }
+}
+
+class Keeper implements Users {
+  private list: UserList
+  private text: string
+  private readonly options: UsersOptions
+  private readonly most: number
+  private readonly now: () => number
+  private readonly listeners = new Set<() => void>()
+  private readonly tell: ReturnType<typeof limitedLog>
+  private readonly secret = randomBytes(32)
+  /** By the line's hash: a digest of the password that was found to be its own. */
+  private readonly proven = new Map<string, Buffer>()
+  private readonly failures = new Map<string, { count: number; since: number }>()
+  private running = 0
+  private readonly waiting: (() => void)[] = []
+  private failed = 0
+  private locked = 0
+  private kept = ""
+
+  constructor(options: UsersOptions, { text, list }: { readonly text: string; readonly list: UserList }) {
+    this.options = options
+    this.text = text
+    this.list = list
+    this.most = options.limits?.maxFailedLogins ?? 10
+    this.now = options.now ?? (() => performance.now())
+    this.tell = limitedLog(options.log)
+  }
+
+  readonly counts = (): { readonly users: number; readonly failed: number; readonly locked: number } => ({
+    users: this.list.size,
+    failed: this.failed,
+    locked: this.locked,
+  })
+  readonly onChange = (listener: () => void): (() => void) => {
+    this.listeners.add(listener)
+    return () => void this.listeners.delete(listener)
+  }
+  readonly arrives = (certified: string | null): Grant | null => {
+    const user = this.list.get(certified ?? "default")
+    if (user === undefined) return null
+    if (certified !== null) return { ...granted(user), by: null }
+    return user.password === "nopass" ? granted(user) : null
+  }
+  readonly still = ({ name, by }: Grant): Grant | null => {
+    const user = this.list.get(name)
+    return user === undefined || (by !== null && by !== user.password) ? null : { ...granted(user), by }
+  }
+
+  private lockedFor(address: string): number {
+    const found = this.failures.get(address)
+    if (found === undefined) return 0
+    const left = found.since + MINUTE - this.now()
+    if (left <= 0) this.failures.delete(address)
+    return left > 0 && found.count >= this.most ? left : 0
+  }
+  private guessed(address: string): void {
+    this.failed += 1
+    const found = this.failures.get(address)
+    if (found === undefined) {
+      const [oldest] = this.failures.keys()
+      if (this.failures.size >= ADDRESSES && oldest !== undefined) this.failures.delete(oldest)
+      this.failures.set(address, { count: 1, since: this.now() })
+      return
+    }
+    found.count += 1
+    // The minute of the lock begins with its last guess.
+    if (found.count === this.most) found.since = this.now()
+  }
+
+  readonly login = async (name: string, password: Uint8Array, address: string): Promise<Login> => {
+    const left = this.lockedFor(address)
+    if (left > 0) {
+      this.locked += 1
+      return { type: "locked", seconds: Math.ceil(left / 1000) }
+    }
+    const user = this.list.get(name)
+    if (user?.password === "nopass") return { type: "granted", grant: granted(user) }
+    const right = password.length <= MOST_PASSWORD ? await this.proves(user, password, address) : false
+    if (right === null) return { type: "busy" }
+    // It may have been taken away meanwhile.
+    if (right && user !== undefined && this.list.get(name) === user) return { type: "granted", grant: granted(user) }
+    this.guessed(address)
+    this.tell(
+      `wrong ${address}`,
+      "warn",
+      `a client at ${address} gave a wrong name or password; after ${this.most} within a minute nothing from there is looked at for a minute`,
+    )
+    return { type: "wrong" }
+  }
+
+  /** null: too many wait. */
+  private async proves(user: User | undefined, password: Uint8Array, address: string): Promise<boolean | null> {
+    const digest = createHmac("sha256", this.secret).update(password).digest()
+    const known = user === undefined ? undefined : this.proven.get(user.password)
+    if (known !== undefined && timingSafeEqual(known, digest)) return true
+    if (this.running >= AT_ONCE) {
+      if (this.waiting.length >= WAITING) return null
+      await new Promise<void>((resolve) => this.waiting.push(resolve))
+    } else this.running += 1
+    try {
+      // Its address may have been locked while it waited.
+      if (this.lockedFor(address) > 0) return false
+      const kept = user === undefined ? null : parseHash(user.password)
+      const right = (await matches(password, kept ?? nobodys)) && kept !== null
+      if (right && user !== undefined) this.proven.set(user.password, digest)
+      return right
+    } finally {
+      // Its place goes to the next, if one waits.
+      const next = this.waiting.shift()
+      if (next === undefined) this.running -= 1
+      else next()
+    }
+  }
+
+  readonly look = async (): Promise<void> => {
+    try {
+      const { text, list } = await read(this.options.file)
+      this.kept = ""
+      if (text === this.text) return
+      this.text = text
+      this.list = list
+      this.proven.clear()
+      // Whoever mends the file wants to be let in.
+      this.failures.clear()
+      this.options.log("info", `new users are in force: ${list.size} of them`)
+      for (const listener of this.listeners) listener()
+    } catch (error) {
+      const reason = error instanceof UsersUnusable ? error.reason : String(error)
+      if (reason !== this.kept)
+        this.options.log("warn", `the file of users cannot be taken as it is, so the former stays in force: ${reason}`)
+      this.kept = reason
+    }
+  }
+}
+
+/** Reads the file, and goes on looking at it for as long as the scope lives. */
+export const openUsers = (options: UsersOptions): Effect.Effect<Users, UsersUnusable, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { file } = options
+    const first = yield* Effect.tryPromise({
+      try: () => read(file),
+      catch: (error) => (error instanceof UsersUnusable ? error : new UsersUnusable({ file, reason: String(error) })),
+    })
+    const keeper = new Keeper(options, first)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => setInterval(() => void keeper.look(), options.everyMs ?? EVERY_MS).unref()),
+      (timer) => Effect.sync(() => clearInterval(timer)),
+    )
+    return keeper
+  })

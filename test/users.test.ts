@@ -1,0 +1,202 @@
+/** Users and their roles on the port for clients: who gets in, what each may do, and what becomes of it when the file changes. */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { afterAll, beforeEach, expect, test } from "vitest"
+import { Table } from "../kv/server/commands/table.ts"
+import { parseUsers } from "../kv/server/users/file.ts"
+import { hashOf, matches, parseHash } from "../kv/server/users/hash.ts"
+import { openUsers, type Users } from "../kv/server/users/index.ts"
+import { neededFor } from "../kv/server/users/roles.ts"
+import { temporaryFolder, until } from "./cluster.ts"
+import { dial, exchange, plain, serving, type Raw } from "./resp.client.ts"
+import { makeFake } from "./resp.fake.ts"
+import { userLine } from "./tls.kit.ts"
+
+const file = join(temporaryFolder("stepraft-users-"), "users")
+const scopes: Scope.Closeable[] = []
+afterAll(async () => {
+  for (const scope of scopes) await Effect.runPromise(Scope.close(scope, Exit.void))
+})
+const lines = [userLine("root", "admin", "r"), userLine("ann", "write", "a"), userLine("bob", "read", "b")]
+let now = 0
+const logs: string[] = []
+const opened = async (text: string): Promise<Users> => {
+  writeFileSync(file, text)
+  const scope = Scope.makeUnsafe()
+  scopes.push(scope)
+  const log = (_: string, line: string): void => void logs.push(line)
+  const options = { file, log, everyMs: 1e9, now: () => now, limits: { maxFailedLogins: 3 } }
+  return Effect.runPromise(openUsers(options).pipe(Scope.provide(scope)))
+}
+const withUsers = async (
+  body: (as: (name?: string, password?: string) => Promise<Raw>, users: Users, port: number) => Promise<void>,
+  text = lines.join("\n"),
+): Promise<void> => {
+  const users = await opened(text)
+  await serving(makeFake(), { users }, async (port) => {
+    const open: Raw[] = []
+    const as = async (name?: string, password = ""): Promise<Raw> => {
+      const client = await dial(port)
+      open.push(client)
+      if (name !== undefined) await client.send("AUTH", name, password)
+      return client
+    }
+    await body(as, users, port)
+    for (const { socket } of open) socket.destroy()
+  })
+}
+const code = async (client: Raw, ...words: readonly string[]): Promise<string> => {
+  const told = plain(await client.send(...words))
+  return typeof told === "string" ? (told.split(" ")[0] ?? "") : JSON.stringify(told)
+}
+beforeEach(() => {
+  now = 0
+  logs.length = 0
+})
+
+test("before AUTH nothing is answered but what leads to it, and unknown commands are not told from others", async () => {
+  await withUsers(async (as) => {
+    const client = await as()
+    for (const words of [["GET", "a"], ["PING"], ["NOSUCH"], ["CLIENT", "LIST"], ["MULTI"], ["STEPRAFT", "STATUS"]])
+      expect(await code(client, ...words)).toBe("-NOAUTH")
+    expect(await code(client, "HELLO", "3")).toBe("-NOAUTH")
+    expect(await code(client, "AUTH", "a")).toBe("-WRONGPASS")
+    expect(await code(client, "AUTH", "ann", "b")).toBe("-WRONGPASS")
+    expect(await code(client, "AUTH", "ann", "a")).toBe("OK")
+    expect(await code(client, "SET", "a", "1")).toBe("OK")
+    expect(await code(client, "RESET")).toBe("RESET")
+    expect(await code(client, "GET", "a")).toBe("-NOAUTH")
+  })
+})
+
+test("what is sent behind an AUTH waits for it, in the order of the connection", async () => {
+  await withUsers(async (_, __, port) => {
+    const sent = "GET a\r\nAUTH bob b\r\nSET a 1\r\nGET a\r\nAUTH ann a\r\nSET a 2\r\nGET a\r\nQUIT\r\n"
+    const told = (await exchange(port, sent)).split("\r\n").map((line) => line.split(" ")[0])
+    expect(told).toEqual(["-NOAUTH", "+OK", "-NOPERM", "$-1", "+OK", "+OK", "$1", "2", "+OK", ""])
+    // HELLO answers in the protocol that it asks for, and only if it let somebody in.
+    expect(await exchange(port, "HELLO 3 AUTH ann a SETNAME x\r\nCLIENT GETNAME\r\nQUIT\r\n")).toMatch(
+      /^%7\r\n[^]*\$1\r\nx\r\n\+OK/,
+    )
+    const wrong = await exchange(port, "HELLO 3 AUTH ann x\r\nHELLO 2 AUTH ann a\r\nQUIT\r\n")
+    expect(wrong).toMatch(/^-WRONGPASS[^]*\r\n\*14\r\n/)
+  })
+})
+
+test("each role has its commands, in a transaction and in a session too", async () => {
+  await withUsers(async (as) => {
+    const [bob, ann, root] = [await as("bob", "b"), await as("ann", "a"), await as("root", "r")]
+    expect(await code(bob, "GET", "a")).toBe("null")
+    expect(plain(await bob.send("SET", "a", "1"))).toBe(
+      "-NOPERM bob has the role read, and SET needs write. Nothing was executed.",
+    )
+    expect(plain(await ann.send("CONFIG", "GET", "*"))).toMatch(
+      /^-NOPERM ann has the role write, and CONFIG GET needs admin/,
+    )
+    for (const words of [
+      ["FLUSHALL"],
+      ["CLIENT", "KILL", "ID", "1"],
+      ["CLIENT", "LIST"],
+      ["STEPRAFT", "MEMBER", "LIST"],
+      ["STEPRAFT", "TRANSFER"],
+      ["STEPRAFT", "SNAPSHOT", "OPEN"],
+      ["STEPRAFT", "DO", `1-${"0".repeat(32)}`, "1", "1", "FLUSHALL"],
+      ["STEPRAFT", "EXEC", `1-${"0".repeat(32)}`, "1", "1", "0", "1", "FLUSHALL"],
+    ]) {
+      expect(await code(ann, ...words)).toBe("-NOPERM")
+    }
+    expect(await code(root, "FLUSHALL")).toBe("OK")
+    expect(await code(root, "CLIENT", "LIST")).toMatch(/^id=/)
+    expect(await code(bob, "STEPRAFT", "SESSION", "OPEN", "x")).toBe("-NOPERM")
+    expect(await code(bob, "MULTI")).toBe("OK")
+    expect(await code(bob, "SET", "a", "1")).toBe("-NOPERM")
+    expect(await code(bob, "EXEC")).toBe("-EXECABORT")
+    expect(await code(root, "CLIENT", "KILL", "USER", "bob")).toBe("1")
+    await bob.ended
+  })
+})
+
+test("a command that somebody adds is for administrators unless it is told to be a store's, or stands here", () => {
+  const own = new Table().all.filter(({ does }) => typeof does !== "string")
+  const needed = (role: string): readonly string[] =>
+    own.flatMap((known) => (neededFor(known, [Buffer.from(known.name)]) === role ? [known.name] : [])).toSorted()
+  expect(needed("read")).toEqual(
+    "auth client cluster command discard echo exec hello info multi ping quit readonly readwrite reset role select time unwatch watch".split(
+      " ",
+    ),
+  )
+  expect(needed("write")).toEqual([])
+})
+
+test("guesses from one address lock it out for a minute, others and who is in go on; a right password is known again", async () => {
+  await withUsers(async (as, users) => {
+    const inside = await as("ann", "a")
+    const guessing = await as()
+    for (let i = 0; i < 3; i++) expect(await code(guessing, "AUTH", "root", `${i}`)).toBe("-WRONGPASS")
+    expect(plain(await guessing.send("AUTH", "root", "r"))).toMatch(/^-WRONGPASS too many wrong passwords .* for 60 s/)
+    expect(await users.login("root", Buffer.from("r"), "10.0.0.9")).toMatchObject({ type: "granted" })
+    expect(await code(inside, "GET", "a")).toBe("null")
+    expect(users.counts()).toMatchObject({ failed: 3, locked: 1 })
+    expect(logs.filter((line) => line.includes("gave a wrong name or password"))).toHaveLength(1)
+    now += 60_000
+    expect(await code(guessing, "AUTH", "root", "r")).toBe("OK")
+    const many = Array.from({ length: 1000 }, () => users.login("root", Buffer.from("r"), "10.0.0.9"))
+    expect((await Promise.all(many)).every(({ type }) => type === "granted")).toBe(true)
+    const crowd = Array.from({ length: 400 }, (_, i) => users.login("ann", Buffer.from("x"), `10.0.1.${i}`))
+    const told = (await Promise.all(crowd)).map(({ type }) => type)
+    // Two at a time, and 256 that wait: the rest is told so.
+    expect(told.filter((type) => type === "wrong")).toHaveLength(258)
+    expect(told.filter((type) => type === "busy")).toHaveLength(142)
+  })
+})
+
+test("the file changes: who is gone or has another password goes, another role counts at once, a mistake changes nothing", async () => {
+  await withUsers(async (as, users) => {
+    const [bob, ann, root] = [await as("bob", "b"), await as("ann", "a"), await as("root", "r")]
+    writeFileSync(file, "ann admn x")
+    await users.look()
+    expect(logs.at(-1)).toMatch(/the former stays in force: line 1: after the name stands a role/)
+    expect(await code(bob, "GET", "a")).toBe("null")
+    writeFileSync(file, [lines[0], userLine("ann", "read", "a"), userLine("bob", "read", "new")].join("\n"))
+    await users.look()
+    await bob.ended
+    expect(await code(ann, "SET", "a", "1")).toBe("-NOPERM")
+    expect(await code(root, "FLUSHALL")).not.toBe("-NOPERM")
+    expect(await code(await as(), "AUTH", "bob", "b")).toBe("-WRONGPASS")
+    expect(await code(await as(), "AUTH", "bob", "new")).toBe("OK")
+    await until("bob is gone", () => bob.socket.destroyed)
+  })
+})
+
+test("a certificate is a user's without a password; default needs none if it says nopass", async () => {
+  const users = await opened(`${lines.join("\n")}\nops admin - # by certificate only\ndefault read nopass`)
+  expect(users.arrives("ops")).toMatchObject({ name: "ops", role: "admin" })
+  expect(users.arrives("nobody")).toBeNull()
+  expect(users.arrives(null)).toMatchObject({ name: "default", role: "read" })
+  expect(await users.login("ops", Buffer.from("-"), "x")).toEqual({ type: "wrong" })
+  expect(await users.login("default", Buffer.from("whatever"), "x")).toMatchObject({ type: "granted" })
+})
+
+test("hashes: the same password has another each time; a line cannot ask for more than is bearable", async () => {
+  const [one, two] = [await hashOf(Buffer.from("pass")), await hashOf(Buffer.from("pass"))]
+  expect(one).not.toBe(two)
+  const parsed = parseHash(one)
+  expect(parsed).not.toBeNull()
+  if (parsed !== null) {
+    expect(await matches(Buffer.from("pass"), parsed)).toBe(true)
+    expect(await matches(Buffer.from("Pass"), parsed)).toBe(false)
+  }
+  for (const wrong of [
+    one.replace(":16384:", ":9999999:"),
+    one.replace("16384", "16383"),
+    one.replace(":8:", ":99:"),
+    "x",
+  ])
+    expect(parseHash(wrong)).toBeNull()
+  expect(parseUsers("")).toMatch(/no user has the role admin/)
+  expect(parseUsers(`${lines[0]}\n${lines[0]}`)).toMatch(/line 2: root stands there twice/)
+  expect(parseUsers(`${lines[0]} more`)).toMatch(/line 1: nothing stands after/)
+})
