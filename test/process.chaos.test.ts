@@ -13,13 +13,13 @@ const survives = async (plan: readonly Step[], seed: number, nodes: number, comm
   expect(report.violations).toEqual([])
   expect(report.counts.ok).toBeGreaterThan(20)
 }
-const unseen = (nodes: number, minutes: number): Promise<void> => {
+const unseen = (nodes: number, minutes: number, members = false): Promise<void> => {
   const seed = Date.now() % 1_000_000
   return survives(
-    makePlan({ seed, ids: ids(nodes), ms: minutes * 60_000 }),
+    makePlan({ seed, ids: ids(nodes), ms: minutes * 60_000, members }),
     seed,
     nodes,
-    `npm run chaos -- --seed ${seed} --nodes ${nodes} --minutes ${minutes}`,
+    `npm run chaos -- --seed ${seed} --nodes ${nodes} --minutes ${minutes}${members ? " --members" : ""}`,
   )
 }
 
@@ -40,6 +40,35 @@ test("the leader is killed, cut off, paused, not heard, then all are killed: eve
     3,
     "npx vitest run --config test/vitest.config.ts test/process.chaos.test.ts",
   ))
+
+const one = (id: string): Targets => ({
+  count: 1,
+  order: [id, ...ids(3).filter((other) => other !== id)],
+  leader: "anywhere",
+})
+const withMembers: readonly (readonly [at: number, ms: number, fault: Fault])[] = [
+  [500, 500, { type: "wipe", targets: leader }],
+  [900, 1200, { type: "kill", targets: one("n2") }],
+  [2500, 800, { type: "partition", targets: leader, end: "reset" }],
+  [3000, 500, { type: "rejoin", targets: one("n3") }],
+  [3600, 700, { type: "kill", targets: leader }],
+  [5500, 500, { type: "damage", targets: one("n1") }],
+  [6000, 1000, { type: "unlink", targets: one("n1"), end: "burst" }],
+  [7000, 500, { type: "transfer", targets: one("n2") }],
+  [7200, 500, { type: "kill", targets: all }],
+  [8500, 500, { type: "wipe", targets: one("n2") }],
+]
+longTest(
+  "disks are wiped, a log is damaged, a member leaves and joins again, leadership is moved, while nodes are killed and links cut: the same is true",
+  () =>
+    survives(
+      withMembers.map(([at, ms, fault], i) => ({ number: i + 1, at, ms, fault })),
+      2,
+      3,
+      "STEPRAFT_ALL=1 npx vitest run --config test/vitest.config.ts test/process.chaos.test.ts",
+    ),
+)
+soakTest("three nodes, members replaced meanwhile, by a plan that nobody has seen", () => unseen(3, 2, true))
 
 soakTest("three nodes for two minutes, by a plan that nobody has seen", () => unseen(3, 2))
 soakTest("five nodes, by a plan that nobody has seen", () => unseen(5, 1.5))

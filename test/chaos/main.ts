@@ -19,6 +19,7 @@ const usage = `npm run chaos -- [options]
   --nodes N       processes (default: 3)
   --clients C     half of them with sessions, half plain connections (default: 8)
   --keys K        used at a time (default: 12)
+  --members       members are replaced, removed and added, and logs are damaged, meanwhile
   --pause MS      between two operations of one client (default: 10)
   --out DIR       for the history and the nodes' logs (default: a new temporary folder)
   --program FILE  another build of dist/kv/cli.js
@@ -36,6 +37,7 @@ const { values, complain, number } = readOptions(usage, {
   program: { type: "string" },
   lie: { type: "string" },
   plan: { type: "boolean", default: false },
+  members: { type: "boolean", default: false },
 })
 const lies: readonly Lie[] = ["local-reads", "resend"]
 const lie =
@@ -47,7 +49,7 @@ if (!Number.isInteger(seed)) complain(`--seed ${values.seed}: a whole number is 
 const minutes = number("minutes", 0.1)
 const nodes = number("nodes", 2)
 const ids = Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
-const plan = makePlan({ seed, ids, ms: minutes * 60_000 })
+const plan = makePlan({ seed, ids, ms: minutes * 60_000, members: values.members })
 
 console.log(
   `seed ${seed}: ${nodes} nodes, ${plan.length} faults in ${minutes} min\n${plan.map(describeStep).join("\n")}\n`,
@@ -102,7 +104,7 @@ try {
   console.log(
     reportOf(
       report,
-      `npm run chaos -- --seed ${seed} --minutes ${minutes} --nodes ${nodes} --clients ${values.clients} --keys ${values.keys} --pause ${values.pause}${lie === null ? "" : ` --lie ${lie}`}`,
+      `npm run chaos -- --seed ${seed} --minutes ${minutes} --nodes ${nodes} --clients ${values.clients} --keys ${values.keys} --pause ${values.pause}${values.members ? " --members" : ""}${lie === null ? "" : ` --lie ${lie}`}`,
     ),
   )
   process.exit(report.violations.length === 0 ? 0 : 1)

@@ -1,6 +1,7 @@
 /** Carries out a plan on a cluster and its network, and says what it did to whom. */
 import { setTimeout as sleep } from "node:timers/promises"
 import { until, within, type Cluster, type Watched } from "../cluster.ts"
+import { damage, makeOperator, wipe } from "./operator.ts"
 import type { Network, Pair } from "./network.ts"
 import type { Fault, Step, Targets } from "./plan.ts"
 
@@ -32,6 +33,7 @@ const startLimit = 60_000
 
 export const makeNemesis = (cluster: Cluster, network: Network, said: (text: string) => void): Nemesis => {
   const { ids } = cluster
+  const operator = makeOperator(cluster)
   const incidents: Incident[] = []
   const complaints: string[] = []
   const active = new Set<Incident>()
@@ -111,6 +113,38 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
     ...between(others, some),
   ]
 
+  /** While it is down, its disk is changed. */
+  const changed = async (id: string, step: Step, change: (data: string) => void): Promise<void> => {
+    holds(down, id).add(step)
+    await kill(id)
+    change(cluster.member(id).data)
+    holds(down, id).delete(step)
+    if (holds(down, id).size === 0) start(id)
+  }
+  /** What a person does about members, or leaves to the nodes. */
+  const look = (what: "wipe" | "damage" | "rejoin" | "transfer", id: string, step: Step): Promise<void> =>
+    operator
+      .alone(async () => {
+        switch (what) {
+          case "wipe":
+            await changed(id, step, wipe)
+            return operator.verb("MEMBER", "REPLACE", id)
+          case "damage": {
+            const before = await operator.incarnationOf(id)
+            await changed(id, step, damage)
+            return operator.votes(id, before)
+          }
+          case "rejoin":
+            await operator.verb("MEMBER", "REMOVE", id)
+            await changed(id, step, wipe)
+            await operator.verb("MEMBER", "ADD", id)
+            return operator.verb("MEMBER", "PROMOTE", id)
+          case "transfer":
+            return operator.verb("TRANSFER", id)
+        }
+      })
+      .catch((error: unknown) => complain(String(error)))
+
   /** Begins the fault; what it answers with ends it. */
   const begin = async (step: Step, fault: Fault, targets: readonly string[]): Promise<() => Promise<void> | void> => {
     const name = String(step.number)
@@ -170,6 +204,14 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
         return condition(bothWays(targets, ids), { delay: fault.delay, jitter: fault.jitter })
       case "throttle":
         return condition(bothWays(targets, ids), { rate: fault.bytesPerSecond / 1000 })
+      case "wipe":
+      case "damage":
+      case "rejoin":
+      case "transfer": {
+        const [id = ""] = targets
+        const done = look(fault.type, id, step)
+        return () => done
+      }
     }
   }
 

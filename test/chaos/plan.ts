@@ -25,6 +25,14 @@ export type Fault =
   /** Milliseconds. */
   | { readonly type: "delay"; readonly targets: Targets; readonly delay: number; readonly jitter: number }
   | { readonly type: "throttle"; readonly targets: Targets; readonly bytesPerSecond: number }
+  /** kill -9, the disk is emptied, started again and replaced by one verb. */
+  | { readonly type: "wipe"; readonly targets: Targets }
+  /** kill -9, a bit in the middle of the log is flipped, started again: nobody does anything about it. */
+  | { readonly type: "damage"; readonly targets: Targets }
+  /** Removed while it runs; then its disk is emptied, and it is added and promoted. */
+  | { readonly type: "rejoin"; readonly targets: Targets }
+  /** Leadership goes to the target. */
+  | { readonly type: "transfer"; readonly targets: Targets }
 /** How a cut ends: what was sent meanwhile arrives in a burst, or is lost with its connections. */
 export type End = "burst" | "reset"
 
@@ -71,6 +79,14 @@ export const describeFault = (fault: Fault): string => {
       return `delay ${fault.delay}–${fault.delay + fault.jitter} ms around ${who}`
     case "throttle":
       return `${fault.bytesPerSecond / 1000} kB/s around ${who}`
+    case "wipe":
+      return `wipe the disk of ${who}, replace it`
+    case "damage":
+      return `damage the log of ${who}`
+    case "rejoin":
+      return `remove ${who}, add and promote it with an empty disk`
+    case "transfer":
+      return `hand leadership over to ${who}`
   }
 }
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
@@ -94,6 +110,9 @@ const kinds = [
   "throttle",
   "stop",
 ] as const satisfies readonly Fault["type"][]
+/** What changes the members: whoever loses a disk must leave a majority of three or more. */
+const memberKinds = ["wipe", "damage", "rejoin", "transfer"] as const satisfies readonly Fault["type"][]
+type Kind = (typeof kinds)[number] | (typeof memberKinds)[number]
 
 /** Mostly at most a minority; now and then a majority, or all. */
 const countOf = (random: Random, nodes: number): number => {
@@ -113,11 +132,7 @@ const shuffled = <T>(random: Random, ids: readonly T[]): T[] => {
   return out
 }
 
-const draw = (
-  random: Random,
-  ids: readonly string[],
-  type: (typeof kinds)[number],
-): { readonly fault: Fault; readonly ms: number } => {
+const draw = (random: Random, ids: readonly string[], type: Kind): { readonly fault: Fault; readonly ms: number } => {
   const leader = random.chance(500) ? "first" : random.chance(300) ? "last" : "anywhere"
   const count = countOf(random, ids.length)
   const targets: Targets = { count, order: shuffled(random, ids), leader }
@@ -150,6 +165,11 @@ const draw = (
       }
     case "throttle":
       return { fault: { type, targets, bytesPerSecond: random.between(2, 60) * 1000 }, ms: random.between(1500, 4000) }
+    case "wipe":
+    case "damage":
+    case "rejoin":
+    case "transfer":
+      return { fault: { type, targets: { ...targets, count: 1 } }, ms: random.between(500, 2000) }
   }
 }
 
@@ -160,15 +180,18 @@ export interface PlanOptions {
   readonly ms: number
   /** Before the first fault. */
   readonly lead?: number
+  /** Members are replaced, removed and added, too. */
+  readonly members?: boolean
 }
 
 /** Faults of every kind come round by round, in an order of their own each time; a third of them begin while another lasts. */
-export const makePlan = ({ seed, ids, ms, lead = 1500 }: PlanOptions): readonly Step[] => {
+export const makePlan = ({ seed, ids, ms, lead = 1500, members = false }: PlanOptions): readonly Step[] => {
   const random = makeRandom(seed)
   const steps: Step[] = []
-  let round: (typeof kinds)[number][] = []
+  const drawn: readonly Kind[] = members && ids.length > 2 ? [...kinds, ...memberKinds] : kinds
+  let round: Kind[] = []
   for (let at = lead; at < ms;) {
-    if (round.length === 0) round = shuffled<(typeof kinds)[number]>(random, kinds)
+    if (round.length === 0) round = shuffled(random, drawn)
     const type = round.pop() ?? "kill"
     const { fault, ms: wanted } = draw(random, ids, type)
     const length = Math.min(wanted, ms - at)
