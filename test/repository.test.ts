@@ -15,6 +15,8 @@ import {
   walk,
 } from "./house.ts"
 import { mission, page, PAGE, unknown } from "./mission/page.ts"
+import { seeded } from "./mutants/all.ts"
+import { applies } from "./mutants/mutant.ts"
 
 const files = HOUSES.flatMap((house) => walk(house, ".ts"))
 const imports = files.flatMap(importsOf)
@@ -308,7 +310,9 @@ describe("the mission", () => {
     const rows = Object.values(mission).flatMap((part) => Object.entries(part))
     const ids = (letter: string, count: number): readonly string[] =>
       Array.from({ length: count }, (_, at) => `${letter}${at + 1}`)
-    expect(rows.map(([id]) => id)).toEqual([...ids("M", 104), ...ids("D", 9)])
+    expect(rows.map(([id]) => id)).toEqual([...ids("M", 104), ...ids("D", 9), ...ids("F", 10)])
+    const bugs = new Set(seeded.filter(applies).map(({ id }) => id))
+    expect(rows.flatMap(([, row]) => row.bugs ?? []).filter((id) => !bugs.has(id))).toEqual([])
     expect(rows.flatMap(([id, { checks }]) => unknown(checks).map((name) => `${id}: ${name}`))).toEqual([])
   })
 

@@ -24,7 +24,7 @@ const ask = async (cluster: Cluster, id: string, words: readonly string[]): Prom
   const client = await cluster.connect(id)
   try {
     const reply = await client.call("STEPRAFT", ...words)
-    return reply instanceof ErrorReply ? reply : String(reply)
+    return reply instanceof ErrorReply ? reply : typeof reply === "string" ? reply : JSON.stringify(reply)
   } finally {
     client.close()
   }

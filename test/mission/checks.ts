@@ -6,6 +6,8 @@ export type Check = ScenarioId | readonly [file: string, ...names: readonly [str
 export interface Row {
   readonly asks: string
   readonly checks: readonly Check[]
+  /** Seeded bugs (test/mutants) by which the checks are measured. */
+  readonly bugs?: readonly string[]
 }
 export const of =
   (file: string) =>

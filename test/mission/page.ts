@@ -9,9 +9,10 @@ import { root, walk } from "../house.ts"
 import { scenarios } from "../scenario.ids.ts"
 import { algorithm } from "./algorithm.ts"
 import type { Check, Row, Rows } from "./checks.ts"
+import { faults } from "./faults.ts"
 import { system } from "./system.ts"
 
-export const mission: Rows = { ...algorithm, ...system }
+export const mission: Rows = { ...algorithm, ...system, ...faults }
 
 const sources = new Map<string, string>()
 const sourceOf = (file: string): string => {
@@ -47,12 +48,14 @@ export const unknown = (checks: readonly Check[]): readonly string[] =>
   })
 
 /** In a form that the formatter leaves as it is. */
-const line = (id: string, { asks, checks }: Row): string => {
+const line = (id: string, { asks, checks, bugs = [] }: Row): string => {
   const shown = checks.map((check) => {
     const file = fileOf(check) ?? ""
     const names = namesOf(check).map((name) => `“${name.replaceAll(/[<*_]/g, "\\$&")}”`)
     return `[${file.slice("test/".length, -".test.ts".length)}](../${file}): ${names.join(", ")}`
   })
+  if (bugs.length > 0)
+    shown.push(`seeded bugs that are caught: ${bugs.join(", ")} ([mutants](../test/mutants/README.md))`)
   return `- **${id}**: ${asks}\n${shown.map((one) => `  - ${one}`).join("\n")}`
 }
 export const page = (): string => {

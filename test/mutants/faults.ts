@@ -99,4 +99,38 @@ export const faults: readonly Seeded[] = [
     title: "the autopilot makes every waiting learner a voter",
     patches: [{ file: "interpreters/members/autopilot.ts", find: "voters.length < numbers.voters && ", replace: "" }],
   },
+  {
+    id: "own-fault-11",
+    title: "a full disk stops the node",
+    patches: [
+      {
+        file: "interpreters/file/wal.ts",
+        find: `if ((isFull(cause) || isOutOfDescriptors(cause)) && this.phase === "working") {`,
+        replace: `if (isOutOfDescriptors(cause) && this.phase === "working") {`,
+      },
+    ],
+  },
+  {
+    id: "own-fault-12",
+    title: "what a write that found no room left behind is not cut off",
+    patches: [
+      { file: "interpreters/file/wal.ts", find: "file.truncate(offset).then(", replace: "Promise.resolve().then(" },
+    ],
+  },
+  {
+    id: "own-fault-13",
+    title: "a server that knows no configuration votes",
+    patches: [
+      {
+        file: "core/election.ts",
+        find: `whether it has voted in this term.
+    note(turn, "vote.refused.amnesiac")
+    return
+`,
+        replace: `whether it has voted in this term.
+    note(turn, "vote.refused.amnesiac")
+`,
+      },
+    ],
+  },
 ]
