@@ -87,6 +87,7 @@ test("who is heard of again, and whoever came in its place, is counted anew", ()
 
 test("a leader looks every second, and does one thing at a time; what would lose the quorum it does not do; without being told to it does nothing", () => {
   const changes: unknown[] = []
+  let advertises = "anywhere"
   const run = (it: Server, autopilot: Autopilot | null, looks: number, ...connected: readonly Member[]): number => {
     changes.length = 0
     let look = (): void => undefined
@@ -104,7 +105,16 @@ test("a leader looks every second, and does one thing at a time; what would lose
         wake: ignored,
         onService: ignored,
       },
-      transport: { peers: () => connected.map((one) => ({ name: one.name, member: one, connected: true })) },
+      transport: {
+        peers: () =>
+          connected.map((one) => ({
+            name: one.name,
+            member: one,
+            connected: true,
+            address: "as a dials it",
+            hello: { cluster: null, advertises },
+          })),
+      },
       surroundings: {
         ...realSurroundings,
         now: () => now,
@@ -135,4 +145,9 @@ test("a leader looks every second, and does one thing at a time; what would lose
   expect(run(alone, pilot, 10, member("c", "2"))).toBe(0)
   alone.receive("b", accepted(1, { round: 4 }))
   expect(run(alone, pilot, 10, member("c", "2"))).toBe(1)
+  // All find it where it says; the way by which the leader dials it is the leader's own.
+  expect(changes[0]).toMatchObject({ learners: [member("c", "2")], addresses: { c: "anywhere" } })
+  advertises = ""
+  expect(run(without("abc"), pilot, 10, member("c", "2"))).toBe(1)
+  expect(changes[0]).toMatchObject({ addresses: {} })
 })

@@ -20,12 +20,15 @@ export interface Acquaintances {
     readonly member: Member | null
     readonly connected: boolean
     readonly address?: string
+    /** What it says of itself. `advertises`: where all others find it; empty: by their own lists. */
+    readonly hello?: { readonly cluster: string | null; readonly advertises?: string } | null
   }[]
   /** Who dials this node and is not among its peers. */
   readonly unlisted?: () => readonly { readonly member: Member; readonly address: string }[]
   /** Look for that peer there. */
   readonly reach?: (name: string, address: string) => void
 }
+type Peer = ReturnType<Acquaintances["peers"]>[number]
 export interface MembersOptions {
   readonly driver: Pick<Driver, "state" | "leadership" | "change" | "transfer" | "wake" | "onService">
   readonly transport: Pick<Transport, "sendService"> & Partial<Acquaintances>
@@ -120,16 +123,21 @@ export const makeMembers = ({
   let stopped = false
 
   const self = (): Member => driver.state().self
+  /** Where this node dials it may lead there from here only. */
+  const foundAt = ({ address: dialled, connected, hello }: Peer): string | null => {
+    if (!connected || hello?.advertises === undefined) return dialled ?? null
+    return hello.advertises === "" ? null : hello.advertises
+  }
   const presenceOf = (name: string): Presence | null => {
     if (name === self().name) return { member: self(), connected: true, address }
     const peer = transport.peers?.().find((one) => one.name === name)
-    if (peer?.member != null) return { member: peer.member, connected: peer.connected, address: peer.address ?? null }
+    if (peer?.member != null) return { member: peer.member, connected: peer.connected, address: foundAt(peer) }
     const other = transport.unlisted?.().find(({ member }) => member.name === name)
     return other === undefined ? null : { member: other.member, connected: false, address: other.address }
   }
   const others = (): readonly Presence[] => {
-    const peers = (transport.peers?.() ?? []).flatMap(({ member, connected, address: at }) =>
-      member === null || !connected ? [] : [{ member, connected, address: at ?? null }],
+    const peers = (transport.peers?.() ?? []).flatMap((peer) =>
+      peer.member === null || !peer.connected ? [] : [{ member: peer.member, connected: true, address: foundAt(peer) }],
     )
     return [
       ...peers,

@@ -133,4 +133,20 @@ export const faults: readonly Seeded[] = [
       },
     ],
   },
+  {
+    id: "own-fault-14",
+    title: "the way by which the leader dials a newcomer is written down as where all find it",
+    patches: [
+      {
+        file: "interpreters/members/members.ts",
+        find: "if (!connected || hello?.advertises === undefined) return dialled ?? null",
+        replace: "if (dialled !== undefined) return dialled",
+      },
+      {
+        file: "interpreters/members/members.ts",
+        find: `return hello.advertises === "" ? null : hello.advertises`,
+        replace: "return connected && hello?.advertises === undefined ? null : null",
+      },
+    ],
+  },
 ]
