@@ -312,7 +312,7 @@ describe("what cannot be read is told with its line and what was expected", () =
   const line = (parts: object): string => `${JSON.stringify({ process: 1, type: "invoke", f: "read", ...parts })}\n`
   test.each([
     ["an empty file", bad(""), /the history is empty; expected a JSON object such as/],
-    ["another file", bad("hello\nworld"), /line 1: this looks like no history that is known; expected/],
+    ["another file", bad("hello\nworld"), /line 1: the format of this history is not known; expected/],
     [
       "broken JSON",
       bad(`${line({})}{"process":1,\n`),
@@ -342,7 +342,7 @@ describe("what cannot be read is told with its line and what was expected", () =
     [
       "a value that is rounded",
       bad(`${line({})}{"process":2,"type":"invoke","f":"cas","value":[1,9007199254740993]}\n`),
-      /line 2: an integer near 9007199254740992, which .* write such as strings/,
+      /line 2: an integer near 9007199254740992, which .* write such numbers as strings/,
     ],
     [
       "a key that is rounded",

@@ -45,7 +45,7 @@ describe("a machine that is not deterministic is told as such", () => {
     const { failed, message } = failureOf(machineOf((_, n) => (seen.has(n) ? "again" : (seen.add(n), "new"))))
     expect(failed.violation).toBe("NotDeterministic")
     expect(message).toMatch(
-      /failed and then did not, though it is the same: apply, or an invariant, remembers something outside of the state/,
+      /failed and then did not, although it is the same: apply, or an invariant, remembers something outside of the state/,
     )
     expect(message).toMatch(/the result is "new", and then "again"/)
   })

@@ -1,8 +1,9 @@
 /**
- * Binary form of a Command: the payload of a log entry. On the path of every write, hence by hand: lengths are
- * varints (one byte below 128), sessions and sequences 48 bits, and decoded arguments are views of the payload.
+ * The binary form of a Command: the payload of a log entry. It is on the path of every write, so it is coded by hand:
+ * lengths are varints (one byte below 128), sessions and sequences take 48 bits, and decoded arguments are views of the
+ * payload.
  *
- * Commands of nodes and of clients are of different kinds: what a client asks for can never become a node's own command.
+ * Commands of nodes and of clients are of different kinds: no request of a client can become a command of a node.
  */
 import { MalformedBytes } from "../../interpreters/bytes.ts"
 import { MAX_WORDS } from "./cost.ts"
@@ -15,16 +16,16 @@ const CLOSE = 2
 const EXECUTE = 3
 const EXECUTE_ALONE = 4
 const EXECUTE_EXEC = 5
-/** Added to the three before, in a client's session: its secret follows the header. */
+/** Added to the three kinds above, in a session of a client: its secret follows the header. */
 const IN_CLIENTS_SESSION = 3
 const HEADER = 19
 /** No kind: there are no bytes at all. */
 const EMPTY = 255
 
-/** An Execute whose session and sequence can be read but whose body cannot: it is answered, not executed. */
+/** An Execute with a readable session and sequence but an unreadable body: it is answered, not executed. */
 export interface Malformed {
   readonly type: "Malformed"
-  /** 0: not even that can be read. */
+  /** 0: not even these can be read. */
   readonly session: number
   readonly secret: Uint8Array | null
   readonly sequence: number
@@ -110,8 +111,8 @@ class Cursor {
     return this.buffer.subarray(from, this.at)
   }
   /**
-   * A count of items of at least one byte each: a lie about it cannot make us allocate. No more of one kind than MAX_WORDS
-   * in all, for decoding takes its time for each.
+   * A count of items of at least one byte each, so that a wrong count cannot make us allocate much. All counts together
+   * are at most MAX_WORDS, because decoding takes time for each item.
    */
   readCount(before = 0): number {
     const count = this.readVarint()
@@ -228,7 +229,7 @@ const decode = (kind: number, cursor: Cursor): Command => {
   }
 }
 
-/** Never throws: the log holds what it holds, and every node must make the same of it. */
+/** Never throws: every node must read the same from any bytes in the log. */
 export const decodeCommand = (bytes: Uint8Array): Command | Malformed => {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const cursor = new Cursor(buffer, 1)

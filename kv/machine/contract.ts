@@ -1,4 +1,4 @@
-/** What the service sees of a state machine, beyond what the driver does. */
+/** What the service needs of a state machine, besides the driver's contract. */
 import type { SnapshotImage, StateMachine } from "../../interpreters/contract.ts"
 import type { Histogram } from "../../interpreters/metrics/index.ts"
 import type { ReplyState } from "./sessions.ts"
@@ -7,10 +7,10 @@ import type { CommandListener, Reader } from "../types.ts"
 export interface MachineStats {
   readonly applied: number
   readonly batches: number
-  /** Keys removed because their time was over. */
+  /** Keys removed because their deadline had passed. */
   readonly expired: number
   readonly bytesWritten: number
-  /** Of batches, in seconds. */
+  /** Durations of batches, in seconds. */
   readonly commitTimes: Histogram
   readonly malformed: number
   /** Commands that ended in an exception. */
@@ -20,7 +20,7 @@ export interface MachineStats {
   readonly keptReplyBytes: number
   readonly pinnedImages: number
   readonly damaged: string | null
-  /** What it waits for before it goes on executing, or null. */
+  /** What it waits for before it continues to execute, or null. */
   readonly short: string | null
 }
 export interface Scrubbed {
@@ -29,17 +29,22 @@ export interface Scrubbed {
   readonly found: string | null
 }
 export interface KvMachine extends StateMachine, Reader {
-  /** The entry through which the snapshot reached that the data were restored from; 0 if every entry was executed here. */
+  /** The last entry in the snapshot from which the data were restored; 0 if every entry was executed here. */
   readonly beginsAt: () => number
   readonly listen: (listener: CommandListener) => void
   readonly replyOf: (session: number, secret: Uint8Array | null, sequence: number) => ReplyState
   /** When a Tick is due: no key expires before this. null: none will. */
   readonly earliestDeadline: () => number | null
   readonly stats: () => MachineStats
-  /** As openSnapshot, without sessions: their keys are secrets, and in another cluster they would promise what it cannot keep. */
+  /**
+   * Like openSnapshot, but without sessions: their keys are secrets, and another cluster could not keep their promises.
+   */
   readonly openBackup: () => Promise<SnapshotImage>
-  /** Reads every table and compares its checksums, at leisure; damage ends service as it does on a read. null: it did not come to an end. */
+  /**
+   * Reads every table slowly and compares its checksums; damage ends service as it does in a read. null: it did not
+   * reach the end.
+   */
   readonly scrub: () => Promise<Scrubbed | null>
-  /** Bytes that the live data take on disk, roughly. */
+  /** The approximate size of the live data on disk. */
   readonly dataBytes: () => Promise<number>
 }

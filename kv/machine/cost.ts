@@ -1,40 +1,52 @@
 /**
- * What commands may cost. Every node executes an entry, and again whenever it starts, so what one entry may do is
- * bounded by the log alone: these numbers are part of the format, never settings, and change only with it.
+ * What commands may cost. Every node executes an entry, and again after a restart, so the work of one entry is limited
+ * in the same way everywhere: these numbers are part of the format, are never settings, and change only with the
+ * format.
  *
- * The unit is a byte that is read, copied, written or returned; it takes about a nanosecond of one core. A key looked up
- * or written, a call and a word cost what they take at that rate. All of an entry is charged as it goes, each step
- * before it is made; once the limit is passed, all of the entry is undone and it is answered TOOLARGE.
+ * The unit is a byte that is read, copied, written or returned; it takes about a nanosecond of one core. Looking up a
+ * key, writing a key, a call and a word have a cost at that rate. Each step of an entry is charged before it is made;
+ * beyond the limit the whole entry is undone, and answered TOOLARGE.
  */
 import { error } from "./reply.ts"
 import type { Reply } from "../types.ts"
 
 const MB = 1 << 20
 
-/** Longest key. Keys are held in memory while a batch is made, and compared byte by byte. */
+/** The longest key. Keys are held in memory while a batch is made, and compared byte by byte. */
 export const MAX_KEY = 64 << 10
-/** Largest value, however it came to be: written whole or grown. */
+/** The largest value, whether it was written at once or has grown. */
 export const MAX_VALUE = 8 * MB
-/** A command, or all calls and watches of a MULTI/EXEC together: some tens of milliseconds. 8 MB read, written and returned take 24. */
+/**
+ * The limit of a command, or of all calls and watches of a MULTI/EXEC together: some tens of milliseconds. Reading,
+ * writing and returning 8 MB takes 24.
+ */
 export const MAX_ENTRY_COST = 32 * MB
-/** Words of all calls, and watched keys: decoding takes about 100 ns for each, before anything can be charged. */
+/**
+ * The most words of all calls, plus watched keys: decoding takes about 100 ns for each, before anything can be charged.
+ */
 export const MAX_WORDS = 1 << 16
-/** What is executed and held in memory before it is written, and then the loop turned: the entry that passes it ends the batch. */
+/**
+ * How much is executed and held in memory before it is written and the event loop continues: the entry that exceeds it
+ * ends the batch.
+ */
 export const BATCH_COST = 8 * MB
 
 /** Looking up a record, or writing one. */
 export const KEY_COST = 2048
-/** Beside what the call itself is charged: covers its reply, unless that carries a value. */
+/** A call itself; covers its reply, unless that carries a value. */
 export const CALL_COST = 1024
-/** Values of at most this many bytes stand in the record of their key and are read with it. */
+/** Values of at most this many bytes are in the record of their key and are read with it. */
 export const INLINE = 4096
 
 const tooLarge = (text: string): Reply => error(`${text} Nothing was executed.`, "TOOLARGE")
 
-/** Bytes of values and keys in the reply to a read, unless whoever asks allows less. No read is in the log: this is no part of the format. */
+/**
+ * Bytes of values and keys in the reply to a read, unless the caller allows less. Reads are not in the log: this is not
+ * part of the format.
+ */
 export const MAX_REPLY = 32 * MB
 
-/** Thrown out of a command by what it is charged to, and answered once all of its entry has been undone. */
+/** Thrown when a command is charged too much; it is answered once its whole entry has been undone. */
 export class TooLarge extends Error {
   override readonly name = "TooLarge"
   readonly reply: Reply
@@ -43,10 +55,10 @@ export class TooLarge extends Error {
     this.reply = tooLarge(text)
   }
 }
-/** Of a read, whose limit is its caller's. */
+/** A read, whose limit is set by its caller. */
 export const replyTooLarge = (bytes: number, most: number): TooLarge =>
   new TooLarge(`the reply would have ${bytes} bytes or more, at most ${most} are allowed.`)
-/** The task's reply, or why it is refused. */
+/** The task's reply, or the refusal. */
 export const refusable = (task: () => Reply): Reply => {
   try {
     return task()
@@ -67,7 +79,7 @@ export const checkValue = (bytes: number | bigint): void => {
     )
 }
 
-/** The account of one command or entry, and of all since `take`. */
+/** The costs of one command or entry, and of everything since `take`. */
 export class Meter {
   private spent = 0
   private before = 0
@@ -79,7 +91,7 @@ export class Meter {
     this.before += this.spent
     this.spent = 0
   }
-  /** Throws TooLarge, and the step that is charged must not be made, if the whole passes the limit. */
+  /** Throws TooLarge if the total exceeds the limit; then the charged step must not be made. */
   charge(cost: number): void {
     const spent = this.spent + cost
     if (spent > this.limit) {
@@ -89,7 +101,7 @@ export class Meter {
     }
     this.spent = spent
   }
-  /** Of the present entry. */
+  /** The present entry. */
   get cost(): number {
     return this.spent
   }

@@ -1,8 +1,8 @@
 /**
  * The byte stream of a snapshot: frames of [length, kind, body]. A header with the position, the removals by part, the
- * sessions by id, the data by place, and a trailer with the count of records and the CRC-32 of all bytes before it. What has expired is left
- * out, so that the stream depends on nothing but what the replicated state *is*: two nodes at one position write the
- * same bytes, which makes its hash the digest that tests and operators compare.
+ * sessions by id, the data by place, and a trailer with the number of records and the CRC-32 of all bytes before it.
+ * Expired keys are left out, so that the stream depends only on the replicated state: two nodes at one position write
+ * the same bytes, and the hash of the stream is the digest that tests and operators compare.
  */
 import { createHash } from "node:crypto"
 import { crc32 } from "node:zlib"
@@ -14,11 +14,11 @@ import { readReply, writeReply } from "./reply.ts"
 import type { Session, Sessions } from "./sessions.ts"
 import type { Item } from "./commands/view.ts"
 
-/** Large enough that frames and turns cost nothing, small enough to be made in a few milliseconds. */
+/** Large enough that frames and turns cost little, small enough to be made in a few milliseconds. */
 export const CHUNK = 256 << 10
 /** 5: the position's configuration carries the addresses of members. */
 const FORMAT = 5
-/** A session with all that may be kept fits twice. */
+/** A session with the most that it may keep fits twice. */
 const MAX_FRAME = 64 << 20
 
 const HEADER = 0
@@ -120,12 +120,12 @@ const readSession = (r: Reader): Session => {
   }
   const count = r.count(1)
   if (session.lowest < 1 || session.lowest > session.last + 1 || count !== session.last - session.lowest + 1)
-    throw new MalformedBytes(`session ${session.id} does not add up`)
+    throw new MalformedBytes(`session ${session.id} is inconsistent`)
   for (let i = 0; i < count; i++) session.replies.set(session.lowest + i, readReply(r))
   return session
 }
 
-/** Takes the stream in pieces of any size; what it yields has been checked record by record. */
+/** Accepts the stream in pieces of any size; yields records that have been checked. */
 export class ImageReader {
   private parts: Buffer[] = []
   private held = 0
@@ -134,7 +134,7 @@ export class ImageReader {
   private begun = false
   private ended = false
 
-  /** The trailer has come and all of it fits. */
+  /** The trailer has arrived and everything is consistent. */
   complete(): boolean {
     return this.ended && this.held === 0
   }
@@ -148,7 +148,7 @@ export class ImageReader {
       if (record !== null) yield record
     }
   }
-  /** The next whole frame, or null: the joining of pieces happens once per frame, however many it came in. */
+  /** The next whole frame, or null. Pieces are joined once per frame, however many there are. */
   private frame(): Buffer | null {
     if (this.held < FRAME_HEADER) return null
     let [first] = this.parts

@@ -1,20 +1,20 @@
 /**
- * Where things are in LevelDB. The first byte of a key says what it is:
+ * Where everything is stored in LevelDB. The first byte of a key says what it is:
  *
  *   10 meta        identity | position | checkpoint
  *   20 markers     first index of a batch → its last: they join without a gap from the checkpoint to the position
  *   30 sessions    id → owner, secret of the opening
  *   38 replies     id, sequence → the state of the session after a batch, and the replies that the batch gave
  *   40 data        generation, place, key → version, deadline, and the value or its length and checksum
- *   48 values      generation, place, key → a large value, so that what asks about the key alone need not read it
+ *   48 values      generation, place, key → a large value, so that a command about the key alone need not read it
  *   58 removals    part of the places → the last entry that removed a key there (removals.ts)
  *   50 deadlines   generation, deadline, key → nothing; may be stale: the data record decides
  *
- * The place of a key is its hash (place.ts): data stand in the order in which SCAN goes through them.
+ * The place of a key is its hash (place.ts): data are stored in the order of SCAN.
  *
- * FLUSHALL begins a new generation: one step, whatever the size. What the earlier ones leave is removed bit by bit.
- * Every record starts with a CRC-32 over its key and itself, for LevelDB returns flipped bytes without a word; that of a
- * large value stands in its data record.
+ * FLUSHALL begins a new generation: one step, whatever the size. Records of earlier generations are removed little by
+ * little. Every record starts with a CRC-32 over its key and itself, because LevelDB returns flipped bytes without an
+ * error; the CRC-32 of a large value is in its data record.
  */
 import { crc32 } from "node:zlib"
 import { Reader, Writer, readBase, writeBase } from "../../interpreters/bytes.ts"
@@ -36,7 +36,7 @@ export const DATA = 0x40
 export const VALUE = 0x48
 export const DEADLINE = 0x50
 export const REMOVAL = 0x58
-/** No record is here: compacting "it" flushes LevelDB's memory and moves nothing else. */
+/** There is no record here: compacting this range flushes LevelDB's memory and moves nothing else. */
 export const BEFORE_ALL = Buffer.from([0x01])
 
 /** The record is not what was written. */
@@ -61,7 +61,7 @@ export const repliesKey = (id: number, first: number): Buffer => numbered(REPLIE
 export const removalKey = (part: number): Buffer => numbered(REMOVAL, part)
 export const numberIn = (key: Buffer, position: 0 | 1): number => key.readUIntBE(1 + 6 * position, 6)
 
-/** Everything of one kind: [first, second). */
+/** All keys of one kind: [first, second). */
 export const kindRange = (kind: number): { readonly gte: Buffer; readonly lt: Buffer } => ({
   gte: Buffer.from([kind]),
   lt: Buffer.from([kind + 1]),
@@ -83,7 +83,7 @@ export const valueKey = (generation: number, key: Uint8Array): Buffer => placed(
 export const dataFrom = (generation: number, place: number): Buffer => placed(DATA, generation, place, NOTHING)
 export const placeIn = (key: Buffer): number => key.readUIntBE(7, 6)
 export const userKey = (key: Buffer): Buffer => key.subarray(KEY_PREFIX)
-/** Its place is the deadline. */
+/** Here the place is the deadline. */
 export const deadlineKey = (generation: number, deadline: number, key: Uint8Array): Buffer =>
   placed(DEADLINE, generation, deadline, key)
 export const deadlineOfKey = (key: Buffer): { readonly deadline: number; readonly key: Buffer } => ({
@@ -115,7 +115,7 @@ const sealRecord = (key: Uint8Array, item: Item, out: Buffer, where: number): Bu
   out.writeUInt32BE(crc32(out.subarray(4), crc32(key)), 0)
   return out
 }
-/** With its value, whatever the size: in images always, on disk if the value is small. */
+/** With its value: always in images, and on disk if the value is small. */
 export const encodeRecord = (key: Uint8Array, item: Item, value: Buffer): Buffer => {
   const out = Buffer.allocUnsafe(RECORD_HEADER + value.length)
   out.set(value, RECORD_HEADER)
@@ -151,7 +151,7 @@ export const decodeRecord = (key: Uint8Array, record: Buffer): Item => {
     crc: record.readUInt32BE(RECORD_HEADER + 4),
   }
 }
-/** What stands in the record of a large value, if it is the one that the item tells of. */
+/** Returns the value in the record of a large value, if it is the one that the item refers to. */
 export const checkedValue = (key: Uint8Array, item: Item, value: Buffer | undefined): Buffer => {
   if (value === undefined) throw new BadRecord(`the value of ${named(key)} is missing`)
   if (value.length !== item.length || valueCrc(key, value) !== item.crc)
@@ -181,7 +181,7 @@ export interface Identity {
   readonly cluster: string
   readonly node: string
 }
-/** `begins`: the entry through which the snapshot reached that was restored here; 0 if everything here was executed. */
+/** `begins`: the last entry in the snapshot that was restored here; 0 if everything here was executed. */
 export const encodeIdentity = (identity: Identity, begins: number): Buffer =>
   seal(identityKey, (w) => {
     w.u32(identity.format)
@@ -193,7 +193,7 @@ export const decodeIdentity = (value: Buffer): Identity & { readonly begins: num
   unseal(identityKey, value, (r) => {
     const identity = { format: r.u32(), cluster: r.text(), node: r.text() }
     if (identity.format === FORMAT) return { ...identity, begins: r.u48() }
-    // Of another format no more is known; whoever asks refuses it by name.
+    // In another format nothing more is known; the caller refuses it by name.
     r.at = r.end
     return { ...identity, begins: 0 }
   })
@@ -201,7 +201,7 @@ export const decodeIdentity = (value: Buffer): Identity & { readonly begins: num
 export interface Position {
   readonly base: LogBase
   readonly generation: number
-  /** There may be large values in this generation: what writes or deletes a key removes one that may be there. */
+  /** There may be large values in this generation: writing or deleting a key then also removes a large value. */
   readonly large: boolean
 }
 export const encodePosition = (position: Position): Buffer =>
@@ -235,7 +235,7 @@ export const encodeOpening = (key: Buffer, { owner, secret }: Opening): Buffer =
 export const decodeOpening = (key: Buffer, value: Buffer): Opening =>
   unseal(key, value, (r) => ({ owner: r.text(), secret: Buffer.from(r.bytes()) }))
 
-/** The state of a session after a batch: the replies from `first` on are those that this batch gave. */
+/** The state of a session after a batch: the replies from `first` on were given in this batch. */
 export interface Segment {
   readonly lowest: number
   readonly active: number

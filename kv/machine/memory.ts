@@ -1,6 +1,6 @@
 /**
  * The same state machine without a disk, for simulations and models: the same execution over a Map. Every step can be
- * had at once (`applyNow`, `imageNow`, `restoreNow`) or through the contract, a microtask later.
+ * called synchronously (`applyNow`, `imageNow`, `restoreNow`) or through the contract, a microtask later.
  */
 import { origin, type Entry, type LogBase, type SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../interpreters/contract.ts"
@@ -17,14 +17,14 @@ import { DEFAULT_IDLE, type ReplyState, Sessions } from "./sessions.ts"
 import type { Item } from "./commands/view.ts"
 import type { Call, CommandListener, Keyspace, Reader, Reply } from "../types.ts"
 
-/** Nothing stands apart here. */
+/** No value is stored separately here. */
 const valueOf = (item: Item): Buffer => item.value ?? Buffer.alloc(0)
 
 interface Placed {
   readonly name: string
   readonly place: number
 }
-/** How to take back one step. */
+/** How to undo one step. */
 type Undo =
   | { readonly name: string; readonly before: Item | undefined }
   | { readonly name: null; readonly all: Map<string, Item>; readonly earliest: number }
@@ -83,7 +83,7 @@ class MapStore implements Store {
       else this.items.set(undo.name, undo.before)
     }
   }
-  /** As LevelDB has them. Latin-1 order is byte order. */
+  /** In LevelDB's order. Latin-1 order is byte order. */
   keys(): readonly Placed[] {
     this.sorted ??= Array.from(this.items.keys(), (name) => ({
       name,
@@ -129,11 +129,11 @@ export class MemoryMachine implements StateMachine, Reader {
       this.listener?.executing?.(command),
     )
   }
-  /** An empty one that has executed everything through `base`. */
+  /** An empty machine that has executed everything through `base`. */
   static at(base: LogBase, idle: number = DEFAULT_IDLE): MemoryMachine {
     return new MemoryMachine(idle, { base, sessions: new Sessions(idle), removals: new Removals(), items: new Map() })
   }
-  /** A machine of its own; values are shared, for nobody changes them. */
+  /** An independent machine; values are shared, because they are never changed. */
   clone(): MemoryMachine {
     const { base, removals, sessions } = this.replica
     return new MemoryMachine(sessions.idle, {
@@ -146,7 +146,7 @@ export class MemoryMachine implements StateMachine, Reader {
 
   // ------------------------------------------------------------------------------------------- at once
 
-  /** Executes what has not been executed, and tells the listener. */
+  /** Executes the entries that were not executed yet, and tells the listener. */
   applyNow(entries: readonly Entry[]): readonly MachineOutcome[] {
     const out: MachineOutcome[] = []
     for (const entry of entries) {
@@ -176,7 +176,7 @@ export class MemoryMachine implements StateMachine, Reader {
     writer.end()
     return writer.take()
   }
-  /** Throws, and changes nothing, unless the image is whole. */
+  /** Throws, and changes nothing, unless the image is complete. */
   restoreNow(image: Iterable<Buffer>): void {
     const items = new Map<string, Item>()
     const found: ReturnType<typeof sessionsForImage> = []
@@ -246,7 +246,7 @@ export class MemoryMachine implements StateMachine, Reader {
   restore(snapshot: SnapshotRef): Promise<void> {
     const { incoming } = this
     if (incoming === null || incoming.id !== snapshot.id || !incoming.complete)
-      return Promise.reject(new Error(`snapshot ${snapshot.id} is not all here`))
+      return Promise.reject(new Error(`snapshot ${snapshot.id} is not complete`))
     this.incoming = null
     return new Promise((resolve) => {
       this.restoreNow(incoming.chunks)

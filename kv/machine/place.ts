@@ -1,14 +1,14 @@
 /**
- * Where a key stands among all keys: a number of 48 bits that its bytes alone decide. Data are kept in this order, so a
- * place is a cursor of SCAN that means the same on every node and at any time, whatever keys come and go.
+ * The place of a key among all keys: a number of 48 bits that depends on its bytes alone. Data are stored in this
+ * order, so a place is a cursor of SCAN with the same meaning on every node and at any time, whatever keys come and go.
  */
 
-/** Beyond the last place. */
+/** After the last place. */
 export const PLACES = 2 ** 48
 
 /**
- * HalfSipHash-2-4 (Aumasson and Bernstein, 2012) under a key, 48 of its 64 bits. Ours is public, yet nobody finds more
- * than a few keys of one place: all of them leave in one reply.
+ * HalfSipHash-2-4 (Aumasson and Bernstein, 2012) with a key, 48 of its 64 bits. Our key is public, but finding more
+ * than a few keys of one place is still infeasible; all keys of a place are returned in one reply.
  */
 export const placeOf = (bytes: Uint8Array, k0 = 0x73746570, k1 = 0x72616674): number => {
   let v0 = k0
@@ -17,7 +17,8 @@ export const placeOf = (bytes: Uint8Array, k0 = 0x73746570, k1 = 0x72616674): nu
   let v3 = 0x74656462 ^ k1
   const { length } = bytes
   const words = length >>> 2
-  // Two rounds for each word, the last of which holds what is left and the length; then four, and four again.
+  // Two rounds for each word, the last of which holds the remaining bytes and the length; then four rounds, and four
+  // more.
   const taken = 2 * (words + 1)
   let word = 0
   let low = 0

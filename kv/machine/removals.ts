@@ -1,26 +1,26 @@
 /**
- * Which keys came and went: what the WATCH of a key that does not exist must know, for one that was set and removed since
- * is as absent as before. A removal is noted by where the key stands, in one of 65,536 parts, with the entry that made it;
- * a deadline is noted when it is set, for when an expired key is really removed is every node's own matter. So this takes
- * little, whatever the number of keys, and is the same on every node. Two keys of one part are not told apart, nor those
- * that a FLUSHALL removed from those that it did not: such a watch fails as if its key had changed. (A node's own clients
- * are spared the latter: as it executes a FLUSHALL it can say which of their watches go on, see FlushListener.)
+ * Remembers removed keys, for the WATCH of a key that does not exist: a key that was set and removed since looks the
+ * same as before. A removal is recorded by the place of the key, in one of 65,536 parts, with the index of the entry; a
+ * deadline is recorded when it is set, because each node removes expired keys at its own time. So this takes little
+ * memory, whatever the number of keys, and is the same on every node. Two keys of one part cannot be distinguished, nor
+ * keys that a FLUSHALL removed from keys that it did not: such a watch fails as if its key had changed. (For FLUSHALL a
+ * node spares its own clients: when it executes one, it knows which of their watches stay valid, see FlushListener.)
  */
 import { placeOf } from "./place.ts"
 
-/** Of places: 2^48 / 2^32 parts. */
+/** Divides places into 2^48 / 2^32 parts. */
 const PART = 2 ** 32
 /** Stands for all parts: FLUSHALL. */
 const ALL = 2 ** 16
 
 const partOf = (key: Uint8Array): number => Math.floor(placeOf(key) / PART)
 
-/** Versions of keys are indexes of the log, which never come so far. */
+/** Versions of keys are indexes of the log, which never become so large. */
 const ABSENT = 2 ** 47
-/** What a watch must say of a key that does not exist after the entry `index`. */
+/** The version for a watch of a key that does not exist after entry `index`. */
 export const absentAfter = (index: number): number => ABSENT + index
 export const isAbsentVersion = (version: number): boolean => version >= ABSENT
-/** What no key's version is: a watch of it fails. */
+/** No key has this version: a watch of it fails. */
 export const NO_VERSION = ABSENT - 1
 
 export type Removal = readonly [part: number, index: number]
@@ -32,7 +32,7 @@ export class Removals {
   constructor(last: Iterable<Removal> = []) {
     this.last = new Map(last)
   }
-  /** The entry `index` removes the key, or lets it be removed later. */
+  /** Entry `index` removes the key, or sets a deadline that removes it later. */
   note(key: Uint8Array, index: number): void {
     this.set(partOf(key), index)
   }
@@ -44,13 +44,13 @@ export class Removals {
     this.last.set(part, index)
     this.dirty.add(part)
   }
-  /** Whether a key that does not exist is what the watch says: 0 asks for no more. */
+  /** Whether a key that does not exist still has the watched version: for 0 that is enough. */
   fits(key: Uint8Array, version: number): boolean {
     if (version < ABSENT) return version === 0
     const since = version - ABSENT
     return (this.last.get(partOf(key)) ?? 0) <= since && (this.last.get(ALL) ?? 0) <= since
   }
-  /** From here on notes can be taken back, until the next `begin`. */
+  /** From here on records can be undone, until the next `begin`. */
   begin(): void {
     this.undos.length = 0
   }
@@ -61,7 +61,7 @@ export class Removals {
       else this.last.set(part, before)
     }
   }
-  /** What was noted since the last `written`. */
+  /** What was recorded since the last `written`. */
   *changes(): Generator<Removal, void> {
     for (const part of this.dirty) {
       const index = this.last.get(part)
@@ -71,7 +71,7 @@ export class Removals {
   written(): void {
     this.dirty.clear()
   }
-  /** All of them, in order. */
+  /** All records, in order. */
   all(): Removal[] {
     return [...this.last].sort(([a], [b]) => a - b)
   }

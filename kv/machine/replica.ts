@@ -1,6 +1,6 @@
 /**
- * What every replica makes of the log: the deterministic part of the state machine, over any store. LevelDB and the
- * in-memory twin differ below this line only.
+ * How every replica executes the log: the deterministic part of the state machine, over any store. LevelDB and the
+ * in-memory machine differ only below this layer.
  */
 import type { Entry, LogBase } from "../../core/index.ts"
 import { type Malformed, decodeCommand } from "./command.ts"
@@ -14,15 +14,15 @@ import type { Command, CommandListener, FlushListener, MachineOutcome, Reply, Wa
 
 export type { MachineOutcome } from "../types.ts"
 
-/** Records as they are, expired ones included. Keys and values handed over are not changed afterwards. */
+/** Records as they are stored, with expired ones. Keys and values that are handed over are not changed afterwards. */
 export interface Store {
   readonly get: (key: Buffer) => Item | undefined
-  /** Of an item that `get` gave: reads what was not read yet. */
+  /** Reads the value of an item that `get` returned, if it was not read yet. */
   readonly value: (key: Buffer, item: Item) => Buffer
   readonly put: (key: Buffer, item: Item) => void
   readonly delete: (key: Buffer) => void
   readonly clear: () => void
-  /** From here on what is written can be undone, until the next `begin`. */
+  /** From here on writes can be undone, until the next `begin`. */
   readonly begin: () => void
   readonly undo: () => void
 }
@@ -51,7 +51,7 @@ type Steps = Generator<void, void>
 const live = (item: Item | undefined, now: number): Item | undefined =>
   item !== undefined && item.expiry !== 0 && item.expiry <= now ? undefined : item
 
-/** What the store threw: no fault of a command, and not the same on every node. */
+/** Thrown by the store: not caused by a command, and not the same on every node. */
 class StoreFailed {
   readonly thrown: unknown
   constructor(thrown: unknown) {
@@ -139,16 +139,16 @@ export class Replica {
   base: LogBase
   readonly sessions: Sessions
   readonly removals: Removals
-  /** Entries whose bytes are no command; nobody can be told. */
+  /** Entries whose bytes are no command; nobody waits for an answer to them. */
   malformed = 0
   private readonly view: ReplicaView
   private readonly store: Store
   private readonly internal: (thrown: unknown) => void
-  /** Told of commands of nodes before they are executed. */
+  /** Called with commands of nodes before they are executed. */
   private readonly executing: CommandListener["executing"]
-  /** What was read aside: a cost of this node alone, so it counts towards nobody's limit. */
+  /** Cost of reads beside the execution: of this node alone, so it counts towards no limit. */
   private aside = 0
-  /** `internal` is told of each exception that ended a command. */
+  /** `internal` is called with each exception that ended a command. */
   constructor(
     store: Store,
     base: LogBase,
@@ -167,11 +167,11 @@ export class Replica {
     this.executing = executing
   }
 
-  /** Told of each FLUSHALL, on this node alone: it changes nothing here. */
+  /** Called with each FLUSHALL, on this node alone: it changes nothing here. */
   onFlush(listener: FlushListener): void {
     this.view.flushing = listener
   }
-  /** What was executed since the last call of this has cost so much. */
+  /** The cost of everything executed since the last call. */
   takeCost(): number {
     const { aside } = this
     this.aside = 0
@@ -183,7 +183,10 @@ export class Replica {
     const steps = this.start(entry, out)
     if (steps !== null) while (steps.next().done !== true);
   }
-  /** The same; but if the entry holds several calls, or one over many keys, those are executed by the steps returned, and by nothing else before those end. */
+  /**
+   * The same; but if the entry holds several calls, or one over many keys, the returned steps execute them, and nothing
+   * else may be executed before the steps end.
+   */
   start(entry: Entry, out: MachineOutcome[]): Steps | null {
     const time = Math.max(this.base.time, entry.time)
     const configuration = entry.kind === "configuration" ? entry.configuration : this.base.configuration
@@ -248,7 +251,7 @@ export class Replica {
     this.sessions.executed(session, reply)
     return this.tell(out, command, reply, true)
   }
-  /** Whoever waits for this place in the log reads here. It changes nothing, and what goes wrong with a read is no command's. */
+  /** A client that waits for this index reads here. The read changes nothing; an error in it is not the command's. */
   private aboutTo(command: Numbered): void {
     const take = this.executing?.(command)
     if (take === undefined) return
@@ -326,7 +329,7 @@ export class Replica {
     this.sessions.executed(session, reply)
     this.tell(out, command, reply, true)
   }
-  /** A watched key is no longer what it was. */
+  /** A watched key has another version. */
   private changed({ watches, calls }: Execute): boolean {
     const { removals, view } = this
     this.store.begin()
@@ -339,7 +342,7 @@ export class Replica {
       return item === undefined ? !removals.fits(key, watch.version) : item.version !== watch.version
     })
   }
-  /** All of it or nothing: what costs too much, and what ends in an exception of its own, leaves no trace but the answer. */
+  /** All or nothing: an entry that costs too much, or ends in an exception, has no effect but its answer. */
   private undone(thrown: unknown): Reply {
     if (thrown instanceof StoreFailed) throw thrown.thrown
     if (isNodesOwn(thrown)) throw thrown
@@ -355,16 +358,16 @@ export class Replica {
 const isLong = ({ calls }: Execute): boolean => calls.length > 1 || (calls[0]?.length ?? 0) > LONG_CALL
 const LONG_CALL = 64
 
-/** Handlers are pure and bounded, so every node has the same exception; but not those of memory and stack. */
+/** Handlers are pure and bounded, so every node gets the same exception, except for lack of memory or stack. */
 const isNodesOwn = (thrown: unknown): boolean => thrown instanceof RangeError && !("code" in thrown)
 
 /**
- * A view for reads, at a clock. `most`: the bytes that a reply may have; what it would be beyond it is refused before
- * any value that does not fit is read.
+ * A view for reads, at a given time. `most`: the bytes that a reply may have; a larger reply is refused before any
+ * value beyond that is read.
  */
 export class ReadOnlyView implements View {
   readonly now: number
-  /** A read writes nothing, so it has no place in the log. */
+  /** A read writes nothing, so it has no index in the log. */
   readonly index = 0
   private readonly store: Pick<Store, "get" | "value">
   private readonly most: number
@@ -400,7 +403,7 @@ export class ReadOnlyView implements View {
     throw new Error("a read tried to write")
   }
 }
-/** Tells, in log order, what became of commands. */
+/** Calls the listener, in log order, with the outcomes of commands. */
 export const announce = (listener: CommandListener | null, outcomes: readonly MachineOutcome[]): void => {
   if (listener === null) return
   for (const outcome of outcomes) {

@@ -1,4 +1,4 @@
-/** Replies: the ones that every family uses, and the binary form in which a session keeps them. */
+/** Replies: those that every family uses, and the binary form in which a session keeps them. */
 import { MalformedBytes, Reader, type Writer } from "../../interpreters/bytes.ts"
 import type { Reply } from "../types.ts"
 
@@ -13,7 +13,7 @@ export const error = (text: string, code = "ERR"): Reply => ({ type: "error", co
 
 export const EMPTY: Reply = bulk(Buffer.alloc(0))
 
-/** What HELP answers: the form of the command, then each subcommand and what it does. */
+/** The reply of HELP: the form of the command, then each subcommand with its purpose. */
 export const help = (name: string, lines: Readonly<Record<string, string>>): Reply => {
   const simple = (text: string): Reply => ({ type: "simple", text })
   const items = Object.entries({ ...lines, HELP: "This list." }).flatMap(([form, text]) => [
@@ -26,7 +26,7 @@ export const help = (name: string, lines: Readonly<Record<string, string>>): Rep
   }
 }
 
-/** What an error quotes of a word: its bytes as characters, to a zero byte, as Redis does. */
+/** How an error quotes a word: its bytes as characters, up to a zero byte, as Redis does. */
 export const quoted = (bytes: Uint8Array, room: number): string => {
   const zero = bytes.subarray(0, room).indexOf(0)
   return Buffer.from(bytes.buffer, bytes.byteOffset, zero < 0 ? Math.min(room, bytes.length) : zero).toString("latin1")
@@ -37,10 +37,10 @@ export const wrongArity = (name: string): Reply =>
   error(`wrong number of arguments for '${name.toLowerCase()}' command`)
 export const invalidExpire = (name: string): Reply => error(`invalid expire time in '${name}' command`)
 
-/** Beside its bytes. */
+/** Besides its bytes. */
 const OBJECT = 128
 
-/** What a reply costs in memory while it is kept, roughly. Part of the format: what is kept is decided by the log. */
+/** The approximate memory of a kept reply. Part of the format: the log decides what is kept. */
 export const replySize = (reply: Reply): number => {
   switch (reply.type) {
     case "simple":
@@ -67,7 +67,7 @@ const NOTHING = 5
 const ARRAY = 6
 const MAP = 7
 const DONE = 8
-/** Deeper than any command answers; a bound so that bad bytes cannot exhaust the stack. */
+/** Deeper than any command's reply; a bound so that wrong bytes cannot exhaust the stack. */
 const MAX_DEPTH = 8
 
 const isWide = (value: number | bigint): boolean =>
@@ -140,7 +140,7 @@ export const readReply = (r: Reader, depth = 0): Reply => {
     case WIDE:
       return { type: "integer", value: wide(r.text()) }
     case BULK:
-      // A copy: a view would keep the whole record that it came in.
+      // A copy: a view would keep the whole record in memory.
       return { type: "bulk", bytes: Buffer.from(r.bytes()) }
     case NOTHING:
       return NULL

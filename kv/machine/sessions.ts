@@ -1,9 +1,9 @@
 /**
- * The session table: exactly-once, and part of the replicated state. Every decision here depends on the log alone:
- * the idle limit runs on the replicated clock, and must be the same on every node of a cluster.
+ * The session table: exactly-once execution, as part of the replicated state. Every decision here depends on the log
+ * alone: the idle limit runs on the replicated clock, and must be the same on every node of a cluster.
  *
- * A session is entered only with its secret, and a node's own only by commands of nodes: whoever enters a session has
- * opened it, and so has whoever proposed for it (SessionEnteredByOpener).
+ * A command in a session must carry the session's secret, and in a node's own session it must be a command of nodes. So
+ * only the client or node that opened a session can use it (SessionEnteredByOpener).
  */
 import { sameSecret } from "../sessionKey.ts"
 import { error, replySize } from "./reply.ts"
@@ -11,21 +11,21 @@ import type { Reply } from "../types.ts"
 
 export const DEFAULT_IDLE = 3_600_000
 /**
- * What a client's session may keep; a command beyond it is refused. Decided by the log, like replySize: to change either
- * is to change the format. A node keeps the window of its own session small by itself (see the service's lane), and
+ * The most that a client's session may keep; commands beyond it are refused. Decided by the log, like replySize:
+ * changing either changes the format. A node limits the window of its own session itself (see the service's lane), and
  * cannot wait in the middle of it.
  */
 export const MAX_KEPT_REPLIES = 4096
 export const MAX_KEPT_BYTES = 16 << 20
 /**
- * What all sessions keep together, those of nodes included. Beyond it those that keep most forget their oldest replies,
- * until all keep no more than KEPT_AFTER: each as much as it has, or the same share.
+ * The most that all sessions keep together, those of nodes included. Beyond it the sessions that keep most forget their
+ * oldest replies, until all together keep at most KEPT_AFTER: each keeps what it has, or the same share.
  */
 export const MAX_KEPT_IN_ALL = 32 << 20
 const KEPT_AFTER = 24 << 20
 /**
- * A larger reply is not kept: written to every disk and carried in every snapshot it would cost far more than the command
- * that it answers. Who repeats that command learns that it was executed, and no more.
+ * A larger reply is not kept: written to every disk and carried in every snapshot, it would cost far more than its
+ * command. A client that repeats the command learns only that it was executed.
  */
 export const MAX_KEPT_REPLY = 2 << 20
 const tooLargeToKeep = error(
@@ -34,36 +34,36 @@ const tooLargeToKeep = error(
 )
 /** Open sessions. An opening beyond it ends the client's session that has been idle for longest. */
 export const MAX_SESSIONS = 10_000
-/** Bytes of an owner's name. */
+/** The most bytes of an owner's name. */
 export const MAX_OWNER = 256
-/** How the owner of a node's session begins. No client may open one of these. */
+/** The prefix of the owner of a node's session. No client may open such a session. */
 export const NODE_OWNER = "node:"
 export interface Session {
   readonly id: number
   readonly owner: string
-  /** Of the command that opened it: the same command again opens nothing. */
+  /** From the command that opened the session: the same command again opens nothing. */
   readonly secret: Uint8Array
   /** The last sequence number that was executed. */
   last: number
-  /** Replies below have arrived. */
+  /** Replies to lower numbers have arrived. */
   lowest: number
-  /** When the replicated clock last saw a command of it. */
+  /** When the replicated clock last saw a command in the session. */
   active: number
   /** From `lowest` on, in order. */
   readonly replies: Map<number, Reply>
 }
 
-/** What became of a command, for whoever waits for it. */
+/** The outcome of a command, for the caller that waits for it. */
 export type ReplyState =
   | { readonly type: "kept"; readonly reply: Reply }
-  /** Executed, but the session has said that the reply had arrived. */
+  /** Executed, but the client has said that the reply had arrived. */
   | { readonly type: "forgotten" }
   /** Not executed so far: proposing it again is safe. */
   | { readonly type: "notExecuted" }
-  /** The session is unknown, closed or expired: nothing more of it will be executed, what was is unknown. */
+  /** The session is unknown, closed or expired: nothing more will be executed in it, and what was is unknown. */
   | { readonly type: "expired" }
 
-/** Who can have one session only: a node, or one opening of a client. */
+/** An owner that can have only one session: a node, or one opening of a client. */
 const holderOf = (owner: string, secret: Uint8Array): string =>
   owner.startsWith(NODE_OWNER) ? owner : `#${Buffer.from(secret).toString("latin1")}`
 
@@ -71,14 +71,14 @@ export class Sessions {
   readonly idle: number
   /** The least recently active first. */
   private readonly byId = new Map<number, Session>()
-  /** The last in it: most commands are of the session of the one before. */
+  /** The session of the last command: most commands are in the same session as the one before. */
   private newest: Session | null = null
   private readonly byHolder = new Map<string, number>()
   private keptCount = 0
   private keptSize = 0
-  /** The part of each session that keeps any. */
+  /** The sessions that keep replies. */
   private readonly sizes = new Map<number, number>()
-  /** Since the last `drain`: the first sequence executed, by session; and the sessions that ended. */
+  /** Since the last `drain`: the first executed sequence of each session, and the sessions that ended. */
   private touched = new Map<number, number>()
   private ended = new Set<number>()
   constructor(idle: number) {
@@ -106,7 +106,7 @@ export class Sessions {
     return secret === null || sameSecret(session.secret, secret) ? session : undefined
   }
 
-  /** As found on disk or in a snapshot. Call in order of activity. */
+  /** Adds a session from disk or from a snapshot. Call in order of activity. */
   load(session: Session): void {
     this.byId.set(session.id, session)
     this.newest = session
@@ -115,8 +115,8 @@ export class Sessions {
   }
 
   /**
-   * Returns the id of the session. An opening may be proposed again when it is not known what became of it; the secret
-   * tells the second copy, which only counts as activity.
+   * Returns the id of the session. An opening may be proposed again if its outcome is unknown; the secret identifies
+   * the second copy, which only counts as activity.
    */
   open(id: number, owner: string, secret: Uint8Array, now: number): number {
     const earlier = this.byHolder.get(holderOf(owner, secret))
@@ -128,13 +128,13 @@ export class Sessions {
       }
       this.end(earlier)
     }
-    // A copy: the entry that the secret stands in is not kept for its sake.
+    // A copy, so that the entry that holds the secret need not stay in memory.
     this.load({ id, owner, secret: Buffer.from(secret), last: 0, lowest: 1, active: now, replies: new Map() })
     this.touched.set(id, 1)
     if (this.byId.size > MAX_SESSIONS) this.makeRoom(id)
     return id
   }
-  /** The order of those last active at one stamp is not the same on every node: the lowest id goes. */
+  /** Among sessions last active at the same time, the order differs between nodes: the lowest id is removed. */
   private makeRoom(except: number): void {
     let oldest: Session | undefined
     for (const session of this.byId.values()) {
@@ -155,7 +155,7 @@ export class Sessions {
     this.touched.delete(id)
     this.ended.add(id)
   }
-  /** A command of the session was applied, whatever became of it. */
+  /** A command in the session was applied, with whatever outcome. */
   touch(session: Session, lowest: number, now: number): void {
     session.active = now
     if (session !== this.newest) {
@@ -178,7 +178,7 @@ export class Sessions {
   private share(last: number, newest: number): void {
     const older = (id: number): number => (this.sizes.get(id) ?? 0) - (id === last ? newest : 0)
     const sizes = Array.from(this.sizes.keys(), older).sort((a, b) => a - b)
-    // The share: those below it keep all, and leave more to the others.
+    // The share: sessions below it keep everything, and leave more to the others.
     let room = KEPT_AFTER - newest
     let share = 0
     for (const [i, size] of sizes.entries()) {
@@ -200,7 +200,7 @@ export class Sessions {
     if (total > 0) this.sizes.set(id, total)
     else this.sizes.delete(id)
   }
-  /** It keeps so much that nothing more may be executed until the client says that some of it has arrived. */
+  /** It keeps so much that nothing more may be executed until the client says that some replies have arrived. */
   full(session: Session): boolean {
     if (session.owner.startsWith(NODE_OWNER)) return false
     return session.replies.size >= MAX_KEPT_REPLIES || (this.sizes.get(session.id) ?? 0) >= MAX_KEPT_BYTES
@@ -213,7 +213,7 @@ export class Sessions {
       this.keep(session.id, -1, -replySize(reply))
     }
   }
-  /** Remove those whose time is up: all of them, for what is open and kept is counted, and must be the same on every node. */
+  /** Removes all sessions that have expired: what is open and kept is counted, and must be the same on every node. */
   sweep(now: number): void {
     for (const session of this.byId.values()) {
       if (this.alive(session, now)) return
@@ -221,7 +221,7 @@ export class Sessions {
     }
   }
 
-  /** What a waiter may be told: nothing of a batch that has not been written yet. */
+  /** What a waiting caller may be told: nothing of a batch that has not been written yet. */
   replyOf(id: number, secret: Uint8Array | null, sequence: number, now: number): ReplyState {
     const session = this.enter(id, secret, now)
     if (session === undefined) return { type: "expired" }
@@ -231,7 +231,7 @@ export class Sessions {
     return reply === undefined ? { type: "forgotten" } : { type: "kept", reply }
   }
 
-  /** What the batch just executed has changed; call `written` once it is on disk. */
+  /** The changes of the batch that was just executed; call `written` once it is on disk. */
   changes(): { readonly touched: ReadonlyMap<number, number>; readonly ended: ReadonlySet<number> } {
     return { touched: this.touched, ended: this.ended }
   }

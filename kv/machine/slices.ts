@@ -1,15 +1,15 @@
-/** Turns: long work gives way to the event loop every few milliseconds, and some work goes one at a time. */
+/** Turns: long work yields to the event loop every few milliseconds, and some work runs one at a time. */
 
-/** Well below the 10 ms that a client may feel, for what runs between two looks at the clock comes on top. */
+/** Well below the 10 ms that a client may notice, because the work between two readings of the clock is added. */
 const SLICE_MS = 4
 const LOOK_EVERY = 16
 
-/** `due` is cheap enough to ask between any two records. */
+/** `due` is cheap enough to call between any two records. */
 export class Slices {
   private started = performance.now()
   private steps = 0
   private readonly rest: number
-  /** `rest`: milliseconds to do nothing after each slice, for what has all the time in the world. */
+  /** `rest`: milliseconds of pause after each slice, for work that is not urgent. */
   constructor(rest = 0) {
     this.rest = rest
   }
@@ -29,7 +29,7 @@ export class Slices {
   }
 }
 
-/** One task at a time, in order; a failed one does not hold up the next. */
+/** One task at a time, in order; a failed one does not block the next. */
 export class Lane {
   private tail: Promise<unknown> = Promise.resolve()
   run<A>(task: () => A | Promise<A>): Promise<A> {

@@ -5,7 +5,7 @@
  *
  * - when it is the head (everything before it is answered) and its barrier is open, or
  * - together with the next write: when this node is about to execute that write, the state holds everything before the
- * read and nothing after it. No barrier is needed there, because the write was started after the read had arrived.
+ *   read and nothing after it. No barrier is needed there, because the write was started after the read had arrived.
  *
  * So a read sees the writes before it and none after it. If reads cannot be executed with a write (long reads, very
  * many reads, a write in a session of the client's), the write is started after they were executed. If a write may have

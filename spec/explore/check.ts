@@ -1,12 +1,12 @@
 /**
- * What must be true of one step of one server. What is durable is read from the server's disk, never from what the
- * reducer believes to be there.
+ * What must hold for one step of one server. Durability is read from the server's disk, never from what the reducer
+ * believes.
  */
 import { sameMember, type Effect, type Log, type Member, type State } from "../../core/index.ts"
 import { brokenBy } from "../invariants/names.ts"
 import type { Disk, Violation } from "./server.ts"
 
-/** Does `disk` hold what stands in `log` through `index`? What its base covers it holds. */
+/** Does `disk` hold the entries of `log` through `index`? Entries that its base covers count as held. */
 const isStored = (disk: Log, log: Log, index: number): boolean => {
   if (disk.lastIndex < index) return false
   for (let i = Math.max(disk.base.index, log.base.index) + 1; i <= index; i++)
@@ -100,14 +100,14 @@ export const checkStep = (before: State, after: State, disk: Disk, effects: read
         : effect.type === "Apply"
           ? checkApplied(before, after, disk, effect)
           : effect.type === "Halt"
-            ? { name: brokenBy[effect.halted.reason], detail: `stops by name, ${effect.halted.reason}` }
+            ? { name: brokenBy[effect.halted.reason], detail: `stops, ${effect.halted.reason}` }
             : null
     if (found !== null) return found
   }
   return null
 }
 
-/** What is written over what was durable: across lives as within one. */
+/** What is overwritten on the disk: across restarts as within one run. */
 export const checkDisk = (before: Disk, after: Disk): Violation | null => {
   if (after.hardState.term < before.hardState.term)
     return { name: "TermMonotonic", detail: `durable term ${before.hardState.term} became ${after.hardState.term}` }

@@ -1,13 +1,13 @@
 /**
- * What can never matter again. The network never forgets, so without this most states would differ only in old
- * messages. Each rule is about what a crash cannot take back: terms only grow, and a server becomes a candidate (and
- * then a leader) only in a term that is new to it, so once a term is durable it is never a candidate of that term
- * again unless it is one now. A search with and without these rules meets the same states of servers (tested).
+ * Messages that can never matter again. The network never forgets, so without this most states would differ only in old
+ * messages. Each rule follows from what a crash cannot undo: terms only grow, and a server becomes a candidate (and
+ * then a leader) only in a term that is new to it. So once a term is durable, the server is never again a candidate of
+ * that term unless it is one now. A search with and without these rules reaches the same states of servers (tested).
  */
 import type { Member, Message } from "../../core/index.ts"
 import type { Server } from "./server.ts"
 
-/** stale: a request that will only ever be answered with the current term. */
+/** stale: a request whose only possible answer is the current term. */
 export type Fate = "live" | "stale" | "dead"
 
 export const fateOf = ({ state, disk }: Server, from: Member, message: Message): Fate => {
@@ -19,7 +19,7 @@ export const fateOf = ({ state, disk }: Server, from: Member, message: Message):
   switch (message.type) {
     case "RequestVoteReply": {
       if (role.type !== "candidate" || currentTerm !== term) return "dead"
-      // A vote once given stays given, and a refusal told twice says nothing new.
+      // A granted vote stays granted, and a second refusal says nothing new.
       const told = role.votes[from.name]
       return dead(told === true || told === message.granted)
     }
@@ -28,7 +28,7 @@ export const fateOf = ({ state, disk }: Server, from: Member, message: Message):
     case "InstallSnapshotReply":
       return dead(!((role.type === "candidate" || role.type === "leader") && currentTerm === term))
     case "RequestPreVoteReply":
-      // A granted one carries the term that was asked about, one more than the asker had.
+      // A granted reply carries the requested term, which is one more than the requester's.
       return dead(message.granted || term < durable)
     case "ReadIndexReply":
     case "TimeoutNow":
@@ -45,7 +45,7 @@ export const fateOf = ({ state, disk }: Server, from: Member, message: Message):
   }
 }
 
-/** The one message that stands for all stale ones that are answered alike. */
+/** The message that stands for all stale ones with the same answer. */
 export const staleOf = (message: Message): Message => {
   if (message.type === "RequestVote") return { ...message, term: 0, lastLogIndex: 0, lastLogTerm: 0, transfer: false }
   if (message.type === "RequestPreVote") return { ...message, term: 0, lastLogIndex: 0, lastLogTerm: 0 }

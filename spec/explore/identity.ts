@@ -1,7 +1,7 @@
 /**
- * When are two servers, or two messages, the same? Each is written as a text; equal texts can never be told apart by
- * anything that happens later. What only counts upwards (numbers of persists) is left out or written by its rank, and
- * so is what this space never reads: otherwise the same situation would be met again and again under new numbers.
+ * When are two servers, or two messages, the same? Each is written as a text; no later event can distinguish equal
+ * texts. Values that only count up (numbers of persists) are left out or written by rank, and so are values that this
+ * space never reads: otherwise the same situation would be reached again and again under new numbers.
  */
 import { chainAfter, Log, type Configuration, type Entry, type Member, type Message } from "../../core/index.ts"
 import type { Server } from "./server.ts"
@@ -12,14 +12,17 @@ export type Permutation = Readonly<Record<string, string>>
 type Plain = Readonly<Record<string, unknown>>
 const isMember = (value: Plain): boolean => "incarnation" in value && "name" in value
 
-/** "place.key", where the place of an object is the key that it, or the list or record that holds it, stands under. */
+/**
+ * "place.key", where the place of an object is the key under which it, or the list or record that contains it, is
+ * found.
+ */
 const hiddenIn = (space: Space): ReadonlySet<string> => {
   const hidden = ["state.settings", "durability.nextSeq", "outstanding.seq", "queue.seq"]
-  // Never full: what is in it changes nothing.
+  // Never full: its contents change nothing.
   if (space.settings.maxInflight > 8) hidden.push("mode.inflight", "mode.inflightBytes")
   const transfers = space.timers.includes("transfer") || space.timers.includes("persist")
   const snapshots = space.settings.snapshotBytes < 1e9
-  // Read by the quorum check, by the choice of a successor and before an image is pinned.
+  // Only read by the quorum check, by the choice of a successor and before an image is pinned.
   if (!space.settings.checkQuorum && !transfers && !snapshots) hidden.push("progress.active")
   // Rounds that followers have answered confirm reads, and make a successor likely.
   if (space.bounds.reads === 0 && !transfers)
@@ -30,15 +33,15 @@ const hiddenIn = (space: Space): ReadonlySet<string> => {
       "AppendRejected.round",
       "InstallSnapshotReply.round",
     )
-  // Only a follower whose client waits is told of a commit index before the next round.
+  // Only a follower with a waiting client is told a commit index before the next round.
   if (space.bounds.reads === 0 && !space.settings.forwardProposals) hidden.push("progress.sentCommit")
-  // By rank below, or nobody looks.
+  // Written by rank below, or never read.
   hidden.push("role.watchedPersist")
   return new Set(hidden)
 }
 
 const namesOf = (members: readonly Member[]): string => members.map(({ name }) => name).join("")
-/** Names what stands at an index: equal texts, equal entries. */
+/** Identifies the entry at an index: equal texts, equal entries. */
 export const entryText = (entry: Entry): string => {
   if (entry.kind === "command") return `c${entry.term}.${entry.payload.checksum}`
   if (entry.kind === "noop") return `n${entry.term}`
@@ -47,9 +50,9 @@ export const entryText = (entry: Entry): string => {
 }
 
 /**
- * A chain is a function of the entries before it, so it tells states apart that differ in those, and no others. It takes
- * in the names of servers (of configurations): what it becomes when they are renamed is computed from the entries that
- * it stands for. Every log comes by here before anything that its server says is renamed.
+ * A chain depends on the entries before it, so it distinguishes exactly the states that differ in those. It includes
+ * names of servers (of configurations): its value after a renaming is computed from the entries that it stands for.
+ * Every log is registered here before anything that its server says is renamed.
  */
 const links = new Map<number, { readonly before: number; readonly entry: Entry }>()
 const learnChains = (log: Log): void => {
@@ -69,7 +72,7 @@ export interface Identity {
   readonly message: (from: Member, to: Member, message: Message) => string
 }
 
-/** Objects with the same keys: which of them are written, and in which order. */
+/** For objects with the same keys: which of them are written, and in which order. */
 interface Shape {
   readonly mark: string
   readonly keys: readonly string[]
@@ -97,7 +100,7 @@ export const makeIdentity = (space: Space): Identity => {
   const recordText = (value: Plain, place: string): string => {
     const { mark, keys } = shapeOf(value, place)
     let text = mark
-    // The record of followers is keyed by name: rules are stated for what it holds.
+    // The record of followers is keyed by name; rules refer to the type of its values.
     for (const key of keys) text += `${textOf(value[key], place === "progress" && key !== "mode" ? place : key)};`
     return `${text}}`
   }

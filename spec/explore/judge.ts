@@ -1,5 +1,5 @@
 /**
- * What must be true of all servers together, over the whole history: ElectionSafety, LeaderCompleteness,
+ * What must hold for all servers together, over the whole history: ElectionSafety, LeaderCompleteness,
  * StateMachineSafety and LogMatching. The history is kept as the leader of each term and the entries ever committed.
  */
 import type { Log } from "../../core/index.ts"
@@ -25,7 +25,7 @@ export const summaryText = ({ name, leads, commitIndex, log }: Summary): string 
 export interface History {
   /** By term. */
   readonly leaders: Readonly<Record<number, string>>
-  /** By index, from 1: what was committed there, and by the leader of which term. */
+  /** By index, from 1: the committed entry, and the term of the leader that committed it. */
   readonly committed: readonly Committed[]
 }
 interface Committed {
@@ -37,7 +37,7 @@ export const historyText = ({ leaders, committed }: History): string =>
   `${JSON.stringify(leaders)} ${committed.map(({ entry, by }) => `${entry} by ${by}`).join()}`
 export const renameHistory = ({ leaders, committed }: History, names: Permutation): History => ({
   leaders: Object.fromEntries(Object.entries(leaders).map(([term, name]) => [term, names[name] ?? name])),
-  // Names stand in configurations only, in the order of the alphabet.
+  // Only configurations hold names, in alphabetical order.
   committed: committed.map(({ entry, by }) => ({
     by,
     entry: entry.startsWith("k")
@@ -52,13 +52,13 @@ export const renameHistory = ({ leaders, committed }: History, names: Permutatio
   })),
 })
 
-/** Terms before one that every server has made durable never have a leader again. */
+/** Terms before one that is durable on every server never have a leader again. */
 export const forget = (history: History, term: number): History => ({
   ...history,
   leaders: Object.fromEntries(Object.entries(history.leaders).filter(([led]) => Number(led) >= term)),
 })
 
-/** Whatever contradicts `a` contradicts `b`. */
+/** Everything that contradicts `a` contradicts `b`. */
 export const isWithin = (a: History, b: History): boolean =>
   a.committed.length <= b.committed.length &&
   a.committed.every(({ entry, by }, i) => entry === b.committed[i]?.entry && by === b.committed[i]?.by) &&
@@ -68,7 +68,9 @@ const textAt = (log: Log, index: number): string | undefined => {
   const entry = log.entry(index)
   return entry === undefined ? undefined : entryText(entry)
 }
-/** The first entry that a leader of `term` must hold and does not: a leader of an earlier term may be elected late. */
+/**
+ * The first entry that a leader of `term` must hold and does not: the leader of an earlier term may be elected later.
+ */
 const lacks = (log: Log, committed: readonly Committed[], term: number): number | null => {
   for (let index = log.base.index + 1; index <= committed.length; index++) {
     const known = committed[index - 1]
@@ -121,7 +123,7 @@ const matches = (a: Log, b: Log): number | null => {
 
 export const isViolation = (value: History | Violation): value is Violation => "detail" in value
 
-/** `changed` is what one server has become; `others` are all the others as they stand. */
+/** `changed` is the new state of one server; `others` are the present states of all others. */
 export const judge = (history: History, changed: Summary, others: readonly Summary[]): History | Violation => {
   const elected = checkElection(history, changed)
   if (isViolation(elected)) return elected

@@ -1,4 +1,4 @@
-/** A history step by step, with nothing but the reducer: no tables, no symmetry, no forgetting. */
+/** Runs a history step by step, with only the reducer: no tables, no symmetry, no forgotten messages. */
 import type { Member, Message, Rule } from "../../core/index.ts"
 import { staleOf } from "./dead.ts"
 import { makeIdentity } from "./identity.ts"
@@ -15,7 +15,7 @@ export interface ReplayFrame {
 }
 export interface Replayed {
   readonly frames: readonly ReplayFrame[]
-  /** After the last step, by name. */
+  /** The servers after the last step, by name. */
   readonly servers: Readonly<Record<string, Server>>
   readonly violation: Violation | null
 }
@@ -24,7 +24,7 @@ export class ImpossibleStep extends Error {
   override readonly name = "ImpossibleStep"
 }
 
-/** Runs until the first violation. Throws ImpossibleStep at one that the space does not allow then. */
+/** Runs until the first violation. Throws ImpossibleStep at a step that the space does not allow then. */
 export const replay = (space: Space, steps: readonly Step[]): Replayed => {
   const { message: identify } = makeIdentity(space)
   const servers = Object.fromEntries(space.servers.map((name) => [name, freshServer(space, name)]))
@@ -41,7 +41,7 @@ export const replay = (space: Space, steps: readonly Step[]): Replayed => {
       if (!underWay.has(text)) throw new ImpossibleStep(`never sent: ${text}`)
       if (!space.duplication) underWay.delete(text)
     } else if (!innerActions(space, server).some((possible) => JSON.stringify(possible) === JSON.stringify(action)))
-      throw new ImpossibleStep(`${step.server} ${actionText(action)}: not now`)
+      throw new ImpossibleStep(`${step.server} ${actionText(action)}: not possible now`)
     if (action.type === "read" && action.committed !== history.committed.length)
       throw new ImpossibleStep(`${history.committed.length} entries are committed`)
     if (action.type === "crash" && ++crashes > (space.bounds.crashes ?? crashes))
@@ -63,7 +63,7 @@ export const replay = (space: Space, steps: readonly Step[]): Replayed => {
   return { frames, servers, violation: null }
 }
 
-/** The search lets one message stand for all stale ones that are answered alike: here each is one that was sent. */
+/** In the search one message stands for all stale ones with the same answer: here each is a message that was sent. */
 export const withSentMessages = (space: Space, steps: readonly Step[]): readonly Step[] => {
   const { message: identify } = makeIdentity(space)
   const servers = Object.fromEntries(space.servers.map((name) => [name, freshServer(space, name)]))
@@ -104,7 +104,7 @@ const actionText = (action: ServerAction): string => {
     case "persist":
       return "completes its oldest write"
     case "crash":
-      return `crashes with ${action.kept} of the writes under way done, and starts again`
+      return `crashes with ${action.kept} of the outstanding writes completed, and starts again`
     case "tick":
       return "is told the time"
     case "propose":

@@ -1,8 +1,8 @@
 /**
- * A history of the explorer as a script of the simulated world, so that a counterexample opens in the debugger: one step,
- * one action by hand. Nothing there happens by itself: messages that nobody delivers are lost, writes that nobody completes
- * are not durable. The world is watched by its own invariants, which are more than the explorer's: where one of them is
- * broken on the way, the world fails there, earlier and under that name.
+ * A history of the explorer as a script of the simulated world, so that a counterexample opens in the debugger: one
+ * step becomes one action by hand. Nothing there happens by itself: messages that are not delivered by an action are
+ * lost, writes that are not completed by an action are not durable. The world has its own invariants, more than the
+ * explorer's: if one of them is broken on the way, the world fails earlier, under that name.
  */
 import { copyState, defaultSettings, type Message, type Settings, type State } from "../../core/index.ts"
 import {
@@ -29,17 +29,17 @@ export interface Converted {
   /** How the world fails. */
   readonly failed: ScriptFailed
   /**
-   * same: by the same rule. earlier: the world comes to break that rule too, but another invariant of its own is broken
-   * before. other: it fails, and this rule cannot be seen broken there.
+   * same: by the same rule. earlier: the world breaks that rule too, but another invariant of its own before it. other:
+   * it fails, and that rule is not seen broken.
    */
   readonly like: "same" | "earlier" | "other"
 }
 
-/** Virtual milliseconds: nothing that is done by hand happens by itself before they are over. */
+/** Virtual milliseconds: what is done by hand does not happen by itself before these are over. */
 const NEVER = 10_000_000
-/** A state machine that is slow takes so long; whoever waits for it lets that time go by. */
+/** How long a slow state machine takes; a step that waits for it lets that time pass. */
 const SLOWLY = 10_000
-/** What a network and disks take that are there to prepare a world. */
+/** The delays of network and disks while a world is prepared. */
 const QUICK = { min: 1, max: 1 }
 
 const quiet = { lossPermille: 0, duplicatePermille: 0, longDelayPermille: 0, longDelayMax: 0 } as const
@@ -66,8 +66,8 @@ const optionsOf = ({ voters, settings, slowMachine }: Space): Script["options"] 
 })
 
 /**
- * A world begins with voters only. Learners join before the history begins: in a term of its own, which is over when all
- * start again with what they have stored and executed.
+ * A world begins with voters only. Learners join before the history begins, in a term of its own; it ends when all
+ * servers start again with what they have stored and executed.
  */
 const withLearners = ({ servers, voters, slowMachine }: Space): readonly Action[] => {
   const learners = servers.filter((name) => !voters.includes(name))
@@ -99,7 +99,7 @@ const withLearners = ({ servers, voters, slowMachine }: Space): readonly Action[
 interface Conversion {
   readonly world: World
   readonly actions: Action[]
-  /** By the explorer's name of a message: those under way that are it. */
+  /** Messages in flight by the explorer's name of a message. */
   readonly underWay: Map<string, string[]>
 }
 
@@ -110,7 +110,7 @@ const perform = ({ world, actions }: Conversion, action: Action): void => {
 
 const isOf = (what: Happening, node: string, boot: number): boolean =>
   "boot" in what && what.node === node && what.boot === boot
-/** Lets so much time go by that what a server has begun within itself is done. */
+/** Lets enough time pass for a server to finish what it has begun. */
 const finish = (conversion: Conversion, node: string, waited: (what: Happening) => boolean): void => {
   const { world } = conversion
   const pending = world.data.agenda.filter(
@@ -122,7 +122,7 @@ const finish = (conversion: Conversion, node: string, waited: (what: Happening) 
 const isEvent = (what: Happening, ...types: readonly string[]): boolean =>
   what.type === "event" && types.includes(what.event.type)
 
-/** What the explorer takes for one step is done to its end. */
+/** Everything that the explorer counts as one step is completed. */
 const settle = (conversion: Conversion, { slowDisk, slowMachine }: Space, node: string): void => {
   const { world } = conversion
   const answered = (what: Happening): boolean =>
@@ -134,13 +134,13 @@ const settle = (conversion: Conversion, { slowDisk, slowMachine }: Space, node: 
   }
 }
 
-/** Keeps the first `kept` writes and loses what the state machine did not make durable. */
+/** Keeps the first `kept` writes and loses what the state machine had not made durable. */
 const crash = (conversion: Conversion, node: string, kept: number): void => {
   const { disk, machine, durable } = nodeOf(conversion.world.data, node)
   const writes = disk.pending.length
   const steady = machine.position().index === durable.position().index
   const keep = kept === writes && steady ? "all" : kept === 0 ? "none" : kept === writes - 1 ? "torn" : null
-  // No crash of the world keeps just these: they are completed before it.
+  // A crash in the world cannot keep exactly these writes: they are completed before it.
   if (keep === null) for (let i = 0; i < kept; i++) perform(conversion, { type: "persist", node })
   perform(conversion, { type: "crash", node, keep: keep ?? "none" })
   perform(conversion, { type: "start", node })
@@ -150,7 +150,7 @@ const take = (conversion: Conversion, text: string, left: number): void => {
   const { world, underWay } = conversion
   const known = underWay.get(text) ?? []
   const message = known.shift()
-  // It was not sent here: the world goes another way, and whoever checks the script will see.
+  // The message was not sent here: the world takes another course, and a check of the script will show it.
   if (message === undefined) return
   if (left > 1 && known.length === 0) {
     const before = new Set(flights(world.data).map(({ name }) => name))
@@ -201,7 +201,10 @@ const act = (
   }
 }
 
-/** What `node` has sent meanwhile, one by one: the first to the same server of the same type is the same message. */
+/**
+ * The messages that `node` has sent meanwhile, one by one: the first of the same type to the same server is the same
+ * message.
+ */
 const noteSent = (
   { world, underWay }: Conversion,
   before: ReadonlySet<string>,
@@ -223,7 +226,7 @@ const noteSent = (
   }
 }
 
-/** The world does what happened to the servers of the space; those that are learners there were taken in before, in term 1. */
+/** Repeats in the world what happened to the servers of the space; learners joined before, in term 1. */
 export const toScript = (space: Space, steps: readonly Step[]): Script => {
   const { frames } = replay(space, steps)
   const { message: identify } = makeIdentity(space)
@@ -258,13 +261,13 @@ export const toScript = (space: Space, steps: readonly Step[]): Script => {
       noteSent(conversion, before, server, sends, ({ to, message }) => textOf(server, to.name, message))
     }
   } catch (error) {
-    // The violation itself, if the reducer gives up.
+    // The violation itself, if the reducer throws.
     if (!(error instanceof Error)) throw error
   }
   return { ...script, actions: conversion.actions }
 }
 
-/** Is this rule broken by what the servers of the world do and come to be, whatever the world's invariants say before? */
+/** Do the servers of the world break this rule, whatever the world's own invariants reported before? */
 const breaks = (script: Script, rule: string): boolean => {
   const states = new Map<string, State>()
   const servers = new Map<string, Summary>()
@@ -299,7 +302,7 @@ const breaks = (script: Script, rule: string): boolean => {
   return found
 }
 
-/** null: the world does not fail. `checks`: what else the space looked at. */
+/** null: the world does not fail. `checks`: the space's other checks. */
 export const toScenario = (
   space: Space,
   { name, steps }: Counterexample,

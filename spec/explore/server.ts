@@ -1,4 +1,6 @@
-/** One server of a space: the shipped reducer's state, its disk, and what can happen to it. Plain immutable values. */
+/**
+ * One server of a space: the state of the shipped reducer, its disk, and what can happen to it. Plain immutable values.
+ */
 import {
   copyState,
   initialState,
@@ -26,16 +28,16 @@ export type { Violation } from "./space.ts"
 export interface Disk {
   readonly hardState: HardState
   readonly log: Log
-  /** Through where the state machine is durable by itself. */
+  /** The index through which the state machine is durable by itself. */
   readonly machine: LogBase
 }
 export interface Server {
   readonly state: State
-  /** What a crash cannot take back. */
+  /** What a crash cannot undo. */
   readonly disk: Disk
-  /** Handed out and not yet completed, in order. */
+  /** Writes that were handed out and are not completed yet, in order. */
   readonly queue: readonly Persist[]
-  /** By ref: how much was committed when the open read was asked for. */
+  /** By ref: how much was committed when the open read was requested. */
   readonly asked: Readonly<Record<number, number>>
 }
 
@@ -45,9 +47,9 @@ export type ServerAction =
   | { readonly type: "timeout"; readonly timer: Timer }
   | { readonly type: "persist" }
   | { readonly type: "crash"; readonly kept: number }
-  /** The clock is told: changes nothing, but what earlier steps left owed is sent. */
+  /** The clock advances: changes nothing, but what earlier steps still owe is sent. */
   | { readonly type: "tick" }
-  /** `command`: its place among those of the space's machine. */
+  /** `command`: its index among the commands of the space's machine. */
   | { readonly type: "propose"; readonly command?: number }
   | { readonly type: "change"; readonly voters: readonly string[] }
   | { readonly type: "apply" }
@@ -80,7 +82,7 @@ const start = (space: Space, self: Member, bootId: number, disk: Disk): Server =
     position: machine,
   })
   const [state, effects] = stepAll(fresh, [{ type: "Started" }])
-  // A state machine that is ahead of the log gives it its base: that is to be written like anything else.
+  // A state machine ahead of the log gives the log its base: that must be written like anything else.
   let server: Server = { state, disk, queue: effects.filter((effect) => effect.type === "Persist"), asked: {} }
   while (!space.slowDisk && server.queue.length > 0) ({ server } = act(space, server, { type: "persist" }))
   return server
@@ -103,7 +105,7 @@ const baseAt = (state: State, index: number): LogBase => {
 
 const countIn = (log: Log, kind: Entry["kind"]): number => log.toArray().filter((entry) => entry.kind === kind).length
 
-/** What can happen next, deliveries aside. */
+/** What can happen next, except deliveries. */
 export const innerActions = (space: Space, server: Server): readonly ServerAction[] => {
   const { state, queue } = server
   const leader = state.role.type === "leader" ? state.role : null
@@ -137,10 +139,15 @@ export const innerActions = (space: Space, server: Server): readonly ServerActio
   return actions
 }
 
-/** More writes under way than a correct server ever has here: one that writes on every message would never come to an end. */
+/**
+ * More outstanding writes than a correct server ever has here: a server that writes with every message would never end.
+ */
 const MOST_WRITES = 8
 
-/** Past a bound: such a step is not taken. A question delivered twice waits twice at the leader, so that is bounded too. */
+/**
+ * Beyond a bound: such a step is not taken. A question that is delivered twice waits twice at the leader, so the number
+ * of questions is bounded too.
+ */
 export const outside = ({ bounds, servers, candidates }: Space, { state, queue }: Server): boolean => {
   const { role } = state
   if (
@@ -169,7 +176,7 @@ interface Working {
   violation: Violation | null
 }
 
-/** Carries out effects; answers the events that follow at once. */
+/** Executes effects; returns the events that follow at once. */
 const carryOut = (space: Space, working: Working, effects: readonly Effect[]): Event[] => {
   const events: Event[] = []
   for (const effect of effects) {
@@ -235,14 +242,14 @@ const carryOut = (space: Space, working: Working, effects: readonly Effect[]): E
       case "TakeSnapshot":
       case "CloseSnapshot":
       case "RestoreSnapshot":
-        // Timers fire whenever they can, and the rest is an action of its own.
+        // Timers can fire at any time, and other effects are actions of their own.
         break
     }
   }
   return events
 }
 
-/** The events that an action means, and what it does to the disk. */
+/** The events of an action, and its effect on the disk. */
 const eventsOf = (space: Space, working: Working, action: Exclude<ServerAction, { type: "crash" }>): Event[] => {
   const { state } = working
   switch (action.type) {
@@ -316,7 +323,7 @@ const isSame = (a: unknown, b: unknown): boolean => {
   return keys === 0
 }
 
-/** One coarse step of one server: the action, every pass, and what answers at once. */
+/** One coarse step of one server: the action, every pass, and the answers that come at once. */
 export const act = (space: Space, server: Server, action: ServerAction): StepOutcome => {
   if (action.type === "crash") {
     const started = crash(space, server, action.kept)
@@ -351,8 +358,9 @@ export const act = (space: Space, server: Server, action: ServerAction): StepOut
 }
 
 /**
- * How far a server has come, by what is durable. Only a hint for the order of the search: what can happen before a
- * term, a vote or an entry becomes durable is looked at first, so that what follows meets all of its messages at once.
+ * The progress of a server, by what is durable. Only a hint for the order of the search: events before a term, a vote
+ * or an entry becomes durable are explored first, so that the states after it are reached with all their messages at
+ * once.
  */
 export const levelOf = ({ disk: { hardState, log } }: Server): number =>
   8 * (2 * hardState.term + (hardState.vote === null ? 0 : 1)) + log.lastIndex

@@ -1,4 +1,4 @@
-/** A history without what it does not need: steps are left out, in runs and one by one, as long as the same rule breaks. */
+/** Shortens a history: steps are left out, in runs and one by one, as long as the same rule breaks. */
 import { ImpossibleStep, replay } from "./replay.ts"
 import type { Counterexample, Step } from "./search/search.ts"
 import type { Space } from "./space.ts"

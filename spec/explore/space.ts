@@ -1,7 +1,8 @@
 /**
  * What is searched: which servers, which bounds, and what may happen to them. Everything that a space allows is
- * possible at every moment: the network is the set of all messages sent so far (never delivered is lost, delivered
- * twice is duplicated, in any order), every timer may fire, and a server may crash between any two writes.
+ * possible at every moment: the network is the set of all messages sent so far (a message that is never delivered is
+ * lost, one delivered twice is duplicated, in any order), every timer may fire, and a server may crash between any two
+ * writes.
  */
 import {
   originOf,
@@ -18,15 +19,15 @@ import {
 export interface Bounds {
   /** No server ever has a higher term. */
   readonly term: number
-  /** Client commands that one log holds; no-ops and configuration entries come on top. */
+  /** The most client commands in one log; no-ops and configuration entries are not counted. */
   readonly commands: number
   /** Rounds of one leader: the first comes with its election, each further one is a heartbeat or serves a read. */
   readonly rounds: number
   /** Crashes in one history; null is any number. */
   readonly crashes: number | null
-  /** Reads that one server has open at once, and requests that it sends to leaders between two starts. */
+  /** Open reads of one server, and requests that it sends to leaders between two starts. */
   readonly reads: number
-  /** Changes of the configuration that one log holds. */
+  /** Changes of the configuration in one log. */
   readonly changes: number
 }
 
@@ -34,34 +35,40 @@ export interface Space {
   readonly name: string
   /** One or two sentences for the report. */
   readonly about: string
-  /** Names of the servers, one letter each, in order; the first configuration names those in `voters`, and the others as learners. */
+  /**
+   * Names of the servers, one letter each, in order; in the first configuration those in `voters` vote, and the others
+   * are learners.
+   */
   readonly servers: readonly string[]
   readonly voters: readonly string[]
   /** Voters after a change; a leader can be asked for any of these. */
   readonly targets: readonly (readonly string[])[]
   readonly settings: Settings
   readonly bounds: Bounds
-  /** Terms in which a server may be a candidate; null: everybody in every term. */
+  /** Terms in which a server may be a candidate; null: every server in every term. */
   readonly candidates: Readonly<Record<string, readonly number[]>> | null
   /** A message can be delivered any number of times, or at most once. */
   readonly duplication: boolean
-  /** Timers that fire. The election timer is one of them. */
+  /** Timers that may fire. The election timer is one of them. */
   readonly timers: readonly Timer[]
-  /** Each write completes as a step of its own, and a crash can come before it; or all are done at once. */
+  /** Each write completes as a step of its own, and a crash can come before it; or all complete at once. */
   readonly slowDisk: boolean
   /** The state machine executes a batch at once, or as a step of its own. */
   readonly slowMachine: boolean
-  /** A state machine that looks into commands, where nothing of a log is ever dropped. Default: one command, which says nothing. */
+  /**
+   * A state machine that reads commands, in a space where logs are never trimmed. Default: one command without a
+   * meaning.
+   */
   readonly machine?: SpaceMachine
 }
 export interface SpaceMachine {
-  /** What a leader can be given, again and again. */
+  /** Commands that a leader can be given, any number of times. */
   readonly commands: readonly Payload[]
-  /** Of a server that has executed these entries, which are the whole log so far. null: all is well. */
+  /** Checks a server that has executed these entries, which are the whole log so far. null: no violation. */
   readonly check: (server: string, executed: readonly Entry[]) => Violation | null
 }
 export interface Violation {
-  /** The name of an invariant, or "Thrown" if the reducer itself gave up. */
+  /** The name of an invariant, or "Thrown" if the reducer threw. */
   readonly name: string
   readonly detail: string
 }
@@ -76,7 +83,7 @@ export const firstConfiguration = (space: Space): Configuration => ({
 })
 export const firstBase = (space: Space): LogBase => originOf(firstConfiguration(space))
 
-/** The plain algorithm of the paper: what is not studied is off, and limits never bind. */
+/** The plain algorithm of the paper: features that are not studied are off, and limits never apply. */
 const plain: Settings = {
   ...defaultSettings,
   preVote: false,
@@ -99,10 +106,10 @@ const none = { term: 1, commands: 0, rounds: 1, crashes: 0, reads: 0, changes: 0
 const two = { servers: ["A", "B"], voters: ["A", "B"] } as const
 const three = { servers: ["A", "B", "C"], voters: ["A", "B", "C"] } as const
 
-/** Snapshots after every entry, and none of the log kept behind them. */
+/** Snapshots after every entry, and no trailing log. */
 const smallLog: Settings = { ...plain, snapshotBytes: 1, trailingLogBytes: 0 }
 
-/** Small ones first: whoever has little time for all of them leaves what they do not need to the others. */
+/** Small ones first: with little time, the spaces at the end have what the others leave. */
 export const spaces = {
   smallest: {
     ...base,

@@ -1,4 +1,6 @@
-/** Is a history linearizable? Every partition is searched in turns, so that one hard key does not hide an easy refutation. */
+/**
+ * Is a history linearizable? Partitions are searched in turns, so that one hard key does not hide an easy refutation.
+ */
 import { explain, locate, loosen, type Explanation } from "./explain.ts"
 import type { Model, Operation } from "./model.ts"
 import { Contradiction, isOrderOf, isPossible } from "./proof.ts"
@@ -9,19 +11,21 @@ export interface CheckOptions {
   readonly limitMs?: number
   /** Model steps after which the verdict is `unknown`: a bound that does not depend on the machine (default: none). */
   readonly limitSteps?: number
-  /** Milliseconds, never falling (default: performance.now). */
+  /** Monotonic milliseconds (default: performance.now). */
   readonly now?: () => number
 }
 
 export interface Counts {
   readonly operations: number
   readonly partitions: number
-  /** How often the model was asked, without what shrinking needs. */
+  /** Steps of the model, without those for shrinking. */
   readonly steps: number
   readonly configurations: number
 }
 
-/** An order of a partition's operations that explains every answer. Unknown operations that took no part are not in it. */
+/**
+ * An order of a partition's operations that explains every answer. Unknown operations that took no part are not in it.
+ */
 export interface Linearization<Input, Output> {
   readonly partition: string
   readonly order: readonly Operation<Input, Output>[]
@@ -34,7 +38,7 @@ export type Verdict<State, Input, Output> =
       readonly orders: readonly Linearization<Input, Output>[]
     }
   | { readonly verdict: "not"; readonly counts: Counts; readonly explanation: Explanation<State, Input, Output> }
-  /** Within the limits no answer was found for these partitions; all others are linearizable. */
+  /** No verdict was found within the limits for these partitions; all others are linearizable. */
   | { readonly verdict: "unknown"; readonly counts: Counts; readonly undecided: readonly string[] }
 
 interface Job<State, Input, Output> {

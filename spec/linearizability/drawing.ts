@@ -3,13 +3,13 @@ import type { Verdict } from "./check.ts"
 import type { Model, Operation } from "./model.ts"
 import { describerOf, verdictInWords } from "./words.ts"
 
-/** More bars than this are a picture of nothing; those nearest to what is explained are kept. */
+/** More bars than this cannot be read; those nearest to the explained operations are kept. */
 const most = 150
 const laneHeight = 34
 const barHeight = 24
 const left = 96
 const top = 30
-/** Of a monospaced letter of 12 px. */
+/** The width of a letter of 12 px in the monospaced font. */
 const letter = 7.25
 
 type Role = "culprit" | "core" | "loose" | "other"
@@ -17,7 +17,7 @@ type Role = "culprit" | "core" | "loose" | "other"
 interface Bar<Input, Output> {
   readonly operation: Operation<Input, Output>
   readonly role: Role
-  /** Place in the order that was found, from 1. */
+  /** The position in the order that was found, from 1. */
   readonly order: number | undefined
   readonly label: string
   readonly title: string
@@ -49,7 +49,7 @@ const dark = {
   line: "#98a3bd",
   focus: "#8ab4ff",
 }
-/** Plain values, as programs that draw SVG outside of a browser know no variables. */
+/** Plain values, because programs that draw SVG outside of a browser know no variables. */
 const colours = ({ ink, paper, faint, bar, core, bad, edge, line, focus }: typeof light): string => `
 svg.history { background: ${paper} }
 svg.history .paper { fill: ${paper} }
@@ -122,7 +122,7 @@ const barsOf = <State, Input, Output>(
   )
   const failing = culprit ?? coreCulprit
   roles.set(failing, "culprit")
-  // All that is impossible, then what came shortly before the one that fails.
+  // Everything that is impossible, then the operations shortly before the one that fails.
   const end = failing.returned ?? Infinity
   // An unknown operation that took no part is left out.
   const near = operations
@@ -163,7 +163,7 @@ const draw = <Input, Output>(bars: readonly Bar<Input, Output>[], title: string)
   ].sort((a, b) => a - b)
   const column = new Map(times.map((time, i) => [time, i]))
   const width = Array.from({ length: times.length + 1 }, () => 14)
-  // One that nobody saw end is drawn until its process does something else.
+  // An operation without an end is drawn until its process does something else.
   const spans = bars.map((bar, i) => {
     const { process, invoked, returned } = bar.operation
     const next =
@@ -191,7 +191,7 @@ const draw = <Input, Output>(bars: readonly Bar<Input, Output>[], title: string)
     const y = top + processes.indexOf(bar.operation.process) * laneHeight + (laneHeight - barHeight) / 2
     const x1 = x[from] ?? left
     const x2 = Math.max(x1 + 10, x[to] ?? right)
-    // A bar that nobody saw end has no right edge.
+    // The bar of an operation without an end has no right edge.
     const shape =
       bar.operation.returned === null
         ? `<rect x="${x1}" y="${y}" width="${x2 - x1}" height="${barHeight}" rx="4" style="stroke: none"/><path class="open" d="M${x2} ${y}H${x1 + 4}q-4 0 -4 4V${y + barHeight - 4}q0 4 4 4H${x2}"/>`
@@ -219,13 +219,16 @@ const titleOf = <State, Input, Output>(verdict: Verdict<State, Input, Output>): 
       ? "Linearizable"
       : "Unknown"
 
-/** An SVG of what a verdict rests on: of a refutation the impossible part and its neighbours, else the order (its first 150 operations). */
+/**
+ * An SVG of the reasons for a verdict: of a refutation the impossible part and its neighbours, otherwise the order (its
+ * first 150 operations).
+ */
 export const drawSvg = <State, Input, Output>(
   verdict: Verdict<State, Input, Output>,
   model: Model<State, Input, Output>,
 ): string => draw(barsOf(verdict, model), titleOf(verdict))
 
-/** The same in a page with the explanation in words. The arrow keys go from bar to bar. */
+/** The same in a page with the explanation in words. The arrow keys move from bar to bar. */
 export const drawHtml = <State, Input, Output>(
   verdict: Verdict<State, Input, Output>,
   model: Model<State, Input, Output>,

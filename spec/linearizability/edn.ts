@@ -1,4 +1,6 @@
-/** Clojure's data notation, as far as histories use it: enough to read what Jepsen, Knossos and Porcupine's tests write. */
+/**
+ * Clojure's data notation, as far as histories use it: enough to read what Jepsen, Knossos and Porcupine's tests write.
+ */
 import { type Value } from "./history.ts"
 
 export class Keyword {
@@ -9,7 +11,7 @@ export class Keyword {
 }
 export type Edn = null | boolean | number | string | Keyword | readonly Edn[] | ReadonlyMap<string, Edn>
 
-/** What is wrong with a history that was read, and in which line. */
+/** An error in a history that was read, with its line. */
 export class BadHistory extends Error {
   override readonly name = "BadHistory"
   /** From 1; 0: the whole. */
@@ -38,7 +40,7 @@ export const readEdn = (text: string, firstLine = 1): readonly Placed[] => {
     readonly bracket: string
     readonly line: number
     readonly items: Edn[]
-    /** How many `#_` stand before the next value in here: so many are left out. */
+    /** How many `#_` precede the next value here: so many values are left out. */
     discard: number
   }
   const top: Placed[] = []
@@ -79,7 +81,7 @@ export const readEdn = (text: string, firstLine = 1): readonly Placed[] => {
     if (/^[+-]?\d+N?$/.test(word) || /^[+-]?\d+(\.\d*)?([eE][+-]?\d+)?M?$/.test(word))
       return Number(word.replace(/[NM]$/, ""))
     if (word.startsWith("\\")) return characters[word.slice(1)] ?? word.slice(1)
-    // A symbol: histories have no use for it but as a word.
+    // A symbol: histories use it only as a word.
     return word
   }
   while (at < text.length) {
@@ -94,7 +96,7 @@ export const readEdn = (text: string, firstLine = 1): readonly Placed[] => {
       open.push({ bracket: "#", line, items: [], discard: 0 })
       at += 2
     } else if (char === "#") {
-      // A tag, as #jepsen.history.Op: the value behind it is what counts.
+      // A tag, such as #jepsen.history.Op: only the value after it counts.
       at++
       while (at < text.length && !delimiter.test(text[at] ?? " ")) at++
     } else if (pairs[char] !== undefined) {

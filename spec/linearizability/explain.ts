@@ -1,11 +1,11 @@
-/** Why a history is not linearizable: the part of it that is impossible by itself, as small as it could be made. */
+/** Why a history is not linearizable: the part of it that is impossible by itself, as small as possible. */
 import type { Model, Operation } from "./model.ts"
 import { isOrderOf } from "./proof.ts"
 import { startSearch } from "./search.ts"
 
 export interface Part<Input, Output> {
   readonly operation: Operation<Input, Output>
-  /** If not, it is impossible even if this one took effect at any time after its invocation, or never. */
+  /** If false, the part is impossible even if this operation took effect at any time after its invocation, or never. */
   readonly firm: boolean
 }
 
@@ -13,30 +13,38 @@ export interface Explanation<State, Input, Output> {
   readonly partition: string
   /** All operations of the partition. */
   readonly operations: readonly Operation<Input, Output>[]
-  /** Up to its return everything can be explained, with it nothing can. null: which one that is was not found within the limits. */
+  /**
+   * Before its return everything can be explained, with it nothing can. null: the operation was not found within the
+   * limits.
+   */
   readonly culprit: Operation<Input, Output> | null
-  /** Operations invoked before the culprit returned, in an order that explains the answers of all that returned before it (of those that did not, the culprit too, without theirs). */
+  /**
+   * Operations invoked before the culprit returned, in an order that explains the answers of all that returned before
+   * it (answers of operations that returned later, and the culprit's, are ignored).
+   */
   readonly prefix: readonly Operation<Input, Output>[]
-  /** What the state can have been when the culprit had to take effect; empty if that was not looked for. */
+  /** The possible states when the culprit had to take effect; empty if they were not searched. */
   readonly states: readonly State[]
-  /** True if in `states` and `start` a state that nobody saw stands for all of them. */
+  /** True if one state in `states` and `start` stands for all states that nobody saw. */
   readonly oneUnseen: boolean
   /** Not linearizable by themselves, in the order of invocation, if the state before them was one of `start`. */
   readonly core: readonly Part<Input, Output>[]
   readonly start: readonly State[]
-  /** The operation after whose return the state was one of `start`; null: `start` is how everything begins. */
+  /** The operation after whose return the state was one of `start`; null: `start` is the initial state. */
   readonly after: Operation<Input, Output> | null
-  /** In the core, the operation that has no place. */
+  /** In the core: the operation that fits nowhere. */
   readonly coreCulprit: Operation<Input, Output>
   /** False if the limits were reached while the core was being made smaller. */
   readonly smallest: boolean
 }
 
-/** Ways to look for the place where it fails are given up after so many steps, lists of all states by name after so many. */
+/**
+ * The search for the place of the failure ends after so many steps, the listing of all states by name after so many.
+ */
 const stepsToLocate = 1_500_000
 const stepsToName = 400_000
 
-/** The history as it was just after this operation returned: what was open then has no answer yet. */
+/** The history just after this operation returned: operations that were open then have no answer yet. */
 export const cutAfter = <Input, Output>(
   operations: readonly Operation<Input, Output>[],
   last: Operation<Input, Output>,
@@ -47,22 +55,23 @@ export const cutAfter = <Input, Output>(
     .map((operation) => ((operation.returned ?? 0) > end ? loosen(operation) : operation))
 }
 
-/** Where a history becomes impossible. */
+/** The operation with which a history becomes impossible. */
 export interface Place<State, Input, Output> {
   readonly culprit: Operation<Input, Output>
   readonly order: readonly Operation<Input, Output>[]
   /** True if of the states that nobody saw one stands for all. */
   readonly oneUnseen: boolean
   readonly states: readonly State[]
-  /** What the state can have been, at most, just after this operation (of those that returned) had returned. */
+  /** All possible states just after this operation (by order of return) had returned. */
   readonly statesAfter: (operation: Operation<Input, Output>) => readonly State[]
 }
 
 /**
- * A search that looks ahead gives up before it meets what is wrong, and what is absurd in the end need not have been when
- * it returned: a cas that is refused later may still have written what was read. The first return with which the history
- * is impossible is found by cutting the history, then all that can have been before is listed by a search that does not
- * look ahead. `from` and `to` are guesses, by rank: everything is possible until `from` returned, nothing once `to` has.
+ * A search that looks ahead fails before it reaches the wrong operation. And what is impossible in the end need not
+ * have been when the operation returned: a cas that is refused later may still have written what was read. So the first
+ * return with which the history is impossible is found by cutting the history; then a search that does not look ahead
+ * lists all states that were possible before. `from` and `to` are guesses, by rank: everything is possible until `from`
+ * returned, nothing once `to` has.
  */
 export const locate = <State, Input, Output>(
   operations: readonly Operation<Input, Output>[],
@@ -77,7 +86,7 @@ export const locate = <State, Input, Output>(
   let low = from
   let high = known.length - 1
   let isSure = false
-  // Mostly it is the last one that fails, if it is known at a glance.
+  // Mostly it is the last one that fails, if the model shows it without a search.
   for (const guesses = [to, to - 1]; low < high || !isSure;) {
     const middle = Math.min(high, guesses.shift() ?? (low + high) >> 1)
     if (middle < low && low <= high) continue
@@ -120,12 +129,12 @@ export interface Time {
   readonly now: () => number
 }
 
-/** More than this and a candidate is taken for one that cannot be cut. */
+/** After more steps a candidate counts as one that cannot be cut. */
 const stepsPerCut = 100_000
 /** More states than this explain nothing to a person. */
 const statesAtStart = 8
 
-/** An operation of which nothing is known but that it was invoked allows all that the real one allows. */
+/** An operation of which only the invocation is known allows everything that the real one allows. */
 export const loosen = <Input, Output>(operation: Operation<Input, Output>): Operation<Input, Output> => ({
   ...operation,
   output: undefined,
@@ -135,9 +144,10 @@ const isFirm = <Input, Output>({ returned, output }: Operation<Input, Output>): 
   returned !== null || output !== undefined
 
 /**
- * A cut must not make a linearizable history look broken, so only an operation that changes nothing is just left out. What
- * was over before a certain return is replaced by all states that can have been there then; the others are loosened (answer
- * and return are forgotten, so it may also not have happened), and left out once nobody sees their effect.
+ * A cut must not make a linearizable history look broken, so only an operation that changes nothing may simply be left
+ * out. Operations that were over before a certain return are replaced by all states that were possible then; the others
+ * are loosened (answer and return are forgotten, so the operation may also not have happened), and left out once nobody
+ * sees their effect.
  */
 export const explain = <State, Input, Output>(
   partition: string,
@@ -162,7 +172,7 @@ export const explain = <State, Input, Output>(
     origin.set(loose, real(operation))
     return loose
   }
-  /** One that changes nothing may even be left out. */
+  /** An operation that changes nothing may even be left out. */
   const without = (parts: readonly Op[], some: ReadonlySet<Op>): readonly Op[] =>
     parts.flatMap((operation) =>
       !some.has(operation)
@@ -186,7 +196,8 @@ export const explain = <State, Input, Output>(
   }
 
   const narrowed = (culprit: Op, statesAfter: (operation: Op) => readonly State[]): Impossible | undefined => {
-    // What was invoked after the culprit returned cannot have caused it, and what returned after it may as well have stayed open.
+    // An operation invoked after the culprit returned cannot have caused it, and one that returned after it may as well
+    // have stayed open.
     const end = culprit.returned ?? Infinity
     const before = operations
       .filter(({ invoked }) => invoked <= end)
@@ -224,9 +235,10 @@ export const explain = <State, Input, Output>(
       ...everything,
       culprit: place?.culprit ?? (operations.findLast(({ returned }) => returned !== null) as Op),
     }
-  // As a whole it was refuted without such limits.
+  // The whole was refuted without such limits.
   let smallest = found !== undefined
-  // Halves, quarters, …: of what is still firm, in the order of invocation, so that what is long past goes in large pieces.
+  // Halves, quarters, …: of the operations that are still firm, in the order of invocation, so that old ones are
+  // removed in large pieces.
   for (
     let size = Math.ceil(best.parts.filter(isFirm).length / 2), again = true;
     size > 0 && smallest;

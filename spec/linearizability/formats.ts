@@ -26,13 +26,13 @@ const isValue = (value: unknown): value is Value =>
   (typeof value === "number" && Number.isFinite(value)) ||
   (Array.isArray(value) && value.every(isValue))
 
-/** Both readers round integers beyond these: two values would be taken for one. */
+/** Both readers round larger integers, so that two values would look the same. */
 const exact = <V extends Value>(value: V, line: number): V => {
   if (Array.isArray(value)) for (const one of value as readonly Value[]) exact(one, line)
   if (Number.isInteger(value) && !Number.isSafeInteger(value))
     throw new BadHistory(
       line,
-      `an integer near ${JSON.stringify(value)}, which cannot be told from its neighbours; expected none beyond ±${Number.MAX_SAFE_INTEGER}: write such as strings`,
+      `an integer near ${JSON.stringify(value)}, which cannot be distinguished from its neighbours; expected none beyond ±${Number.MAX_SAFE_INTEGER}: write such numbers as strings`,
     )
   return value
 }
@@ -49,7 +49,7 @@ interface Raw {
   readonly error?: string | undefined
 }
 
-/** [[:w 9 2] [:r 9 nil]]: what Jepsen's transactions hold, under :txn and in some tests under :read and :write. */
+/** [[:w 9 2] [:r 9 nil]]: the transactions of Jepsen, under :txn and in some tests under :read and :write. */
 const isTransaction = (value: Value): boolean =>
   Array.isArray(value) &&
   value.length > 0 &&
@@ -130,12 +130,12 @@ const readJson = (text: string): ReadEvent[] => {
 }
 
 const listOf = (value: Value): readonly Value[] => (Array.isArray(value) ? (value as readonly Value[]) : [])
-/** An error in the place of a value says nothing of its form. */
+/** An error in the place of a value does not show its form. */
 const isTold = ({ value }: Raw): boolean => !(typeof value === "string" && value.startsWith(":"))
 
 /**
- * Histories of independent keys hold [key value] where others hold a value, with cas as [key [old new]] or [key old new].
- * An invoked cas is told from one without a key by that; a history is of that kind if every value in it can be.
+ * Histories of independent keys hold [key value] where others hold a value, with cas as [key [old new]] or [key old
+ * new]. The invocation of a cas shows which of the two it is; a history is of that kind if every value in it can be.
  */
 const untuple = (raws: readonly Raw[]): readonly Raw[] => {
   const isTuple = ({ type, f, value }: Raw): boolean => {
@@ -146,7 +146,7 @@ const untuple = (raws: readonly Raw[]): readonly Raw[] => {
       ? length === 3 || (length === 2 && Array.isArray(second))
       : length === 2
   }
-  // A mere yes or no says nothing of it either.
+  // A mere yes or no does not show it either.
   const told = raws.filter(
     (raw) =>
       isTold(raw) && (raw.type === "invoke" || Array.isArray(raw.value) || (raw.f !== "cas" && raw.f !== "delete")),
@@ -165,8 +165,8 @@ const untuple = (raws: readonly Raw[]): readonly Raw[] => {
 }
 
 /**
- * Jepsen's test of etcd holds [version value] where others hold a value, nil for a version that is not known yet. It is told
- * by its reads, which are invoked with [nil nil]. Only the values are judged.
+ * Jepsen's test of etcd holds [version value] where others hold a value, with nil for an unknown version. Such a
+ * history is recognised by its reads, which are invoked with [nil nil]. Only the values are judged.
  */
 const unversion = (raws: readonly Raw[]): readonly Raw[] => {
   const isVersioned = ({ value }: Raw): boolean =>
@@ -198,7 +198,7 @@ const readEdnHistory = (text: string): ReadEvent[] => {
     const process = fields.get("process")
     const type = wordOf(fields.get("type"))
     const f = wordOf(fields.get("f"))
-    // The nemesis and its like are no clients.
+    // The nemesis and other parts of a test are no clients.
     if (process instanceof Keyword) return []
     if (typeof process !== "number" && typeof process !== "string")
       throw new BadHistory(line, `no :process with a number; expected ${wanted.edn}`)
@@ -214,7 +214,7 @@ const readEdnHistory = (text: string): ReadEvent[] => {
         f,
         key: key === null ? null : (wordOf(key) ?? JSON.stringify(ednValue(key, line))),
         value: ednValue(fields.get("value") ?? null, line),
-        // Jepsen counts nanoseconds.
+        // Jepsen's times are nanoseconds.
         time: typeof time === "number" ? time / 1e6 : 0,
         error: error === undefined || error === null ? undefined : (wordOf(error) ?? writeEdn(valueOfEdn(error, line))),
       },
@@ -239,13 +239,13 @@ const linesOfMaps = (text: string): readonly number[] => {
   return lines
 }
 
-/** Versions of Jepsen print another head, history.txt has none. */
+/** Versions of Jepsen print different prefixes, history.txt has none. */
 const logLine = /(?:^|\bjepsen\.util(?:\s*[-:])?\s+)(:?[\w-]+)\s+:(invoke|ok|fail|info)\s+:([\w-]+)\s*(.*)$/
 const readJepsenLog = (text: string): ReadEvent[] => {
   const raws = text.split("\n").flatMap((source, i): Raw[] => {
     const line = i + 1
     const [, process = "", type = "", f = "", rest = ""] = logLine.exec(source.trimEnd()) ?? []
-    // What is no operation of a client is noise: the nemesis, the database, stack traces.
+    // Lines that are no operation of a client are skipped: the nemesis, the database, stack traces.
     if (!/^\d+$/.test(process)) return []
     const [value, error] = readEdn(rest, line).map((one) => ednValue(one.value, line))
     return [
@@ -264,7 +264,7 @@ const readJepsenLog = (text: string): ReadEvent[] => {
   return unversion(untuple(raws)).map(event)
 }
 
-/** undefined: it looks like none of them. */
+/** undefined: none of the known formats. */
 export const detectFormat = (text: string): Format | undefined => {
   const start = text.replace(/^(?:\s|;[^\n]*\n)+/, "")
   if (/^(?:\[\s*)?\{\s*"/.test(start)) return "jsonl"
@@ -274,13 +274,13 @@ export const detectFormat = (text: string): Format | undefined => {
 
 /** The events of clients, maybe none. Throws BadHistory. */
 export const readHistory = (file: string, given: Format | "auto" = "auto"): readonly ReadEvent[] => {
-  // A byte order mark is no part of the text.
+  // A byte order mark is not part of the text.
   const text = file.replace(/^\uFEFF/, "")
   const format = given === "auto" ? detectFormat(text) : given
   if (format === undefined)
     throw new BadHistory(
       text.trim() === "" ? 0 : 1,
-      `${text.trim() === "" ? "the history is empty" : "this looks like no history that is known"}; expected ${wanted.jsonl}, ${wanted.edn}, or ${wanted.jepsen}`,
+      `${text.trim() === "" ? "the history is empty" : "the format of this history is not known"}; expected ${wanted.jsonl}, ${wanted.edn}, or ${wanted.jepsen}`,
     )
   if (text.trim() === "" || (format === "jepsen" && !text.split("\n").some((line) => logLine.test(line.trimEnd()))))
     throw new BadHistory(0, `it is no history, not even an empty one; expected ${wanted[format]}`)

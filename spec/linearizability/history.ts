@@ -1,6 +1,7 @@
 /**
- * What clients did and saw, as events in the order of real time: each operation is invoked, then ends as ok (it happened),
- * fail (it did not) or info (nobody knows; it may take effect at any later time, or never), or stays open, which is as info.
+ * What clients did and saw, as events in the order of real time. Each operation is invoked, then ends as ok (it
+ * happened), fail (it did not happen) or info (unknown; it may take effect at any later time, or never), or stays open,
+ * which means the same as info.
  */
 
 export type Value = null | boolean | number | string | readonly Value[]
@@ -13,27 +14,27 @@ export const synonyms = { get: "read", put: "write", set: "write" } as const
 export type Synonym = keyof typeof synonyms
 
 /**
- * One line of a history in JSON lines: `{"process":4,"type":"invoke","f":"append","key":"3","value":"x","time":123}`.
- * A process has at most one operation open. The order of the lines is what counts; `time` (milliseconds) is for people.
+ * One line of a history in JSON lines: `{"process":4,"type":"invoke","f":"append","key":"3","value":"x","time":123}`. A
+ * process has at most one open operation. Only the order of the lines counts; `time` (milliseconds) is for people.
  *
- * value: of a write or append what is written; of cas [old, new]; of incr by how much (null: 1); of read and delete null.
- * With `ok`: of a read what was read (null: nothing there), of incr the new number (null: not known), of delete whether
- * there was something (true or 1, false or 0, null: not known), of cas false or 0 if it was refused; else as invoked.
- * `fail` says that it did not happen, for whatever reason; `"error": "precondition"` on a cas says more: the value was
- * another one, which is an observation and is checked.
+ * value: of a write or append the new value; of cas [old, new]; of incr the increment (null: 1); of read and delete
+ * null. With `ok`: of a read the value (null: nothing there), of incr the new number (null: not known), of delete
+ * whether there was something (true or 1, false or 0, null: not known), of cas false or 0 if it was refused; otherwise
+ * as invoked. `fail` says that it did not happen, for whatever reason; `"error": "precondition"` on a cas says more:
+ * the value was another one, which is an observation and is checked.
  */
 export interface HistoryEvent {
   readonly process: Process
   readonly type: "invoke" | "ok" | "fail" | "info"
   readonly f: F
-  /** null: the history is of one register. */
+  /** null: the history has only one register. */
   readonly key: string | null
   readonly value: Value
   readonly time: number
   readonly error?: string
 }
 
-/** What an operation of the models `register` and `kv` asks for. */
+/** The input of an operation of the models `register` and `kv`. */
 export interface Request {
   readonly f: F
   readonly key: string | null
@@ -48,7 +49,7 @@ export interface OpenOperation {
 }
 
 export interface Recorder {
-  /** Throws if the process has an operation open. */
+  /** Throws if the process has an open operation. */
   readonly invoke: (operation: {
     readonly process: Process
     readonly f: F | Synonym
@@ -56,9 +57,9 @@ export interface Recorder {
     readonly value?: Value
     readonly time?: number
   }) => OpenOperation
-  /** All so far, in order. */
+  /** All events so far, in order. */
   readonly events: readonly HistoryEvent[]
-  /** All so far as JSON lines, each with its newline. */
+  /** All events so far as JSON lines, each with its newline. */
   readonly lines: () => string
 }
 

@@ -1,4 +1,4 @@
-/** Was what the clients saw linearizable? */
+/** Were the clients' observations linearizable? */
 export {
   functions,
   makeHistory,

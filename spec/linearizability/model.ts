@@ -1,7 +1,7 @@
-/** What an object would do if only one client at a time used it: the specification that a history is held against. */
+/** What an object would do if only one client at a time used it: the specification for a history. */
 import { type F, type Process, type Request, type Value } from "./history.ts"
 
-/** An operation of a history that took effect or may have. One that is known not to have happened is not in it. */
+/** An operation of a history that took effect or may have. Operations that certainly did not happen are left out. */
 export interface Operation<Input = Request, Output = Value> {
   readonly process: Process
   readonly input: Input
@@ -11,7 +11,7 @@ export interface Operation<Input = Request, Output = Value> {
   readonly invoked: number
   /** null: nobody saw it return. It may take effect at any time after its invocation, or never. */
   readonly returned: number | null
-  /** Where it stands in its file, for messages: lines of its invocation and of its end. */
+  /** Its place in the file, for messages: lines of its invocation and of its end. */
   readonly lines?: readonly [number, number | null]
 }
 
@@ -20,17 +20,17 @@ export interface Answered<Input, Output> {
   readonly output: Output | undefined
 }
 
-/** What `step` gives for an operation that could not have answered so. */
+/** Returned by `step` for an operation that could not have given its answer. */
 export const impossible: unique symbol = Symbol("impossible")
 
 export interface Sight<State, Input, Output> {
   /**
-   * Operations that are possible in any state and after whose effect no answer that is in the history can be given until
-   * an operation of `overwrites` replaces the state: a write of what nobody read. If their outcome is unknown they are
-   * left out, else they need no search.
+   * Operations that are possible in any state, and after whose effect none of the history's answers can be given until
+   * an operation of `overwrites` replaces the state: a write of a value that nobody read. If their outcome is unknown
+   * they are left out, otherwise they need no search.
    */
   readonly unseen: ReadonlySet<Operation<Input, Output>>
-  /** True for states from which, in the same way, no answer can be given. They are all taken for one. */
+  /** True for states from which, in the same way, no answer can be given. They all count as one state. */
   readonly isUnseen: (state: State) => boolean
 }
 
@@ -39,29 +39,43 @@ export interface Model<State, Input, Output> {
   readonly init: State
   /**
    * The state after the operation, or `impossible` if it could not have answered `output` in this state. An output of
-   * undefined is unknown: never impossible, and it leads to the state that the true output leads to. Pure.
+   * undefined is unknown: never impossible, and it leads to the same state as the true output. Pure.
    */
   readonly step: (state: State, input: Input, output: Output | undefined) => State | typeof impossible
   /** Two states are equal if and only if their keys are. Default: the state itself, which then must be a primitive. */
   readonly key?: (state: State) => string | number | bigint | boolean | null | undefined
-  /** Operations of different partitions do not influence one another (different keys); each is checked alone. */
+  /**
+   * Operations of different partitions (different keys) do not influence one another; each partition is checked alone.
+   */
   readonly partition?: (input: Input) => string
   /** Two operations are alike if and only if these are equal. Default: JSON. */
   readonly inputKey?: (input: Input) => string
-  /** True if an operation with this answer changes no state in which it is possible, as a read. Such are placed without search. Default: none. */
+  /**
+   * True if an operation with this answer changes no state in which it is possible, such as a read. Such operations are
+   * placed without search. Default: none.
+   */
   readonly readOnly?: (input: Input, output: Output | undefined) => boolean
-  /** True if the operation is possible in every state and leaves the same state whatever was there before, as a write. Default: none. */
+  /**
+   * True if the operation is possible in every state and always leaves the same state, such as a write. Default: none.
+   */
   readonly overwrites?: (input: Input, output: Output | undefined) => boolean
-  /** What of a partition's history anybody saw; it is what keeps long histories cheap. Default: everything may have been seen. */
+  /**
+   * The observed part of a partition's history; it keeps the check of long histories cheap. Default: everything may
+   * have been observed.
+   */
   readonly sight?: (operations: readonly Operation<Input, Output>[]) => Sight<State, Input, Output>
   /**
-   * Looking ahead, for read-only operations: `within` tells if `goal` may become possible from this state by operations that
-   * do not supply it; if not, it is impossible until one takes effect for which `supplies` is true. Without them a wrong
-   * choice is noticed only when the operation has to be placed. Default: everything may, everything does.
+   * Looking ahead, for read-only operations: `within` tells whether `goal` may become possible from this state by
+   * operations that do not supply it; if not, it is impossible until an operation takes effect for which `supplies` is
+   * true. Without these a wrong choice is noticed only when the operation must be placed. Default: both are always
+   * true.
    */
   readonly within?: (state: State, goal: Answered<Input, Output>) => boolean
   readonly supplies?: (input: Input, goal: Answered<Input, Output>) => boolean
-  /** An operation whose answer no order explains, if that is plain at a glance: the read of a value that nobody had written. */
+  /**
+   * An operation whose answer no order explains, if that is plain without a search: the read of a value that nobody had
+   * written.
+   */
   readonly absurd?: (
     operations: readonly Operation<Input, Output>[],
     init: State,
@@ -72,7 +86,7 @@ export interface Model<State, Input, Output> {
 }
 
 export interface RequestModel<State> extends Model<State, Request, Value> {
-  /** What it knows; a history with another operation is refused before it is checked. */
+  /** The operations that it knows; a history with another operation is refused before it is checked. */
   readonly functions: readonly F[]
 }
 
@@ -110,14 +124,14 @@ export const describeRequest = ({ f, value, key }: Request, output: Value | unde
 }
 
 interface Seen<State> {
-  /** Whether a value that an operation leaves can have been part of a seen one. */
+  /** Whether a value that an operation leaves can have been part of an observed value. */
   readonly isPart: (left: Value, f: F) => boolean
   readonly isSeen: (state: State) => boolean
 }
 
 /**
- * `among` gets what was seen of the value: results of reads, what a cas expected that succeeded. An unknown cas that leaves
- * what was seen may itself have needed the value it expects, so that counts as seen too.
+ * `among` receives the observed values: results of reads, and the expected values of successful cas. An unknown cas
+ * that leaves an observed value may itself have needed the value it expects, so that counts as observed too.
  */
 const sight =
   <State>(among: (seen: readonly Value[]) => Seen<State>) =>
@@ -158,7 +172,10 @@ const sight =
     return { unseen, isUnseen: (state) => !isSeen(state) }
   }
 
-/** A read that returned what no operation invoked before can have left as the last: the whole value, or by append its end. */
+/**
+ * A read that returned a value which no operation invoked before can have written: as a whole value, or by append as
+ * its end.
+ */
 const absurd =
   (reads: (state: Value, seen: Value) => boolean) =>
   (operations: readonly Operation[], init: Value): Operation | undefined => {
@@ -219,14 +236,14 @@ export const register: RequestModel<Value> = {
   describeState: show,
 }
 
-/** The same with another value than nil at the beginning, of every key. */
+/** The same with another initial value for every key. */
 export const startingAt = <State>(model: RequestModel<State>, value: Value): RequestModel<State> => {
   const written = model.step(model.init, { f: "write", key: null, value }, null)
   return written === impossible ? model : { ...model, init: written }
 }
 
 const integer = /^-?\d+$/
-/** A history that has no nil says "" for what is not there. */
+/** Histories without nil use "" for an absent value. */
 const reads = (state: string | null, output: Value): boolean =>
   state === textOf(output) || (state === null && output === "")
 
@@ -260,7 +277,7 @@ export const kv: RequestModel<string | null> = {
   },
   partition: ({ key }) => key ?? "",
   inputKey: ({ f, value }) => `${f} ${JSON.stringify(value)}`,
-  // An append stays in the value until that is replaced as a whole; what a write leaves is how later values begin.
+  // An append stays in the value until the whole value is replaced; later values begin with what a write leaves.
   readOnly,
   overwrites: ({ f }, output) => f === "write" || (f === "delete" && typeof output !== "boolean"),
   sight: sight((seen) => {

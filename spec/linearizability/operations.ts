@@ -5,8 +5,8 @@ import type { Operation, RequestModel } from "./model.ts"
 
 export interface OperationOptions {
   /**
-   * What a `fail` of a cas tells if it gives no error. "nothing" (default): that it did not happen. "refused": also that
-   * the value was another one than expected, as in logs of clients that fail a cas for no other reason.
+   * The meaning of a failed cas without an error. "nothing" (default): it did not happen. "refused": also that the
+   * value was another one than expected, as in logs of clients that fail a cas for no other reason.
    */
   readonly failedCas?: "nothing" | "refused"
 }
@@ -15,8 +15,8 @@ export interface OperationOptions {
 export const precondition = "precondition"
 
 /**
- * Pairs the events of a history, which are in the order of real time. Operations that failed are not in the result: they
- * did not happen. Throws BadHistory, with the line if the events have one (else the event's number, from 1).
+ * Pairs the events of a history, which are in the order of real time. Failed operations are not in the result: they did
+ * not happen. Throws BadHistory, with the line if the events have one (otherwise the event's number, from 1).
  */
 export const operationsOf = (
   events: readonly (HistoryEvent & { readonly line?: number })[],
@@ -50,7 +50,7 @@ export const operationsOf = (
       })
       continue
     }
-    // A process that is told to have crashed while it did nothing says nothing.
+    // The crash of a process without an open operation says nothing.
     if (begun === undefined && type === "info") continue
     if (begun === undefined)
       throw new BadHistory(
@@ -83,7 +83,7 @@ export const operationsOf = (
   return found.filter((operation) => operation !== undefined)
 }
 
-/** Servers of the Redis protocol say 1 and 0. */
+/** Servers of the Redis protocol answer 1 and 0. */
 const yesOrNo = (value: Value): Value => (value === 1 ? true : value === 0 ? false : value)
 
 const answerOf = (f: HistoryEvent["f"], value: Value, line: number): Value => {

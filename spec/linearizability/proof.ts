@@ -1,17 +1,17 @@
 /**
- * Verdicts are proved before they are told, by what shares no thought with the search: an order by going through it, an
- * impossible part by trying every order of it. A contradiction is a defect of the search, and no verdict.
+ * Verdicts are proved before they are reported, by code that shares nothing with the search: an order by following it,
+ * an impossible part by trying every order of it. A contradiction is a defect of the search, and not a verdict.
  */
 import { impossible, type Model, type Operation } from "./model.ts"
 
-/** Larger parts are told on the word of the search alone. */
+/** Larger parts are reported without this proof. */
 const stepsToProve = 50_000
 
 export class Contradiction extends Error {
   override readonly name = "Contradiction"
   constructor(partition: string, what: string) {
     super(
-      `${what}${partition === "" ? "" : ` (key ${partition})`}: a defect of this checker, not of what it was to judge. There is no verdict; please report the history`,
+      `${what}${partition === "" ? "" : ` (key ${partition})`}: a defect of this checker, not of the history. There is no verdict; please report the history`,
     )
   }
 }

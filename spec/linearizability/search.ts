@@ -1,18 +1,19 @@
 /**
- * Looks for an order of one partition's operations that the model allows and that respects real time. The search is that
- * of Wing and Gong with Lowe's memory of configurations, made smaller by what costs no completeness:
+ * Looks for an order of one partition's operations that the model allows and that respects real time. The search is
+ * that of Wing and Gong with Lowe's memory of configurations, reduced without loss of completeness:
  *
- * - A configuration is how many operations have returned (all of them placed), which of those still open are placed, which
+ * - A configuration is how many operations have returned (all of them placed), which of the open ones are placed, which
  *   unknown ones were used, and the state. Nothing else of the past matters.
- * - An operation that never changes the state (a read) is placed as soon as its answer fits, without a choice. (One that
- *   happens not to change it now, a write of what is there, is not: its effect may be needed later.)
+ * - An operation that never changes the state (a read) is placed as soon as its answer fits, without a choice. (An
+ *   operation that changes nothing in this state only, such as a write of the present value, is not: its effect may be
+ *   needed later.)
  * - Of alike operations the one that returns first is placed first; unknown ones that are alike are only counted.
- * - An operation whose effect nobody saw is placed just before the next one that overwrites it, or when it has to be: one
- *   that overwrites takes all of them with it that are open.
+ * - An operation whose effect nobody saw is placed just before the next one that overwrites it, or when it must be
+ *   placed: an overwriting operation is preceded by all such open ones.
  * - An unknown operation must be of use: it is not overwritten before an operation that returned was placed after it.
- * - A configuration is given up if one was seen that used fewer unknown operations and is otherwise the same: in state and
- *   in what is placed. So no unknown operation is used that leaves both as they are. (The state alone says too little: a
- *   delete of nothing may take with it a write that nobody saw.)
+ * - A configuration is dropped if one was seen that used fewer unknown operations and is otherwise the same: in the
+ *   state and in the placed operations. So no unknown operation is used that leaves both unchanged. (The state alone is
+ *   not enough: a delete of nothing may be preceded by a write that nobody saw.)
  */
 import { impossible, type Model, type Operation } from "./model.ts"
 
@@ -23,23 +24,25 @@ export interface Found<Input, Output> {
 }
 export interface Refuted<State, Input, Output> {
   readonly verdict: "not"
-  /** Up to its return everything can be explained, with it nothing can; exact only if the search did not look ahead. */
+  /**
+   * Before its return everything can be explained, with it nothing can; exact only if the search did not look ahead.
+   */
   readonly culprit: Operation<Input, Output>
-  /** Rank, by return, of the culprit, and of the last operation whose answer was looked at. */
+  /** The rank, by return, of the culprit, and of the last operation whose answer was used. */
   readonly ranks: readonly [number, number]
-  /** An order of what came before, as far as one gets; the culprit is not in it. */
+  /** The longest order that was found for the operations before; the culprit is not in it. */
   readonly order: readonly Operation<Input, Output>[]
-  /** True if of the states that nobody saw one stands for all. */
+  /** True if one state stands for all states that nobody saw. */
   readonly oneUnseen: boolean
-  /** What the state can have been, at most, when the culprit returned: with some choice of the operations then open. */
+  /** All possible states when the culprit returned: with some choice of the operations then open. */
   readonly states: readonly State[]
-  /** What the state can have been, at most, just after this operation (of those that returned) had returned. */
+  /** All possible states just after this operation (by order of return) had returned. */
   readonly statesAfter: (operation: Operation<Input, Output>) => readonly State[]
 }
 export type SearchOutcome<State, Input, Output> = Found<Input, Output> | Refuted<State, Input, Output>
 
 export interface Search<State, Input, Output> {
-  /** Goes on for about so many model steps. undefined: not decided yet. */
+  /** Continues for about so many model steps. undefined: not decided yet. */
   readonly advance: (steps: number) => SearchOutcome<State, Input, Output> | undefined
   /** Calls of the model so far, and configurations entered. */
   readonly steps: () => number
@@ -54,11 +57,11 @@ interface Frame {
   /** Classes of unknown operations that were used, ascending, one number per use. */
   readonly used: readonly number[]
   readonly state: number
-  /** An unknown operation took effect and nothing has been seen of it: overwritten now it would be useless. */
+  /** An unknown operation took effect and its effect was not observed yet: overwriting it now would make it useless. */
   readonly idle: boolean
-  /** What was placed to come here from the parent. */
+  /** The operations that were placed between the parent and here. */
   readonly applied: readonly number[]
-  /** Ways on: pairs of an operation (mandatory ones by number, unknown ones by ~class) and the next state. */
+  /** Next choices: pairs of an operation (mandatory ones by number, unknown ones by ~class) and the next state. */
   readonly next: readonly number[]
   tried: number
 }
@@ -81,8 +84,8 @@ const withOne = (used: readonly number[], one: number): readonly number[] => {
 }
 
 /**
- * Explanations need a search that is exact about the place (it does not look ahead) and about the states (those that nobody
- * can see are not taken for one).
+ * Explanations need a search that is exact about the place (it does not look ahead) and about the states (states that
+ * nobody can see are not merged).
  */
 export const startSearch = <State, Input, Output>(
   all: readonly Operation<Input, Output>[],
@@ -125,7 +128,8 @@ export const startSearch = <State, Input, Output>(
   )
   const readOnly = known.map(({ input, output }) => model.readOnly?.(input, output) === true)
 
-  // For every rank: the operations open when that one returns, by their deadline; and how many unknown ones there are of each class.
+  // For every rank: the open operations when that one returns, by their deadline; and the number of unknown ones of
+  // each class.
   const open: number[][] = []
   const available: (readonly number[])[] = []
   const slots = new Int32Array(known.length)
@@ -159,7 +163,7 @@ export const startSearch = <State, Input, Output>(
         counts = grown
       }
       available.push(counts)
-      // The one that returns now leaves its place.
+      // The operation that returns now gives up its bit.
       current = current.slice(1)
       free.push(slots[rank] ?? 0)
     }
@@ -179,7 +183,7 @@ export const startSearch = <State, Input, Output>(
     return id
   }
 
-  /** By rank: the next read-only operation to return, which is what choices are made for. */
+  /** By rank: the next read-only operation to return; choices are judged by it. */
   const goalAt: number[] = []
   for (let rank = known.length - 1, goal = -1; rank >= 0; rank--)
     goalAt[rank] = goal = readOnly[rank] === true ? rank : goal
@@ -187,7 +191,7 @@ export const startSearch = <State, Input, Output>(
   let steps = 0
   let configurations = 0
   const seen: Map<number | string, (readonly number[])[]>[] = known.map(() => new Map())
-  /** By rank: the states in which its return was passed. */
+  /** By rank: the states in which its return was reached. */
   const passed: Set<number>[] = known.map(() => new Set())
   let furthest: Frame | undefined
 
@@ -225,7 +229,8 @@ export const startSearch = <State, Input, Output>(
 
   /**
    * For read-only operations: those that may supply them, as far back as the horizon of any configuration that looks at
-   * them, and classes of unknown ones. A choice is judged by what returns soon, whether it is already invoked or not.
+   * them, and classes of unknown ones. A choice is judged by the operations that return soon, whether they are already
+   * invoked or not.
    */
   interface Suppliers {
     readonly known: readonly number[]
@@ -285,7 +290,10 @@ export const startSearch = <State, Input, Output>(
       })
   }
 
-  /** Enters a configuration: places all that costs no choice, then says what can be chosen. `placed` becomes its own. True if everything is placed. */
+  /**
+   * Enters a configuration: places all operations that need no choice, then lists the choices. `placed` becomes its
+   * own. True if everything is placed.
+   */
   const enter = (
     parent: Frame | undefined,
     placed: Int32Array,
@@ -332,7 +340,10 @@ export const startSearch = <State, Input, Output>(
     return false
   }
 
-  /** One of each class of alike operations, the one with the earliest deadline; then the unknown ones that change something. */
+  /**
+   * One of each class of alike operations, the one with the earliest deadline; then the unknown ones that change
+   * something.
+   */
   const chooseFrom = (
     rank: number,
     used: readonly number[],
@@ -422,7 +433,7 @@ export const startSearch = <State, Input, Output>(
         const choice = next[tried] ?? 0
         const to = next[tried + 1] ?? 0
         const isUnknown = choice < 0
-        // What overwrites takes with it what nobody saw.
+        // An overwriting operation is preceded by all open ones that nobody saw.
         const taken =
           (isUnknown ? unknownOverwrites[~choice] : overwrites[choice]) === true
             ? (open[frame.returned] ?? none).filter(

@@ -10,7 +10,7 @@ const count = (n: number, what: string): string => `${n.toLocaleString("en")} ${
 
 export interface Describer<Input, Output> {
   readonly operation: (operation: Operation<Input, Output>) => string
-  /** Where it stands: `lines 3–8`, or what the operation carries as times. */
+  /** The place of an operation: `lines 3–8`, or the times that it carries. */
   readonly place: (operation: Operation<Input, Output>) => string
   readonly full: (operation: Operation<Input, Output>) => string
 }
@@ -41,8 +41,8 @@ const valuesOf = <State, Input, Output>(
 }
 
 /**
- * What the states leave out: values that nobody read, for the search places what leaves them before what overwrites it where
- * it can, and what was made of the state by operations that were still open.
+ * What the states leave out: values that nobody read, because the search places the operations that leave them before
+ * an overwriting one where it can; and changes by operations that were still open.
  */
 const unless = <State, Input, Output>(
   moment: Operation<Input, Output>,

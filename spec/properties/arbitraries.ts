@@ -4,10 +4,10 @@ import type { Action, HexPayload, Keep, Script } from "../../interpreters/simula
 import { generateScript, hexOf, simplerScripts, type GenerateOptions, type Profile } from "../scripts/index.ts"
 
 export interface ScriptArbitraryOptions extends GenerateOptions {
-  /** The bytes of command number id, for a state machine that looks into them. Default: zeros. */
+  /** The bytes of command number id, for a state machine that reads them. Default: zeros. */
   readonly command?: (id: number) => Uint8Array
 }
-/** Commands that are drawn and shrunk beside the script. */
+/** Commands that are drawn and shrunk in addition to the script. */
 export interface DrawnCommands<Command> {
   readonly commands: fc.Arbitrary<Command>
   /** The bytes of command number id. */
@@ -29,7 +29,10 @@ const withPayloads = (action: Action, payloadOf: (id: number) => HexPayload): Ac
   return { type, node, id, payloads: Array.from({ length: count }, (_, i) => payloadOf(id + i)) }
 }
 
-/** Generated as the simulator does it, with its schedules; shrunk by leaving out and making plain, one candidate after the other. */
+/**
+ * Generated as the simulator does, with its schedules; shrunk by leaving out and simplifying, one candidate after the
+ * other.
+ */
 class ScriptArbitrary extends fc.Arbitrary<Script> {
   private readonly make: (seed: number) => Script
   constructor(make: (seed: number) => Script) {
@@ -47,10 +50,10 @@ class ScriptArbitrary extends fc.Arbitrary<Script> {
   }
 }
 
-/** What was drawn for each command, by its id. */
+/** The drawn value of each command, by its id. */
 type Drawn<Command> = ReadonlyMap<number, fc.Value<Command>>
 
-/** The same with commands of a user's own: what is left of the script is shrunk first, then each command. */
+/** The same with commands of a user: first the script is shrunk, then each command. */
 class CommandScriptArbitrary<Command> extends fc.Arbitrary<Script> {
   private readonly scripts: ScriptArbitrary
   private readonly drawn: DrawnCommands<Command>
@@ -124,7 +127,7 @@ export const commandScriptArbitrary = <Command>(
     drawn,
   )
 
-/** One action, to make scripts of one's own from. What is lost for good is lost by a minority only: the last founders. */
+/** One action, for scripts of one's own. Only a minority, the last founders, loses anything for good. */
 export const actionArbitrary = (
   profile: Profile,
   { nodes = 3 }: Pick<GenerateOptions, "nodes"> = {},
@@ -231,7 +234,7 @@ export const actionArbitrary = (
       const all = [...voters, ...risky.slice(0, voters.length - 1)]
       return { type: "change", node: "leader", voters: all, learners: learners.filter((name) => !all.includes(name)) }
     })
-  // Who left comes back as a learner first.
+  // A server that was removed comes back as a learner first.
   const addLearners = fc.record({
     type: fc.constant("addLearners" as const),
     node: fc.constant("leader"),

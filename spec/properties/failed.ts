@@ -1,8 +1,8 @@
-/** A property that does not hold: the script that shows it, and how to see it again. */
+/** A property that does not hold: the script that shows it, and how to repeat it. */
 import type { Action, MachineWords, Script } from "../../interpreters/simulation/index.ts"
 import type { Saved, ScriptFailed } from "../scripts/index.ts"
 
-/** An action in a line; commands in words where there are any. */
+/** An action in one line; commands in words where possible. */
 const actionText = (action: Action, words: MachineWords | undefined): string => {
   if (action.type !== "propose" || words === undefined || action.payloads === undefined) return JSON.stringify(action)
   const commands = action.payloads.map(
@@ -36,7 +36,7 @@ export class WorldPropertyFailed extends Error {
   constructor({ script, failed, seed, path, words, hint = null }: FailedRun, { file, command, advice }: Saved) {
     const { actions } = script
     const atTheEnd =
-      failed.action >= actions.length ? ["       then all is mended, as the saved script spells out"] : []
+      failed.action >= actions.length ? ["       then all faults are healed, as the saved script shows"] : []
     super(
       [
         failed.message,

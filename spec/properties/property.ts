@@ -1,4 +1,7 @@
-/** A property over random worlds that, if it fails, says how to see it again: a file and its command, seed and path for fast-check. */
+/**
+ * A property over random worlds that, if it fails, says how to see the failure again: a file with its command, seed and
+ * path for fast-check.
+ */
 import * as fc from "fast-check"
 import { builtin } from "../../interpreters/builtin.ts"
 import { jsonCodec, plainCommand } from "../../interpreters/replica/world/index.ts"
@@ -23,17 +26,20 @@ import { WorldPropertyFailed } from "./failed.ts"
 interface RunOptions {
   /** Default: everything. */
   readonly profile?: Profile
-  /** Of fast-check. A failure tells seed and path: given again, it fails at once. */
+  /** For fast-check. A failure reports seed and path: given again, they make it fail at once. */
   readonly numRuns?: number
   readonly seed?: number
   readonly path?: string
-  /** Seconds for all of it, shrinking included. Default: 60. */
+  /** Seconds for everything, including shrinking. Default: 60. */
   readonly seconds?: number
   /** Where the script of a failure is saved. Default: a new folder for temporary files. */
   readonly file?: string
 }
 export interface WorldPropertyOptions extends ScriptArbitraryOptions, RunOptions {
-  /** What is checked; with `machine` the state machine of one's own, which takes `command`, too. A new one for each world. */
+  /**
+   * What is checked; with `machine` your own state machine, which also needs `command`. A new one is made for each
+   * world.
+   */
   readonly checks?: () => ScriptChecks
   /** Path of the module that exports `checks`: the command that opens a failure then runs them again, step by step. */
   readonly module?: string
@@ -42,18 +48,24 @@ export interface MachinePropertyOptions<State, Command, Result>
   extends MachineUnderTest<State, Command, Result>, Omit<ScriptArbitraryOptions, "command">, RunOptions {
   /** What clients propose. */
   readonly commands: fc.Arbitrary<Command>
-  /** The module that exports `machine`, and `invariant` and `describe` if there are any: the command that opens a failure then shows states, too. */
+  /**
+   * The module that exports `machine`, and `invariant` and `describe` if they exist: the command that opens a failure
+   * then also shows states.
+   */
   readonly module?: string | URL
-  /** So many execute commands and read beside the script, over the sessions of real replicas. Default: none; the script proposes by itself. */
+  /**
+   * So many clients execute commands and read beside the script, over the sessions of real replicas. Default: none; the
+   * script itself proposes.
+   */
   readonly clients?: number
-  /** What else is checked in each world. */
+  /** Further checks of each world. */
   readonly checks?: () => Omit<ScriptChecks, "machine" | "applied" | "command" | "words">
 }
 
-/** Tries, not time: what is left of a script must not hang on the machine. */
+/** A number of attempts, not a time: the shrunk script must not depend on the machine. */
 const TRIES = 2000
 
-/** What broke while the world was mended, by actions of its own: those of the mending that cause it, and no others. */
+/** A failure while faults were healed: with the healing actions that cause it, and no others. */
 const withoutTheRest = (
   script: Script,
   failed: ScriptFailed,
@@ -73,7 +85,10 @@ const withoutTheRest = (
   return verdict === null ? whole : { script: small, failed: verdict }
 }
 
-/** With all that clients did as actions of the script; and of those only what causes the failure, if it takes no clients any more. */
+/**
+ * With everything that clients did as actions of the script; only the part that causes the failure, if it needs no
+ * clients any more.
+ */
 const withTheClients = (
   script: Script,
   failed: ScriptFailed,
@@ -98,7 +113,7 @@ interface Runnable extends RunOptions {
   readonly checks: () => ScriptChecks
   readonly modules: OwnModules
   readonly hint: string | null
-  /** What to say of a script that failed and then did not. */
+  /** The message for a script that failed and then did not. */
   readonly wavering: (failed: ScriptFailed | null) => ScriptFailed | Error
 }
 
@@ -115,7 +130,7 @@ const run = ({
   file,
 }: Runnable): void => {
   let failures = 0
-  /** A script that failed and then did not: what others would do says nothing any more. */
+  /** A script failed and then did not: other results say nothing any more. */
   let wavered: { readonly script: Script; readonly failed: ScriptFailed } | null = null
   const holds = (script: Script): boolean => {
     if (wavered !== null) return true
@@ -167,7 +182,7 @@ const files = builtin("node:fs") as { readonly existsSync: (path: string) => boo
 const paths = builtin("node:path") as { readonly relative: (from: string, to: string) => string } | undefined
 const urls = builtin("node:url") as { readonly fileURLToPath: (url: string | URL) => string } | undefined
 
-/** Relative to where it is run, as a command takes it; in a browser as it is. Throws if there is no such file. */
+/** Relative to the working directory, for a command; in a browser unchanged. Throws if there is no such file. */
 const pathOf = (module: string | URL): string => {
   if (files === undefined || paths === undefined || urls === undefined) return String(module)
   const path = typeof module === "string" && !module.startsWith("file:") ? module : urls.fileURLToPath(module)
@@ -217,11 +232,11 @@ const machineProperty = <State, Command, Result>(options: MachinePropertyOptions
     modules: module === undefined ? {} : { machine: pathOf(module) },
     hint:
       module === undefined
-        ? "it shows states, too, with --machine MODULE: a module that exports machine and invariant. `module` puts it into the command"
+        ? "it also shows states with --machine MODULE: a module that exports machine and invariant. The option `module` adds it to the command"
         : null,
     wavering: (failed) => {
       const message =
-        "NotDeterministic: this script failed and then did not, though it is the same: apply, or an invariant, remembers something outside of the state, such as a variable of its module"
+        "NotDeterministic: this script failed and then did not, although it is the same: apply, or an invariant, remembers something outside of the state, such as a variable of its module"
       return failed === null
         ? new Error(message)
         : { ...failed, violation: "NotDeterministic", message: `${message}. What failed:\n  ${failed.message}` }
@@ -236,7 +251,7 @@ const scriptProperty = (options: WorldPropertyOptions): void => {
   const commands = given ?? command
   if (machine !== undefined && commands === undefined)
     throw new Error(
-      "this property would test nothing of its state machine: without `command` all that is proposed is zeros. Give `command: (id) => bytes`: the bytes of command number id, as the state machine reads them",
+      "this property would test nothing of its state machine: without `command` all proposed commands are zeros. Give `command: (id) => bytes`: the bytes of command number id, as the state machine reads them",
     )
   run({
     ...rest,
@@ -249,15 +264,13 @@ const scriptProperty = (options: WorldPropertyOptions): void => {
     modules: { check: module },
     hint: null,
     wavering: () =>
-      new Error(
-        "a world failed and then did not: what its state machine or its checks do hangs on more than the script",
-      ),
+      new Error("a world failed and then did not: its state machine or its checks depend on more than the script"),
   })
 }
 
 /**
- * Throws WorldPropertyFailed if any world fails. With `machine` and `commands`, a machine definition as `replicate` takes it:
- * it is executed twice for each command, on each server of each world, and `invariant` looks at each state.
+ * Throws WorldPropertyFailed if any world fails. With `machine` and `commands`, a machine definition as for
+ * `replicate`: it is executed twice for each command, on each server of each world, and `invariant` checks each state.
  */
 export function worldProperty(options?: WorldPropertyOptions): void
 export function worldProperty<State, Command, Result>(options: MachinePropertyOptions<State, Command, Result>): void

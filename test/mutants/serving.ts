@@ -105,9 +105,9 @@ const server: readonly Seeded[] = [
       { file: "kv/machine/replica.ts", find: "    if (command.secret === null) this.aboutTo(command)\n", replace: "" },
       {
         file: "kv/machine/replica.ts",
-        find: "    this.sessions.executed(session, reply)\n    return this.tell(out, command, reply, true)\n  }\n  /** Whoever",
+        find: "    this.sessions.executed(session, reply)\n    return this.tell(out, command, reply, true)\n  }\n  /** A client that waits",
         replace:
-          "    this.sessions.executed(session, reply)\n    if (command.secret === null) this.aboutTo(command)\n    return this.tell(out, command, reply, true)\n  }\n  /** Whoever",
+          "    this.sessions.executed(session, reply)\n    if (command.secret === null) this.aboutTo(command)\n    return this.tell(out, command, reply, true)\n  }\n  /** A client that waits",
       },
     ],
   },

@@ -8,7 +8,7 @@ const overflow = error("increment or decrement would overflow")
 
 const add = (view: View, key: Buffer, delta: bigint): Reply => {
   const item = view.get(key)
-  // Longer than any integer: not worth reading.
+  // Longer than any integer: not worth parsing.
   if (item !== undefined && item.length > MAX_DIGITS) return notAnInteger
   const old = item === undefined ? 0n : parseInt64(view.value(key, item))
   if (old === undefined) return notAnInteger
@@ -34,7 +34,7 @@ export const decrby: Handler = (view, args) => {
 const notAFloat = error("value is not a valid float")
 const notFinite = error("increment would produce NaN or Infinity")
 
-/** To the last digit as Redis on x86-64 (longdouble.ts). */
+/** Exact to the last digit, as Redis on x86-64 (longdouble.ts). */
 export const incrbyfloat: Handler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)

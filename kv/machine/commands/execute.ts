@@ -1,4 +1,4 @@
-/** The table of commands, and the one place that looks a call up in it. */
+/** The table of commands, and the only place that looks up a call in it. */
 import { checkKey } from "../cost.ts"
 import * as counters from "./counters.ts"
 import * as expiry from "./expiry.ts"
@@ -15,13 +15,13 @@ export interface CommandSpec {
   /** As in Redis: counts the name; negative: at least so many. */
   readonly arity: number
   readonly kind: "write" | "read"
-  /** Reads the whole key space: answered in slices, never inside MULTI. */
+  /** Reads the whole key space: executed in slices, never inside MULTI. */
   readonly scan: boolean
   readonly firstKey: number
   readonly lastKey: number
   readonly step: number
   readonly flags: readonly string[]
-  /** null: only the read side of a machine can answer it (see scan.ts). */
+  /** null: only the read side of a machine can execute it (see scan.ts). */
   readonly handler: Handler | null
 }
 
@@ -30,7 +30,7 @@ const all = [1, -1, 1] as const
 const pairs = [1, -1, 2] as const
 const none = [0, 0, 0] as const
 const two = [1, 2, 1] as const
-/** Behind a subcommand. */
+/** Index of the first key, after a subcommand. */
 const named = [2, 2, 1] as const
 type Keys = readonly [number, number, number]
 
@@ -124,12 +124,15 @@ export const commands: ReadonlyMap<string, CommandSpec> = new Map(
 )
 
 const lookup = (name: Uint8Array): CommandSpec | undefined =>
-  // Longer than any name: no need to make a string of what may be megabytes.
+  // Longer than any name: a string of perhaps megabytes need not be made.
   name.length > 16
     ? undefined
     : commands.get(Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString("latin1").toUpperCase())
 
-/** The text is Redis 7's: at most 128 characters of the name, and as many arguments as fit into 128; each ends at a zero byte. */
+/**
+ * The text of Redis 7: at most 128 characters of the name, and as many arguments as fit into 128; each ends at a zero
+ * byte.
+ */
 export const unknownCommand = (call: Call): Reply => {
   const printable = (bytes: Uint8Array, room: number): string => quoted(bytes, room).replace(/[\r\n]/g, " ")
   let shown = ""
@@ -165,12 +168,12 @@ const longestKey = (spec: CommandSpec, args: Arguments): number => {
   return longest
 }
 
-/** Executes one call. Throws TooLarge for what costs too much, and what the store throws. */
+/** Executes one call. Throws TooLarge if it costs too much, and whatever the store throws. */
 export const execute = (view: View, call: Call): Reply => {
   const spec = resolve(call)
   return isSpec(spec) ? perform(view, spec, call) : spec
 }
-/** The same of a call that has been looked up. */
+/** The same for a call that was already looked up. */
 export const perform = (view: View, spec: CommandSpec, call: Call): Reply => {
   const args = toBuffers(call)
   if (spec.handler === null)
@@ -181,7 +184,7 @@ export const perform = (view: View, spec: CommandSpec, call: Call): Reply => {
   return spec.handler(view, args)
 }
 
-/** Keys that a command takes in one step: a few milliseconds. */
+/** How many keys a command handles in one step: a few milliseconds. */
 const PART = 256
 const sumOf = (replies: readonly Reply[]): Reply =>
   integer(replies.reduce((sum, reply) => sum + (reply.type === "integer" ? Number(reply.value) : 0), 0))
@@ -189,7 +192,10 @@ const allOf = (replies: readonly Reply[]): Reply => ({
   type: "array",
   items: replies.flatMap((reply) => (reply.type === "array" ? reply.items : [reply])),
 })
-/** How the replies to parts of a command make its own. MSETNX has no parts: it looks at all its keys before it writes one. */
+/**
+ * How the reply of a command is made from the replies to its parts. MSETNX has no parts: it checks all keys before it
+ * writes one.
+ */
 const joins: ReadonlyMap<string, (replies: readonly Reply[]) => Reply> = new Map([
   ["DEL", sumOf],
   ["UNLINK", sumOf],
@@ -202,7 +208,10 @@ export interface Parts {
   readonly calls: readonly Call[]
   readonly join: (replies: readonly Reply[]) => Reply
 }
-/** A command over many keys as commands over fewer, one after the other, for what else must have its turn; null: it is short. */
+/**
+ * Splits a command over many keys into commands over fewer, executed one after the other, so that other work gets its
+ * turn; null: it is short.
+ */
 export const partsOf = (call: Call): Parts | null => {
   const name = call[0]
   if (name === undefined || call.length <= PART + 1) return null

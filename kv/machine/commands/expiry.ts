@@ -39,7 +39,7 @@ const expireWith =
     const current = item.expiry
     if (conditions.nx && current !== 0) return ZERO
     if (conditions.xx && current === 0) return ZERO
-    // No deadline counts as infinitely late: nothing is greater, everything is less.
+    // No deadline counts as infinitely late: GT never holds against it, LT always does.
     if (conditions.gt && (current === 0 || deadline <= BigInt(current))) return ZERO
     if (conditions.lt && current !== 0 && deadline >= BigInt(current)) return ZERO
     touchUntil(view, key, item, deadline)

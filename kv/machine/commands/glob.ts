@@ -1,15 +1,15 @@
 /**
- * Glob patterns of KEYS and SCAN, over bytes, as Redis' stringmatchlen: * ? [abc] [^a-z] and \ to quote.
+ * Glob patterns of KEYS and SCAN, over bytes, as in Redis' stringmatchlen: * ? [abc] [^a-z] and \ to quote.
  *
- * Time is linear in the key, whatever the pattern. Stars cut a pattern into segments of one byte each; a segment between
- * two stars is looked for from the left, all its possible starts at once, as bits of a few words (Shift-And), and never
- * looked for again once found: the leftmost place leaves the most to what follows.
+ * Time is linear in the length of the key, whatever the pattern. Stars divide a pattern into segments. A segment
+ * between two stars is searched from the left, for all possible starts at once, as bits of a few words (Shift-And), and
+ * only once: the leftmost match leaves the most for the rest.
  */
 import { TooLarge } from "../cost.ts"
 
 export type Matcher = (key: Uint8Array) => boolean
 
-/** Bytes of a pattern: a byte of a key costs one step for each 32 of them, at the worst. */
+/** The most bytes of a pattern: each byte of a key costs at worst one step for every 32 of them. */
 export const MAX_PATTERN = 1024
 
 const STAR = 0x2a
@@ -20,12 +20,12 @@ const CARET = 0x5e
 const DASH = 0x2d
 const BACKSLASH = 0x5c
 
-/** What one place of a pattern accepts: one byte, or those of a table. */
+/** What one position of a pattern accepts: one byte, or the bytes in a table. */
 type One = number | Uint8Array
 
 const anyByte = new Uint8Array(256).fill(1)
 
-/** The class that starts after the bracket at `from`: what it accepts and where the pattern goes on. */
+/** The class that starts after the bracket at `from`: what it accepts, and where the pattern continues. */
 const compileClass = (pattern: Uint8Array, from: number): { readonly one: One; readonly next: number } => {
   const negated = pattern[from] === CARET
   const accepted = new Uint8Array(256)
@@ -81,12 +81,12 @@ const standsAt = (segment: readonly One[], key: Uint8Array, at: number): boolean
   return true
 }
 
-/** Where the leftmost place of the segment in [from, end) of the key ends; -1 if there is none. */
+/** Where the leftmost match of the segment in [from, end) of the key ends; -1 if there is none. */
 type Finder = (key: Uint8Array, from: number, end: number) => number
 
 const finder = (segment: readonly One[]): Finder => {
   const words = (segment.length + 31) >>> 5
-  /** For each byte the places of the segment that accept it. */
+  /** For each byte the positions of the segment that accept it. */
   const masks = new Int32Array(256 * words)
   segment.forEach((one, i) => {
     const bit = 1 << (i & 31)

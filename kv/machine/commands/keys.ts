@@ -25,7 +25,7 @@ export const exists: Handler = (view, args) => {
 
 const noSuchKey = error("no such key")
 
-/** Value and time to live under another key. A large value is written anew: its checksum covers its key. */
+/** Copies value and time to live to another key. A large value is written again: its checksum covers its key. */
 const place = (view: View, from: Buffer, item: Item, to: Buffer): void =>
   view.put(to, view.value(from, item), item.expiry)
 
@@ -57,7 +57,7 @@ export const copy: Handler = (view, args) => {
     else if (name === "DB" && database !== undefined) {
       const index = parseInt64(database)
       if (index === undefined) return notAnInteger
-      // There is one.
+      // There is only one.
       if (index !== 0n) return noSuchDatabase
       i++
     } else return syntaxError
@@ -71,7 +71,7 @@ export const copy: Handler = (view, args) => {
   return ONE
 }
 
-/** One step whatever the size: see the generations of layout.ts. */
+/** One step whatever the size: see the generations in layout.ts. */
 export const flush: Handler = (view, args) => {
   const option = args[1]
   if (option !== undefined) {

@@ -1,9 +1,9 @@
 /**
- * LEASE and RELEASE, ours: who holds a key for a time, and with which fencing token.
+ * LEASE and RELEASE, which Redis does not have: who holds a key for a time, and with which fencing token.
  *
- * A lease is a key with a deadline; its value is the token, a blank and the holder, so GET, PTTL and DEL work on it as on any
- * other. The token is the place in the log of the command that took the lease: nothing that happens to keys, no deletion and
- * no FLUSHALL, can make a later one smaller.
+ * A lease is a key with a deadline; its value is the token, a blank and the holder, so GET, PTTL and DEL work on it as
+ * on any other key. The token is the index in the log of the command that took the lease: no deletion and no FLUSHALL
+ * can make a later token smaller.
  */
 import { ONE, ZERO, bulk, error, integer, invalidExpire } from "../reply.ts"
 import { touchUntil } from "./strings.ts"
@@ -11,7 +11,7 @@ import { type Handler, type View, argument, clampDeadline, deadlineOf } from "./
 import type { Reply } from "../../types.ts"
 
 const LONGEST_HOLDER = 256
-/** Digits of a place in the log, and the blank. */
+/** The digits of an index in the log, and the blank. */
 const LONGEST_TOKEN = 17
 const notALease = error("the key holds a value that is no lease", "WRONGTYPE")
 const holderTooLong = error(`a holder has at most ${LONGEST_HOLDER} bytes`)
@@ -33,8 +33,8 @@ const told = (token: number, holder: Buffer, remaining: number): Reply => ({
 })
 
 /**
- * LEASE key holder milliseconds: takes the key for `holder` if nobody else holds it, or makes it last so long from now on if it
- * is the holder's already. Answers who holds it now: token, holder, and the milliseconds that are left (-1: no end).
+ * LEASE key holder milliseconds: takes the key for `holder` if nobody else holds it, or renews the holder's own lease
+ * from now on. Returns the holder: token, name, and the milliseconds that are left (-1: no end).
  */
 export const lease: Handler = (view, args) => {
   const [key, holder] = [argument(args, 1), argument(args, 2)]

@@ -1,7 +1,7 @@
 /**
- * Numbers of INCRBYFLOAT: the 80-bit floating-point numbers in which Redis on x86-64 computes (IEEE 754 extended, a
- * significand of 64 bits), done in whole numbers, so that every node has the same digits on every processor. Texts are
- * read as C's strtold reads them and written as "%.17Lf" without the zeros at its end.
+ * Numbers of INCRBYFLOAT: the 80-bit floating-point numbers with which Redis computes on x86-64 (IEEE 754 extended, a
+ * significand of 64 bits), computed with whole numbers, so that every node gets the same digits on every processor.
+ * Texts are parsed as by C's strtold and written as with "%.17Lf", without trailing zeros.
  */
 
 /** `significand` · 2^`exponent`; the significand has at most 64 bits. */
@@ -11,10 +11,10 @@ export interface LongDouble {
 }
 
 const BITS = 64
-/** Of the last bit: of the smallest number there is, and of the largest numbers. */
+/** Exponents of the last bit: of the smallest number, and of the largest numbers. */
 const LEAST = -16_445
 const MOST = 16_384 - BITS
-/** Redis takes no longer text for a number. */
+/** Redis accepts no longer text for a number. */
 export const LONGEST_NUMBER = 5 * 1024 - 1
 /** Decimal exponents beyond these are out of range whatever the digits are. */
 const LEAST_TENS = -5_000
@@ -26,10 +26,10 @@ const bitsOf = (value: bigint): number => {
   return 4 * digits.length + 28 - Math.clz32(Number.parseInt(digits.slice(0, 1), 16))
 }
 const absolute = (value: bigint): bigint => (value < 0n ? -value : value)
-/** 2^n times the value, n of either sign; for a negative one nothing may be lost. */
+/** 2^n times the value, where n may be negative; then no bit may be lost. */
 const shifted = (value: bigint, n: number): bigint => (n >= 0 ? value << BigInt(n) : value >> BigInt(-n))
 
-/** To the nearest whole number; of two that are as near, to the even one. Of what is not negative. */
+/** Rounds a nonnegative number to the nearest whole number, and a half to the even one. */
 const divided = (numerator: bigint, denominator: bigint): bigint => {
   const quotient = numerator / denominator
   const rest = 2n * (numerator - quotient * denominator)
@@ -40,7 +40,7 @@ const divided = (numerator: bigint, denominator: bigint): bigint => {
 const nearest = (numerator: bigint, denominator: bigint, exponent: number): LongDouble | null => {
   if (numerator === 0n) return { significand: 0n, exponent: 0 }
   const size = absolute(numerator)
-  // One bit more or less than needed is mended by a second look.
+  // The estimate may be wrong by one bit; a second try corrects that.
   for (let last = Math.max(LEAST, bitsOf(size) - bitsOf(denominator) + exponent - BITS); ; last++) {
     const up = exponent - last
     const significand = up >= 0 ? divided(size << BigInt(up), denominator) : divided(size, denominator << BigInt(-up))
@@ -53,11 +53,17 @@ const DECIMAL = /^([+-]?)(?:(\d+)\.?(\d*)|\.(\d+))(?:e([+-]?\d+))?$/i
 const HEXADECIMAL = /^([+-]?)0x(?:([0-9a-f]+)\.?([0-9a-f]*)|\.([0-9a-f]+))(?:p([+-]?\d+))?$/i
 const INFINITE = /^[+-]?inf(?:inity)?$/i
 
-/** What a number costs (see cost.ts), and what each of its digits and tens does: 1e4932 takes 0.2 ms, 0.1 a few microseconds. */
+/**
+ * The cost of parsing a number (see cost.ts), and of each of its digits and powers of ten: 1e4932 takes 0.2 ms, 0.1 a
+ * few microseconds.
+ */
 const NUMBER_COST = 4096
 const DIGIT_COST = 64
 
-/** The number that a text names; undefined: it names none, or none that there is. `charge` is asked before anything takes long. */
+/**
+ * The number in a text; undefined: the text is no number, or the number is out of range. `charge` is called before
+ * anything takes long.
+ */
 export const parseLongDouble = (text: string, charge: (cost: number) => void): LongDouble | "infinite" | undefined => {
   if (INFINITE.test(text)) return "infinite"
   const hexadecimal = HEXADECIMAL.exec(text)
@@ -81,7 +87,7 @@ export const parseLongDouble = (text: string, charge: (cost: number) => void): L
     if (top > MOST + BITS + 4 || top < LEAST - 4) return undefined
     found = nearest(signed, 1n, twos)
   }
-  // What underflows to nothing is refused as what overflows.
+  // A number that underflows to zero is refused like one that overflows.
   return found === null || found.significand === 0n ? undefined : found
 }
 

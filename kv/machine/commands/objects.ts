@@ -1,17 +1,20 @@
-/** OBJECT and MEMORY: what there is to be told about one value beyond its bytes. */
+/** OBJECT and MEMORY: facts about one value. */
 import { INLINE } from "../cost.ts"
 import { NULL, ONE, bulk, error, help, integer, notAnInteger, quoted, syntaxError, wrongArity } from "../reply.ts"
 import { type Arguments, type Handler, MAX_DIGITS, argument, parseInt64, upper } from "./view.ts"
 import type { Reply } from "../../types.ts"
 
-/** Of Redis: a string of at most so many bytes stands in one piece with its header. */
+/** In Redis: a string of at most so many bytes is allocated together with its header. */
 const EMBEDDED = 44
 
 const unknown = (name: string, args: Arguments): Reply =>
   error(`unknown subcommand '${quoted(argument(args, 1), 128)}'. Try ${name} HELP.`)
 const arity = (name: string, args: Arguments): Reply => wrongArity(`${name}|${upper(argument(args, 1))}`)
 
-/** What Redis says of such a value that was set whole. Here all values are bytes; programs look whether it is an integer. */
+/**
+ * What Redis says of a value that was set as a whole. Here all values are bytes, but some programs ask whether one is
+ * an integer.
+ */
 const encoding: Handler = (view, args) => {
   const key = argument(args, 2)
   const item = view.get(key)
@@ -31,7 +34,7 @@ export const objectHelp: Readonly<Record<string, string>> = {
   refcount: "1.",
 }
 export const memoryHelp =
-  "Bytes that key and value take in the database; all of a string is counted, so SAMPLES changes nothing."
+  "Bytes of key and value in the database; a string is counted completely, so SAMPLES changes nothing."
 
 const objects: ReadonlyMap<string, Handler> = new Map([
   ["ENCODING", encoding],
@@ -56,9 +59,11 @@ export const object: Handler = (view, args) => {
   return args.length === 3 ? found(view, args) : arity("OBJECT", args)
 }
 
-/** Of a record in the database: kind, generation, place, checksum, version, deadline, place. */
+/**
+ * Bytes of a record in the database besides key and value: kind, generation, place, checksum, version, deadline, place.
+ */
 const RECORD = 30
-/** Of the same for a value apart, and for a deadline. */
+/** The same for a separate value, and for a deadline. */
 const APART = 21
 const DEADLINE = 13
 

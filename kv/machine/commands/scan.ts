@@ -1,10 +1,10 @@
 /**
- * KEYS, SCAN and DBSIZE: commands over the whole key space, in the order of places (place.ts). This file knows what they
- * ask and answer; who walks the keys, at once or in slices, is the machine's matter.
+ * KEYS, SCAN and DBSIZE: commands over the whole key space, in the order of places (place.ts). This file decides what
+ * they return; the machine walks the keys, at once or in slices.
  *
- * The cursor of SCAN is a place. So it holds on every node and over restarts, nothing need be remembered for it, and
- * every key that is there throughout a scan is returned, whatever happens to others. Places stay below 2^53, for clients
- * that hold a cursor as a floating-point number.
+ * The cursor of SCAN is a place. So a cursor is valid on every node and after restarts, and nothing need be remembered
+ * for it. Every key that exists throughout a scan is returned, whatever happens to other keys. Places stay below 2^53,
+ * for clients that keep a cursor as a floating-point number.
  */
 import { type Matcher, glob } from "./glob.ts"
 import { replyTooLarge } from "../cost.ts"
@@ -14,17 +14,17 @@ import { argument, parseInt64, upper } from "./view.ts"
 import { toBuffers } from "./execute.ts"
 import type { Call, Reply } from "../../types.ts"
 
-/** Walk all records from a place on, for as long as `visit` says true. */
+/** Walks all records from a place on, for as long as `visit` returns true. */
 export interface Scan {
   readonly from: number
-  /** `live`: the key has not expired. False: the walk ends before this one. */
+  /** `live`: the key has not expired. False: the walk ends before this key. */
   readonly visit: (key: Buffer, place: number, live: boolean, expiry: number) => boolean
   readonly reply: () => Reply
 }
 
-/** A key in a reply costs this beside its bytes. */
+/** The cost of a key in a reply, besides its bytes. */
 const ITEM = 64
-/** One SCAN gives no more than this at a time, and looks at no more keys, but for those of one place. */
+/** One SCAN returns at most so many keys, and looks at no more, except for keys of the same place. */
 const SCAN_BYTES = 1 << 20
 const SCAN_KEYS = 100_000
 
@@ -90,13 +90,13 @@ const planScan = (args: readonly Buffer[], most: number): Scan | Reply => {
   let next = 0
   const full = Math.min(SCAN_BYTES, most)
   const visit = (key: Buffer, place: number, live: boolean): boolean => {
-    // COUNT is a wish. Keys of one place go together, or the cursor could not tell them apart.
+    // COUNT is a hint. Keys of one place are returned together, because the cursor cannot distinguish them.
     if (place > reached && (visited >= options.count || bytes >= full)) {
       next = place
       return false
     }
     reached = place
-    // What has expired and is still there takes its time, too.
+    // Expired keys that are still stored take time too.
     visited++
     if (live && options.strings && matches(key)) {
       bytes += ITEM + key.length
@@ -108,11 +108,11 @@ const planScan = (args: readonly Buffer[], most: number): Scan | Reply => {
   return { from, visit, reply }
 }
 
-/** Where RANDOMKEY begins to look. */
+/** Where RANDOMKEY starts. */
 export const randomPlace = (): number => Math.floor(Math.random() * PLACES)
 /**
- * The first key from a random place on: as likely as the gap before it is wide, and places are as good as random. Null at
- * the end of all keys: then it is the first of them.
+ * The first key from a random place on: its probability depends on the gap before it, and places are as good as random.
+ * Null after the last key: then it is the first of all keys.
  */
 export const planRandom = (from: number): Scan => {
   let found: Reply = NULL
@@ -123,7 +123,10 @@ export const planRandom = (from: number): Scan => {
   return { from, visit, reply: () => found }
 }
 
-/** Throws TooLarge if the reply, or the pattern, is. `call` is one of the commands without a handler, its arity checked. */
+/**
+ * Throws TooLarge if the reply or the pattern is too large. `call` is one of the commands without a handler, and its
+ * arity was checked.
+ */
 export const planOf = (call: Call, most: number): Scan | Reply => {
   const args = toBuffers(call)
   switch (upper(argument(args, 0))) {

@@ -44,12 +44,12 @@ export const get: Handler = (view, args) => {
 
 export const strlen: Handler = (view, args) => integer(view.get(argument(args, 1))?.length ?? 0)
 
-/** Write a value with a deadline; one that has passed already means that the key is gone at once. */
+/** Writes a value with a deadline; if the deadline has passed already, the key is gone at once. */
 const putUntil = (view: View, key: Buffer, value: Buffer, deadline: bigint): void => {
   if (deadline <= BigInt(view.now)) view.delete(key)
   else view.put(key, value, clampDeadline(deadline))
 }
-/** The same for a value that stays. */
+/** The same for a value that stays as it is. */
 export const touchUntil = (view: View, key: Buffer, item: Item, deadline: bigint): void => {
   if (deadline <= BigInt(view.now)) view.delete(key)
   else view.touch(key, item, clampDeadline(deadline))
@@ -65,7 +65,7 @@ interface Options {
 }
 const parseOptions = (args: Arguments, from: number, allowed: "SET" | "GETEX"): Options | null => {
   const options: Options = { condition: null, keepTtl: false, persist: false, get: false, unit: null, time: null }
-  // The same unit again is no contradiction to Redis: the last one counts.
+  // To Redis, repeating the same unit is no contradiction: the last one counts.
   const timedOtherwise = (unit: TimeUnit): boolean =>
     (options.unit !== null && options.unit !== unit) || options.keepTtl || options.persist
   for (let i = from; i < args.length; i++) {
@@ -177,13 +177,13 @@ export const append: Handler = (view, args) => {
     return integer(more.length)
   }
   const length = item.length + more.length
-  // Before the old value is read.
+  // Checked before the old value is read.
   checkValue(length)
   view.put(key, Buffer.concat([view.value(key, item), more], length), item.expiry)
   return integer(length)
 }
 
-/** The whole value is read for it, and counts as answered. */
+/** The whole value is read, and is charged as if it were returned. */
 export const getrange: Handler = (view, args) => {
   const from = parseInt64(argument(args, 2))
   const to = parseInt64(argument(args, 3))
@@ -196,7 +196,7 @@ export const getrange: Handler = (view, args) => {
   const last = Math.min(item.length - 1, Math.max(0, fromEnd(to)))
   if (first > last) return EMPTY
   view.answering(item.length)
-  // A copy: a view would keep all of the value for as long as the reply is kept.
+  // A copy: a view would keep the whole value in memory for as long as the reply.
   return bulk(Buffer.from(view.value(key, item).subarray(first, last + 1)))
 }
 
@@ -243,8 +243,9 @@ export const msetnx: Handler = (view, args) => {
 }
 
 /**
- * CAS key expected new, ours: 1 if the key held exactly `expected` and now holds `new` (its time to live stays, as
- * with APPEND); 0 if it holds anything else or is absent. "Only if absent" is SETNX, with the same 1 and 0.
+ * CAS key expected new, which Redis does not have: 1 if the key held exactly `expected` and now holds `new` (its time
+ * to live stays, as with APPEND); 0 if it holds anything else or does not exist. "Only if absent" is SETNX, with the
+ * same 1 and 0.
  */
 export const cas: Handler = (view, args) => {
   const key = argument(args, 1)

@@ -1,4 +1,7 @@
-/** One LevelDB batch in the making: entries executed until they have cost enough, and all that they change. */
+/**
+ * One LevelDB batch under construction: entries are executed until they have cost enough, and their changes are
+ * collected.
+ */
 import type { Entry } from "../../../core/index.ts"
 import { BATCH_COST, INLINE } from "../cost.ts"
 import { type Level, deleteItem, putItem, readItem, readValue, recordsOf } from "./database.ts"
@@ -19,20 +22,23 @@ import { Overlay } from "./overlay.ts"
 import type { MachineOutcome, Replica } from "../replica.ts"
 import { Slices } from "../slices.ts"
 
-/** Expired keys removed per entry, and per Tick beyond that: enough to keep up, small beside the entry's own work. */
+/**
+ * Expired keys removed per entry, and further ones per Tick: enough to keep up, little compared to the entry's own
+ * work.
+ */
 const SWEEP_PER_ENTRY = 16
 const SWEEP_PER_BATCH = 512
-/** Bytes of work after which a look at the clock costs nothing. */
+/** Bytes of work after which reading the clock costs nothing in comparison. */
 const DEAR = 64 << 10
 
 const EMPTY = Buffer.alloc(0)
 
-/** What a batch is made for. */
+/** What a batch is made from. */
 export interface Target {
   readonly db: Level
   readonly replica: Replica
   readonly ledger: Ledger
-  /** What the replica's store stands for; a batch begins with a new one. */
+  /** The current store of the replica; each batch begins with a new one. */
   overlay: Overlay
 }
 /** As of the batch before. */
@@ -43,12 +49,12 @@ export interface Before {
 }
 export interface Prepared {
   readonly batch: ReturnType<Level["batch"]>
-  /** Of the entries handed over, the first that is not in it. */
+  /** The first of the given entries that is not in the batch. */
   readonly through: number
   readonly large: boolean
   readonly earliest: number
   readonly bytes: number
-  /** Keys removed because their time was over. */
+  /** Keys removed because their deadline had passed. */
   readonly expired: number
 }
 
@@ -60,7 +66,7 @@ export const overlayOf = (db: Level, generation: number): Overlay =>
     value: (of, key, item) => readValue(db, of, key, item),
   })
 
-/** Executes, and collects what changes into one LevelDB batch. */
+/** Executes entries, and collects their changes into one LevelDB batch. */
 export const prepare = async (
   target: Target,
   before: Before,
@@ -123,8 +129,8 @@ export const prepare = async (
 }
 
 /**
- * Removes some of what has expired, in order of deadline and key. Nobody can see whether it has: what commands and
- * reads see depends on the clock alone. Returns the earliest deadline that is left, and how many keys it removed.
+ * Removes some expired keys, in order of deadline and key. Nobody can see whether it did: what commands and reads see
+ * depends on the clock alone. Returns the earliest deadline that is left, and the number of removed keys.
  */
 const sweep = async (
   { overlay, replica, db }: Target,
@@ -137,7 +143,7 @@ const sweep = async (
     const { deadline, key } = deadlineOfKey(indexKey)
     if (deadline > replica.base.time || left-- === 0) return { earliest: deadline, expired }
     batch.del(indexKey)
-    // The record decides: it may have been written anew, with another deadline or none.
+    // The data record decides: the key may have been written again, with another deadline or none.
     if (overlay.get(key)?.expiry !== deadline) continue
     overlay.delete(key)
     expired++

@@ -1,4 +1,4 @@
-/** CRC-32C (Castagnoli), the checksum of LevelDB's own files; Node has only the other one. Eight bytes a step. */
+/** CRC-32C (Castagnoli), the checksum of LevelDB's own files; Node has only the other CRC-32. Eight bytes per step. */
 const tables = ((): Uint32Array => {
   const all = new Uint32Array(8 * 256)
   for (let n = 0; n < 256; n++) {

@@ -55,7 +55,9 @@ interface Range {
   readonly limit?: number
 }
 
-/** What one turn converts from LevelDB's memory into ours: bounded by bytes and by number, each a few milliseconds. */
+/**
+ * How much one turn converts from LevelDB's memory into ours: limited in bytes and in number, a few milliseconds each.
+ */
 export const READ_BYTES = 256 << 10
 export const READ_COUNT = 512
 
@@ -83,10 +85,10 @@ export const syncDirectory = async (directory: string): Promise<void> => {
 }
 
 /**
- * Make all that was written so far durable. A LevelDB sync write is not enough: it fsyncs the current log file only,
- * and a log file that was left behind when the memory filled up may never have been. Compacting an empty range writes
- * the memory out as a table, which LevelDB fsyncs, with its manifest, before it lets go of the log. compactRange
- * reports no error; the sync write after it does, for LevelDB refuses all writes once one has failed.
+ * Makes everything written so far durable. A LevelDB sync write is not enough: it fsyncs the current log file only, and
+ * a log file that was closed when the memory was full may never have been synced. Compacting an empty range writes the
+ * memory to a table, which LevelDB fsyncs, with its manifest, before it deletes the log. compactRange reports no error,
+ * but the sync write after it does, because LevelDB refuses all writes once one has failed.
  */
 export const makeDurable = async (db: Level, checkpoint: number): Promise<void> => {
   await db.compactRange(BEFORE_ALL, BEFORE_ALL)
@@ -94,7 +96,7 @@ export const makeDurable = async (db: Level, checkpoint: number): Promise<void> 
   await syncDirectory(db.location)
 }
 
-/** Bounded reads of a range, in order. */
+/** Reads a range in bounded steps, in order. */
 export async function* recordsOf(db: Level, range: Range): AsyncGenerator<readonly [Buffer, Buffer], void> {
   const iterator = db.iterator({ ...range, highWaterMarkBytes: READ_BYTES })
   try {
@@ -121,8 +123,8 @@ const required = (db: Level, key: Buffer, what: string): Buffer => {
 }
 
 /**
- * LevelDB opens without a word when records in the middle of its log are gone. Every batch left a marker; they must
- * join, without a gap, from the last checkpoint to the position.
+ * LevelDB opens without an error when records in the middle of its log are missing. Every batch left a marker; the
+ * markers must join, without a gap, from the last checkpoint to the position.
  */
 const checkMarkers = async (db: Level, checkpoint: number, position: number): Promise<void> => {
   let reached = checkpoint
@@ -166,7 +168,7 @@ const readRemovals = async (db: Level): Promise<Removals> => {
 export interface Contents {
   readonly db: Level
   readonly position: Position
-  /** The entry through which the snapshot reached that was restored here, or 0. */
+  /** The last entry in the snapshot that was restored here, or 0. */
   readonly begins: number
   readonly sessions: Sessions
   readonly ledger: Ledger
@@ -174,14 +176,14 @@ export interface Contents {
   readonly earliest: number
 }
 
-/** Without options LevelDB's face takes a shorter way. */
+/** Without options LevelDB's API takes a shorter path. */
 interface InSnapshot {
   readonly snapshot: ReturnType<Level["snapshot"]>
 }
 const recordAt = (db: Level, key: Buffer, options: InSnapshot | undefined): Buffer | undefined =>
   options === undefined ? db.getSync(key) : db.getSync(key, options)
 
-/** A large value: of an item that was found in the same state. */
+/** Reads the large value of an item that was found in the same state. */
 export const readValue = (db: Level, generation: number, key: Buffer, item: Item, options?: InSnapshot): Buffer =>
   item.value ?? checkedValue(key, item, recordAt(db, valueKey(generation, key), options))
 export const readItem = (db: Level, generation: number, key: Buffer, options?: InSnapshot): Item | undefined => {
@@ -189,7 +191,7 @@ export const readItem = (db: Level, generation: number, key: Buffer, options?: I
   return record === undefined ? undefined : decodeRecord(key, record)
 }
 
-/** The records of a key and its value. Returns the bytes. LevelDB copies what it is given. */
+/** The records of a key and its value. Returns their bytes. LevelDB copies what it is given. */
 export const putItem = (batch: Batch, generation: number, key: Buffer, item: Item, large: boolean): number => {
   const { value } = item
   if (value !== null && value.length <= INLINE) {
@@ -207,7 +209,10 @@ export const deleteItem = (batch: Batch, generation: number, key: Buffer, large:
   if (large) batch.del(valueKey(generation, key))
 }
 
-/** Throws MachineOutdated, BadRecord, or LevelDB's own error, if the directory is not what a machine of this identity left. */
+/**
+ * Throws MachineOutdated, BadRecord, or LevelDB's own error, if the directory is not what a machine of this identity
+ * wrote.
+ */
 export const readContents = async (db: Level, identity: Identity, idle: number): Promise<Contents> => {
   const found = decodeIdentity(required(db, identityKey, "identity marker"))
   if (found.format !== identity.format)
@@ -230,7 +235,7 @@ export const readContents = async (db: Level, identity: Identity, idle: number):
   }
 }
 
-/** A database that this process had open a moment ago. Throws BadRecord if it is damaged. */
+/** Reopens a database that this process had open a moment ago. Throws BadRecord if it is damaged. */
 export const reopen = async (directory: string, identity: Identity, idle: number): Promise<Contents> => {
   await cutLogs(directory)
   const db = await openLevel(directory, false)
@@ -242,7 +247,7 @@ export const reopen = async (directory: string, identity: Identity, idle: number
   }
 }
 
-/** The records that make a directory whole, beside data and sessions; durable when this returns. */
+/** The records of a complete directory besides data and sessions; durable when this returns. */
 export const sealDatabase = async (db: Level, identity: Identity, base: LogBase, large: boolean): Promise<void> => {
   await db
     .batch()
@@ -252,11 +257,11 @@ export const sealDatabase = async (db: Level, identity: Identity, base: LogBase,
   await makeDurable(db, base.index)
 }
 
-/** The markers that a checkpoint has made superfluous. LevelDB walks them on a thread of its own. */
+/** Removes the markers that a checkpoint has made unnecessary. LevelDB iterates over them on its own thread. */
 export const dropMarkers = (db: Level, through: number): Promise<void> =>
   db.clear({ gte: markerKey(0), lt: markerKey(through + 1), limit: -1 })
 
-/** What the values take, roughly: counted from the indexes of LevelDB's tables. */
+/** The approximate size of the values: from the indexes of LevelDB's tables. */
 export const dataBytesOf = async (db: Level, generation: number): Promise<number> => {
   const sizes = await Promise.all(
     ([DATA, VALUE] as const)
@@ -266,7 +271,7 @@ export const dataBytesOf = async (db: Level, generation: number): Promise<number
   return sizes.reduce((sum, size) => sum + size, 0)
 }
 
-/** A little of what generations before this one left behind. Says whether there was any. */
+/** Removes some records of earlier generations. Returns whether there were any. */
 export const clearSome = async (
   db: Level,
   kind: typeof DATA | typeof VALUE | typeof DEADLINE,

@@ -1,7 +1,7 @@
 /**
- * The directory of a machine holds numbered LevelDB directories and a file `current` that names the one in use.
- * A new one is filled beside the old, made durable, and becomes current by one rename; whatever a crash leaves beside
- * the current one is removed at the next start.
+ * The directory of a machine holds numbered LevelDB directories and a file `current` that names the one in use. A new
+ * one is filled beside the old one, made durable, and becomes current by one rename; anything else that a crash leaves
+ * is removed at the next start.
  */
 import { existsSync } from "node:fs"
 import { access, chmod, mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises"
@@ -18,13 +18,13 @@ const nameOf = (number: number): string => `db-${String(number).padStart(6, "0")
 const CURRENT = "CURRENT"
 export const isGone = (database: string): boolean => !existsSync(join(database, CURRENT))
 const LOOK_MS = 1000
-/** Calls `gone` once the database is not there any more. Returns how to end it. */
+/** Calls `gone` once the database no longer exists. Returns the function that ends the watch. */
 export const watchGone = (database: () => string | null, gone: () => void): (() => void) => {
   const look = (): void => {
     const at = database()
     if (at === null) return
     access(join(at, CURRENT)).catch((error: NodeJS.ErrnoException) => {
-      // A restore may have replaced it meanwhile. Whatever else is wrong with the disk, LevelDB will say.
+      // A restore may have replaced it meanwhile. LevelDB will report other problems of the disk.
       if (error.code === "ENOENT" && database() === at) gone()
     })
   }
@@ -40,12 +40,12 @@ export class Directories {
     this.root = root
   }
 
-  /** `current` is null if nothing was ever created here, and undefined if it cannot be told. */
+  /** `current` is null if nothing was ever created here, and undefined if that is unknown. */
   static async open(
     root: string,
   ): Promise<{ readonly directories: Directories; readonly current: string | null | undefined }> {
     await mkdir(root, { recursive: true, mode: 0o700 })
-    // LevelDB makes its own files as it likes: nobody else gets this far.
+    // LevelDB creates its files with its own permissions: this directory keeps others out.
     await chmod(root, 0o700)
     const directories = new Directories(root)
     const names = await readdir(root)
@@ -55,7 +55,7 @@ export class Directories {
     }
     return { directories, current: await Directories.currentIn(root, names) }
   }
-  /** The same, without a change to anything; null also if there is no such directory. */
+  /** The same without changing anything; null also if there is no such directory. */
   static async currentOf(root: string): Promise<string | null | undefined> {
     if (!existsSync(root)) return null
     return Directories.currentIn(root, await readdir(root))
@@ -90,8 +90,9 @@ export class Directories {
     return rm(join(this.root, name), { recursive: true, force: true })
   }
   /**
-   * Everything that was in use here goes into one directory beside it, for whoever wants to look; what an earlier time
-   * left so is removed. The pointer goes first: from then on, whatever a crash leaves, nothing was ever created here.
+   * Everything that was in use here is moved into one directory beside it, where it can be inspected; a directory of an
+   * earlier time is removed. The file `current` is removed first: from then on, whatever a crash leaves counts as if
+   * nothing was ever created here.
    */
   async setAside(): Promise<string> {
     const aside = `${ASIDE}${new Date().toISOString().replace(/[:.]/g, "-")}`

@@ -8,23 +8,23 @@ export class MachineLocked extends Data.TaggedError("MachineLocked")<{ readonly 
   }
 }
 
-/** The file system refuses. Nothing that was acknowledged is lost; the node cannot run. */
+/** The file system refuses an operation. Nothing that was acknowledged is lost; the node cannot run. */
 export class MachineUnusable extends Data.TaggedError("MachineUnusable")<{
   readonly directory: string
   readonly action: string
   readonly cause: unknown
 }> {
   override get message(): string {
-    return `Could not ${this.action} in ${this.directory}: ${reason(this.cause)}. What was made durable before stays as it is. Check the disk, its room and its permissions, then start the node again.`
+    return `Could not ${this.action} in ${this.directory}: ${reason(this.cause)}. What was made durable before is unchanged. Check the disk, its free space and its permissions, then start the node again.`
   }
 }
-/** The files were taken away while the node ran. */
+/** The files were removed while the node ran. */
 export class MachineGone extends Data.TaggedError("MachineGone")<{ readonly directory: string }> {
   override get message(): string {
-    return `The data in ${this.directory} were removed, moved or unmounted while this node used them. The log of this node is a directory of its own, which says for itself if it is gone, too. The node stops. Bring the data back as they were last, or start the node without them: if its log is whole, they are made anew from it or taken from a peer.`
+    return `The data in ${this.directory} were removed, moved or unmounted while this node used them. The node's log is in another directory and reports by itself if it is gone too. The node stops. Bring the data back as they were last, or start the node without them: they are rebuilt from its log if that is complete, otherwise from a peer.`
   }
 }
-/** Data of another version of the format. Nothing was touched. */
+/** The data are in another version of the format. Nothing was touched. */
 export class MachineOutdated extends Data.TaggedError("MachineOutdated")<{
   readonly directory: string
   readonly found: number
@@ -36,7 +36,7 @@ export class MachineOutdated extends Data.TaggedError("MachineOutdated")<{
 }
 export type MachineError = MachineLocked | MachineOutdated | MachineUnusable
 
-/** The data are not what was written. The node goes on, serves nothing, and is rebuilt from a peer. */
+/** The data are not what was written. The node continues, serves no data, and is rebuilt from a peer. */
 export class MachineDamaged extends Data.TaggedError("MachineDamaged")<{
   readonly directory: string
   readonly found: string
@@ -44,11 +44,11 @@ export class MachineDamaged extends Data.TaggedError("MachineDamaged")<{
 }> {
   override get message(): string {
     const cause = this.cause === undefined ? "" : ` (${reason(this.cause)})`
-    return `The data in ${this.directory} are damaged: ${this.found}${cause}. Nothing from there is served any more; the files are kept until a snapshot from a peer has replaced them. Nothing need be done while a peer is up; check the disk.`
+    return `The data in ${this.directory} are damaged: ${this.found}${cause}. They are no longer served; the files are kept until a snapshot from a peer has replaced them. No action is needed while a peer is up; check the disk.`
   }
 }
 
-/** A transfer cannot be used. The earlier state stays. */
+/** A received snapshot cannot be used. The earlier state stays. */
 export class SnapshotInvalid extends Data.TaggedError("SnapshotInvalid")<{
   readonly id: string
   readonly found: string
@@ -66,7 +66,9 @@ export const reason = (cause: unknown): string => {
   return inner instanceof Error ? `${cause.message}: ${inner.message}` : cause.message
 }
 
-/** What LevelDB or a record's checksum says; not a mistake of our own, which no peer's copy would mend. */
+/**
+ * Damage that LevelDB or a record's checksum reports; not a mistake of our own, which a peer's copy would not repair.
+ */
 export const isDamage = (thrown: unknown): boolean =>
   thrown instanceof Error &&
   (thrown.name === "BadRecord" ||
@@ -75,8 +77,8 @@ export const isDamage = (thrown: unknown): boolean =>
 
 const codeOf = (thrown: unknown): unknown => (thrown instanceof Error && "code" in thrown ? thrown.code : undefined)
 /**
- * The file system's own complaints, also as LevelDB passes them on: no damage, and rebuilding from a peer would not help.
- * What is not there is damage, if it should be.
+ * Errors of the file system, also as LevelDB passes them on: they are no damage, and rebuilding from a peer would not
+ * help. A missing file is damage if it should be there.
  */
 export const isRefusal = (thrown: unknown): boolean => {
   const code = codeOf(thrown)

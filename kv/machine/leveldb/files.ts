@@ -1,8 +1,8 @@
 /**
  * Checks of LevelDB's own files that LevelDB does not make. Its read path ignores the checksums of table blocks, so a
- * flipped bit can hide a key (in a filter, an index, a key) without an error; and its recovery skips damaged stretches
- * of a log and goes on behind them, which leaves a hole. Formats: LevelDB 1.20, doc/table_format.md and
- * doc/log_format.md; tables are written without compression (see openLevel).
+ * flipped bit can hide a key (in a filter, an index, a key) without an error. And its recovery skips damaged parts of a
+ * log and continues after them, which leaves a hole. Formats: LevelDB 1.20, doc/table_format.md and doc/log_format.md;
+ * tables are written without compression (see openLevel).
  */
 import { lstat, open, readdir, unlink } from "node:fs/promises"
 import { join } from "node:path"
@@ -18,7 +18,7 @@ const FULL = 1
 const FIRST = 2
 const LAST = 4
 
-/** Where the part of a log file ends that can be read without a fault: always between two writes. */
+/** Where the readable part of a log file ends: always between two writes. */
 const soundLength = (log: Buffer): number => {
   let sound = 0
   let within = false
@@ -43,9 +43,9 @@ const soundLength = (log: Buffer): number => {
 }
 
 /**
- * Cuts LevelDB's logs at the first fault, before LevelDB opens them. What is cut off are the last writes, whole ones:
- * the position goes back with them, never behind the last checkpoint (that is in tables), and the Raft log applies
- * them again. Without the cut LevelDB would keep what stands behind the fault, and all of it would have to be rebuilt.
+ * Cuts LevelDB's logs at the first fault, before LevelDB opens them. The cut removes whole writes, the last ones: the
+ * position goes back with them, never before the last checkpoint (that is in tables), and the Raft log applies them
+ * again. Without the cut LevelDB would keep the records after the fault, and everything would have to be rebuilt.
  */
 export const cutLogs = async (directory: string): Promise<void> => {
   const logs = (await readdir(directory))
@@ -108,7 +108,7 @@ class Bytes {
   }
 }
 
-/** The handles that an index block lists. */
+/** The handles in an index block. */
 const handlesIn = (block: Buffer): Handle[] => {
   const end = block.length - 4 - 4 * block.readUInt32LE(block.length - 4)
   const handles: Handle[] = []
@@ -147,7 +147,7 @@ const readBlock = async (file: File, handle: Handle, limit: number, name: string
 const checkTable = async (file: File, name: string, slices: Slices, wanted: () => boolean): Promise<number> => {
   const { size } = await file.stat()
   const footer = await readAt(file, Math.max(0, size - FOOTER), FOOTER)
-  // A table without its magic number is unfinished, or LevelDB itself refuses to read it, loudly.
+  // A table without its magic number is unfinished, or LevelDB itself refuses to read it with an error.
   if (footer.length < FOOTER || footer.readBigUInt64LE(FOOTER - 8) !== MAGIC) return size
   const r = new Bytes(footer)
   const limit = size - FOOTER
@@ -172,12 +172,12 @@ const checkTable = async (file: File, name: string, slices: Slices, wanted: () =
 }
 
 export interface Checking {
-  /** Milliseconds to rest after each slice. */
+  /** Milliseconds to pause after each slice. */
   readonly rest?: number
   readonly wanted?: () => boolean
   readonly checking?: ((bytes: number, of: number) => void) | undefined
 }
-/** Into others, since the directory was listed. Whatever else keeps it from being opened is no such thing. */
+/** The table was merged into others since the directory was listed. Any other reason for a failed open is an error. */
 const merged = (thrown: unknown): null => {
   if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return null
   throw thrown
@@ -191,8 +191,8 @@ const bytesOf = async (directory: string, names: readonly string[]): Promise<num
 export const isTable = (name: string): boolean => name.endsWith(".ldb") || name.endsWith(".sst")
 
 /**
- * Throws BadRecord unless every block of every table checks out. For an open database: what is obsolete is gone. Ends
- * early, without a finding, once `wanted` says no. Returns how many bytes of tables there were.
+ * Throws BadRecord unless every block of every table has the right checksum. For an open database: obsolete tables are
+ * ignored. Ends early, without a result, once `wanted` returns false. Returns the total bytes of the tables.
  */
 export const checkTables = async (
   directory: string,
@@ -216,7 +216,7 @@ export const checkTables = async (
   return total
 }
 
-/** What is wrong with each table, one by one; none if all check out. */
+/** What is wrong with each table, one by one; empty if all are good. */
 export const damagedTables = async (directory: string): Promise<readonly string[]> => {
   const found: string[] = []
   for (const name of (await readdir(directory)).filter(isTable)) {

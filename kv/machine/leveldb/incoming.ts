@@ -1,4 +1,4 @@
-/** A snapshot on its way in: each chunk goes into a fresh LevelDB directory as it comes. */
+/** A snapshot that is being received: each chunk is written to a new LevelDB directory as it arrives. */
 import type { LogBase, SnapshotRef } from "../../../core/index.ts"
 import { MalformedBytes } from "../../../interpreters/bytes.ts"
 import { INLINE } from "../cost.ts"
@@ -13,7 +13,7 @@ import { Slices } from "../slices.ts"
 export class Incoming {
   readonly id: string
   readonly name: string
-  /** Of the byte expected next. */
+  /** Offset of the next expected byte. */
   offset = 0
   private complete = false
   private base: LogBase | null = null
@@ -67,7 +67,10 @@ export class Incoming {
     }
   }
 
-  /** Whole, checked, and durable with its own identity; not current yet. `as`: the position that it gets, if not its own. */
+  /**
+   * Whole, checked, and durable with its own identity; not current yet. `as`: the position that it gets, if not its
+   * own.
+   */
   async finish(
     snapshot: Pick<SnapshotRef, "index" | "term">,
     identity: Identity,

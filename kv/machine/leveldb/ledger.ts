@@ -1,7 +1,7 @@
 /**
- * Sessions in LevelDB. A batch writes one segment per session it touched: the session's state, and the replies that
- * the batch gave. A segment is never written again; it goes when all its replies have arrived and a later one carries
- * the state. So a large kept reply is written once, and a busy session costs one small record per batch.
+ * Sessions in LevelDB. A batch writes one segment per session that it changed: the session's state, and the replies of
+ * the batch. A segment is never rewritten; it is removed when all its replies have arrived at the client and a later
+ * segment holds the state. So a large kept reply is written once, and a busy session costs one small record per batch.
  */
 import {
   type Opening,
@@ -30,7 +30,7 @@ interface Span {
 /** The segments on disk, by session, oldest first. */
 export type Spans = Map<number, readonly Span[]>
 
-/** Writes what is new since `firstNew`, drops what is no longer needed, and returns the segments there are then. */
+/** Writes what is new since `firstNew`, removes what is no longer needed, and returns the remaining segments. */
 export const writeSession = (
   batch: Batch,
   session: Session,
@@ -42,7 +42,7 @@ export const writeSession = (
     const key = sessionKey(id)
     batch.put(key, encodeOpening(key, session))
   }
-  // Replies that arrived within this same batch are not worth writing.
+  // Replies that have arrived at the client within the same batch are not written.
   const first = Math.max(firstNew, session.lowest)
   const kept: Span[] = []
   for (const span of known ?? []) {
@@ -61,7 +61,7 @@ export class Ledger {
   constructor(spans: Spans) {
     this.spans = spans
   }
-  /** What the batch just executed has changed. */
+  /** The changes of the batch that was just executed. */
   async write(batch: Batch, sessions: Sessions, slices: Slices): Promise<void> {
     const { touched, ended } = sessions.changes()
     for (const id of ended) {
@@ -79,7 +79,7 @@ export class Ledger {
   }
 }
 
-/** Puts together what `write` took apart. Feed it every record of both kinds, openings first, in key order. */
+/** Reassembles what `write` took apart. Call it with every record of both kinds, openings first, in key order. */
 export class LedgerReader {
   readonly spans = new Map<number, Span[]>()
   private readonly found = new Map<
@@ -106,7 +106,7 @@ export class LedgerReader {
     segment.replies.forEach((reply, i) => session.replies.set(first + i, reply))
     return true
   }
-  /** null: replies that must be there are not. */
+  /** null: some replies that must exist are missing. */
   sessions(idle: number): Sessions | null {
     const list: Session[] = []
     for (const [id, found] of this.found) {

@@ -1,13 +1,13 @@
 /**
  * The replicated key-value store on LevelDB. A call of `apply` becomes one atomic LevelDB batch: data, sessions and
- * position together, so that whatever a crash leaves is the state after some entry, and nothing is executed twice.
+ * position together. So whatever a crash leaves is the state after some entry, and nothing is executed twice.
  *
  * What is on disk and what is promised:
- * - A batch is written without fsync. A crash of the machine may take the last ones back; the position goes back with
- *   them and the log applies them again. `takeSnapshot` alone makes a position final.
- * - Before a batch is handed to LevelDB nothing of it is visible: not to reads, not to replyOf, not to the listener. From
- *   then on all of it is, to small reads by way of memory; large ones wait until it is written.
- * - Whatever does not check out ends service: position() is null until `restore` has succeeded.
+ * - A batch is written without fsync. A crash of the machine may lose the last ones; then the position goes back too,
+ *   and the log applies them again. Only `takeSnapshot` makes a position durable.
+ * - Before a batch is handed to LevelDB nothing of it is visible: not to reads, not to replyOf, not to the listener.
+ *   From then on all of it is visible: to small reads in memory; large ones wait until it is written.
+ * - Any damage ends service: position() is null until `restore` has succeeded.
  */
 import { randomBytes } from "node:crypto"
 import { origin, type Entry, type LogBase, type SnapshotRef } from "../../../core/index.ts"
@@ -59,14 +59,14 @@ interface Live extends Contents, Target {
 
 export class LevelMachine implements KvMachine {
   private live: Live | null = null
-  /** The current database, even when it is damaged: it must be closed before its directory can go. */
+  /** The current database, even when it is damaged: it must be closed before its directory is removed. */
   private opened: Level | null = null
   private damage: MachineDamaged | null = null
   private stopped = false
   private readonly stopping = new AbortController()
-  /** What it waits for, if it cannot write, until all that was shown before is there again. */
+  /** What it waits for if it cannot write, until everything that was visible before is there again. */
   private short: string | null = null
-  /** The last entry whose effect anybody may have seen. */
+  /** The last entry whose effect may have been seen. */
   private shown = 0
   private handlers: StateMachineHandlers | null = null
   private listener: CommandListener | null = null
@@ -78,7 +78,7 @@ export class LevelMachine implements KvMachine {
   /** There may be large values in this generation. */
   large = false
   earliest = Infinity
-  /** One LevelDB write at a time; what is pinned between two of them is the state after an entry. */
+  /** One LevelDB write at a time; a snapshot that is pinned between two of them is the state after an entry. */
   private readonly writes = new Lane()
   /** One of takeSnapshot, storeChunk and restore at a time. */
   private readonly upkeep = new Lane()
@@ -90,7 +90,7 @@ export class LevelMachine implements KvMachine {
   private expired = 0
   private bytesWritten = 0
   private readonly commitTimes = new Histogram()
-  /** Exceptions that ended a command, by where they came from: told once each. */
+  /** Exceptions that ended a command, by their place in the code: each is reported once. */
   private readonly told = new Set<string>()
   private internalErrors = 0
   private readonly unwatch: () => void
@@ -169,7 +169,7 @@ export class LevelMachine implements KvMachine {
     this.flushing = listener
   }
 
-  /** From here on nothing is served. The files stay for whoever wants to look, until a restore. */
+  /** From here on nothing is served. The files are kept for inspection, until a restore. */
   private harm(thrown: unknown, where: Live): void {
     if (this.live !== where || this.stopped) return
     this.injure(where.db.location, thrown)
@@ -195,7 +195,7 @@ export class LevelMachine implements KvMachine {
 
   apply(entries: readonly Entry[]): void {
     void this.writes.run(async () => {
-      // What costs much is cut into batches: none is long, and none takes much memory.
+      // Expensive entries are divided into batches: none takes long, and none takes much memory.
       for (let done = 0; done < entries.length;) {
         const { live } = this
         if (live === null) return
@@ -208,7 +208,10 @@ export class LevelMachine implements KvMachine {
     })
   }
 
-  /** One batch of the entries from `from` on. Returns where the next begins, or that all of it must be done again. */
+  /**
+   * Executes one batch of the entries from `from` on. Returns where the next one begins, or that everything must be
+   * done again.
+   */
   private async batch(live: Live, entries: readonly Entry[], from: number): Promise<number | "again" | "stopped"> {
     const outcomes: MachineOutcome[] = []
     let prepared: Prepared
@@ -225,7 +228,7 @@ export class LevelMachine implements KvMachine {
       this.shown = live.replica.base.index
       const began = performance.now()
       const writing = prepared.batch.write()
-      // The log holds these entries durably, so the replies are final already.
+      // These entries are durable in the log, so the replies are final already.
       announce(this.listener, outcomes)
       await writing
       this.commitTimes.observe((performance.now() - began) / 1000)
@@ -254,13 +257,13 @@ export class LevelMachine implements KvMachine {
   }
 
   /**
-   * The disk is full, or the process is out of descriptors: no damage, and no reason to end, for the log keeps what is to
-   * be executed. LevelDB takes no write any more once one has failed, so it is closed, and opened again when there is
-   * room; what reached the disk whole is there then, and the rest is executed again.
+   * The disk is full, or the process has no descriptors left. That is no damage and no reason to stop, because the log
+   * keeps what is to be executed. LevelDB accepts no more writes once one has failed, so it is closed and opened again
+   * when there is room; the batches that reached the disk are there then, and the rest is executed again.
    */
   private async waitForRoom(live: Live, thrown: unknown): Promise<"again" | "stopped"> {
     const known = this.short !== null
-    this.short = `the state machine cannot write: ${reason(thrown)}. Nothing is lost: it goes on by itself, from its log, once there is room`
+    this.short = `the state machine cannot write: ${reason(thrown)}. Nothing is lost: it continues by itself, from its log, once there is room`
     if (!known) this.report(this.short)
     // Reads that wait for the batch must not wait for ever.
     live.reads.thaw(this.base, this.generation)
@@ -288,7 +291,7 @@ export class LevelMachine implements KvMachine {
     }
   }
 
-  /** What FLUSHALL left behind goes a little at a time, between the batches. */
+  /** Records of flushed generations are removed little by little, between the batches. */
   private async reclaim(live: Live): Promise<void> {
     try {
       for (const kind of [DATA, VALUE, DEADLINE] as const) {
@@ -323,7 +326,7 @@ export class LevelMachine implements KvMachine {
     return this.upkeep.run(async () => {
       const live = this.serving()
       const { base } = this
-      // Batches go on being written meanwhile; what is made durable is at least all through `base`.
+      // Batches are still written meanwhile; at least everything through `base` becomes durable.
       await makeDurable(live.db, base.index)
       await dropMarkers(live.db, base.index)
       return base
@@ -421,7 +424,7 @@ export class LevelMachine implements KvMachine {
     return this.live.reads.read(call, most)
   }
   version(key: Uint8Array): number {
-    // While there is no state to look at no version may fit.
+    // While there is no readable state, no version may match.
     return this.live === null || this.short !== null ? NO_VERSION : this.live.reads.version(key)
   }
   async keyspace(): Promise<Keyspace | null> {
@@ -468,9 +471,9 @@ export class LevelMachine implements KvMachine {
       const bytes = await checkTables(live.db.location, { rest: SCRUB_REST, wanted })
       return wanted() ? { bytes, found: null } : null
     } catch (thrown) {
-      // What was replaced or closed meanwhile may well be unreadable.
+      // A database that was replaced or closed meanwhile may well be unreadable.
       if (!wanted()) return null
-      // No access, no descriptor: that says nothing of the data.
+      // No permission, no descriptor: that says nothing about the data.
       if (!isDamage(thrown)) throw thrown
       this.harm(thrown, live)
       return { bytes: 0, found: reason(thrown) }

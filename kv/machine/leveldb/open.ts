@@ -1,4 +1,4 @@
-/** Opening a machine: find its directory, check it, or make a first one; close it with the scope. */
+/** Opens a machine: finds its directory, checks it, or creates a first one; closes it with the scope. */
 import { dirname, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -22,20 +22,20 @@ import { isShortage } from "./room.ts"
 import { DEFAULT_IDLE } from "../sessions.ts"
 
 export interface MachineOptions {
-  /** Its own; made if absent. */
+  /** Its own directory; created if necessary. */
   readonly directory: string
   /** Data that were written for another cluster or node are not served. */
   readonly cluster: string
   readonly node: string
   /** Milliseconds on the replicated clock after which an idle session ends. The same on every node of a cluster. */
   readonly sessionIdle?: number
-  /** One line, for people. */
+  /** Logs one line, for people. */
   readonly report?: (text: string) => void
-  /** Told, while the tables are checked, how many bytes of how many have been. */
+  /** Called while the tables are checked: bytes so far, and all bytes. */
   readonly checking?: (bytes: number, of: number) => void
   /**
-   * Given if the log holds every entry from the first on, so that damaged data can be made anew from it: then the
-   * machine sets them aside, begins at position 0, and tells what was wrong and where it is kept.
+   * Given if the log holds every entry from the first one on, so that damaged data can be rebuilt from it. Then the
+   * machine moves them aside, begins at position 0, and calls this with the damage and the place where they are kept.
    */
   readonly startOver?: (damage: MachineDamaged, kept: string) => void
 }
@@ -117,7 +117,8 @@ const open = async (options: MachineOptions): Promise<LevelMachine> => {
 }
 
 /**
- * Damage is no error here: the machine opens with position() null, serves nothing, and takes a snapshot from a peer.
+ * Damage is not an error here: the machine opens with position() null, serves no data, and accepts a snapshot from a
+ * peer.
  */
 export const openMachine = (options: MachineOptions): Effect.Effect<KvMachine, MachineError, Scope.Scope> =>
   Effect.acquireRelease(

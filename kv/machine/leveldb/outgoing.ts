@@ -1,4 +1,4 @@
-/** A pinned image on its way to a peer: made from a LevelDB snapshot as it is asked for, a chunk at a time. */
+/** A pinned image that is sent to a peer: made from a LevelDB snapshot on demand, one chunk at a time. */
 import type { LogBase } from "../../../core/index.ts"
 import type { SnapshotImage } from "../../../interpreters/contract.ts"
 import { type Level, READ_BYTES, READ_COUNT, readValue } from "./database.ts"
@@ -15,14 +15,14 @@ export interface Pinned {
   readonly generation: number
   readonly sessions: readonly Session[]
   readonly removals: readonly Removal[]
-  /** Given each record that does not check out. */
+  /** Called with each damaged record. */
   readonly damaged: (thrown: unknown) => void
 }
 
 const iterate = ({ db, snapshot, generation }: Pinned) =>
   db.iterator<Buffer, Buffer>({ ...generationRange(DATA, generation), snapshot, highWaterMarkBytes: READ_BYTES })
 
-/** One pass over the image. Bytes come only forwards: an earlier offset takes a new pass. */
+/** One pass over the image. Bytes can only be read forwards: an earlier offset needs a new pass. */
 class Pass {
   /** Offset of the first byte of `pending`. */
   at = 0
@@ -70,7 +70,7 @@ class Pass {
       this.page = await this.iterator.nextv(READ_COUNT)
       this.done = 0
     }
-    // A page of small records may tell of large values: no more of those than a chunk takes.
+    // A page of small records may refer to large values: a chunk's worth of those at most.
     while (this.done < this.page.length && this.writer.length < CHUNK) {
       const record = this.page[this.done++]
       if (record !== undefined) this.data(record)
@@ -105,7 +105,8 @@ export const imageOf = (pinned: Pinned, id: string, released: () => void): Snaps
       await pass?.close()
       pass = new Pass(pinned)
     }
-    // Chunks are cut at the same offsets in every pass; one asked for elsewhere is what is left of the chunk around it.
+    // Chunks are cut at the same offsets in every pass; one that is requested from another offset is the rest of the
+    // chunk around it.
     for (;;) {
       const start = pass.at
       const { bytes, last } = await pass.next()

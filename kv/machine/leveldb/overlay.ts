@@ -1,4 +1,4 @@
-/** A batch in the making: what its commands have written so far, over what LevelDB holds. */
+/** The overlay of a batch under construction: what its commands have written so far, on top of LevelDB's content. */
 import type { Store } from "../replica.ts"
 import type { Item } from "../commands/view.ts"
 
@@ -7,21 +7,21 @@ export interface KeyChange {
   /** null: deleted. */
   readonly item: Item | null
 }
-/** What LevelDB holds. */
+/** The content of LevelDB. */
 export interface Stored {
   readonly get: (generation: number, key: Buffer) => Item | undefined
   readonly value: (generation: number, key: Buffer, item: Item) => Buffer
 }
-/** How to take back one step: a key had this change before, or all changes were these. */
+/** How to undo one step: a key had this change before, or all changes were these. */
 type Undo =
   | { readonly name: string; readonly before: KeyChange | undefined }
   | { readonly name: null; readonly all: Map<string, KeyChange> }
 
 export class Overlay implements Store {
-  /** By the key's bytes as Latin-1: the last write of a key is the only one that LevelDB sees. */
+  /** By the key's bytes as Latin-1: LevelDB sees only the last write of a key. */
   changes = new Map<string, KeyChange>()
   generation: number
-  /** The first `steps` count; the rest is of earlier commands, and its room is used again. */
+  /** Only the first `steps` count; the others belong to earlier commands, and their slots are reused. */
   private readonly undos: Undo[] = []
   private steps = 0
   private readonly stored: Stored
@@ -72,7 +72,7 @@ export class Overlay implements Store {
   }
 }
 
-/** The store of a replica is whatever overlay is current: a batch begins with a new one. */
+/** The store of a replica is the current overlay: each batch begins with a new one. */
 export const storeOf = (current: () => Overlay): Store => ({
   get: (key) => current().get(key),
   value: (key, item) => current().value(key, item),

@@ -1,4 +1,4 @@
-/** The read side: small reads at once, large ones in slices, all of them from one state between two entries. */
+/** The read side: small reads at once, large ones in slices, each from one state between two entries. */
 import { MAX_REPLY, TooLarge, replyTooLarge } from "../cost.ts"
 import { type Level, READ_BYTES, READ_COUNT, readItem, readValue } from "./database.ts"
 import type { LogBase } from "../../../core/index.ts"
@@ -25,18 +25,18 @@ import { Slices } from "../slices.ts"
 import { type Item, LAST_DEADLINE, type View } from "../commands/view.ts"
 import type { Call, Keyspace, Reply } from "../../types.ts"
 
-export const rebuilding = error("this node is being rebuilt from a peer; ask another one", "REBUILDING")
+export const rebuilding = error("this node is being rebuilt from a peer; ask another node", "REBUILDING")
 
 export const noRoom = error(
-  "this node has no room to execute what is committed; it goes on by itself once there is. Ask another one",
+  "this node has no room to execute committed commands; it continues by itself once there is. Ask another node",
   "LOADING",
 )
 
-/** MGET and EXISTS of more keys than this take turns. */
+/** MGET and EXISTS of more keys than this are executed in turns. */
 const AT_ONCE = 64
-/** As does an MGET of more bytes than this. */
+/** So is an MGET of more bytes than this. */
 const BYTES_AT_ONCE = 1 << 20
-/** A key of more bytes takes a while to match a pattern. */
+/** A longer key takes a while to match with a pattern. */
 const LONG = 512
 
 const NOTHING = Buffer.alloc(0)
@@ -47,13 +47,13 @@ type Stored = Pick<Store, "get" | "value">
 export class Reads {
   clock: number
   generation: number
-  /** Of the last entry that reads see. */
+  /** The last entry that reads see. */
   private index: number
   private readonly db: Level
-  /** What LevelDB holds now. */
+  /** The present content of LevelDB. */
   private readonly stored: Stored
   private readonly damaged: (thrown: unknown) => void
-  /** The batch that is being written, over what it is written to. */
+  /** The batch that is being written, on top of the state below it. */
   private writing: Stored | null = null
   private size: { readonly writes: number; readonly reply: Reply } | null = null
   private writes = 0
@@ -72,9 +72,9 @@ export class Reads {
   }
 
   /**
-   * A batch is on its way to LevelDB, which may show it at any moment from now on; reads of several keys must not see
-   * half of it. It has been told already, so they see all of it, in memory: what is not in it does not change. Large ones
-   * wait until `thaw`.
+   * A batch is being written to LevelDB, which may show it at any moment from now on; reads of several keys must not
+   * see half of it. The batch is visible already, so they see all of it in memory; everything else does not change.
+   * Large reads wait until `thaw`.
    */
   freeze(batch: Overlay, { index, time }: LogBase): void {
     this.writing = batch
@@ -86,7 +86,7 @@ export class Reads {
       this.wake = resolve
     })
   }
-  /** The batch is in, or will not be. */
+  /** The batch is written, or will not be. */
   thaw({ index, time }: LogBase, generation: number): void {
     this.clock = time
     this.index = index
@@ -111,7 +111,7 @@ export class Reads {
       return this.unread(thrown, otherwise)
     }
   }
-  /** What LevelDB has thrown. */
+  /** Reports what LevelDB has thrown. */
   private unread<A>(thrown: unknown, otherwise: A): A {
     if (isShortage(thrown)) return otherwise
     if (!isDamage(thrown)) throw thrown
@@ -125,12 +125,12 @@ export class Reads {
       NO_VERSION,
     )
   }
-  /** Whatever is there at this moment: nothing is pinned for an estimate. */
+  /** Reads the present content: nothing is pinned for an estimate. */
   lengthOf(key: Uint8Array): number {
     const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
     return this.guarded(() => readItem(this.db, this.generation, wanted)?.length ?? 0, 0)
   }
-  /** `most`: bytes of values and keys in the reply; a larger one is refused before it is made. */
+  /** `most`: bytes of values and keys in the reply; a larger reply is refused before it is made. */
   read(call: Call, most = MAX_REPLY): Reply | Promise<Reply> {
     const spec = resolve(call)
     if (!isSpec(spec)) return spec
@@ -145,7 +145,7 @@ export class Reads {
       return thrown instanceof TooLarge ? thrown.reply : this.unread(thrown, rebuilding)
     }
   }
-  /** An MGET at once, unless the values are large: seven of 8 MB are no small read. */
+  /** An MGET is executed at once, unless the values are large: seven values of 8 MB are no small read. */
   private few(args: readonly Buffer[], most: number): Reply | Promise<Reply> {
     const view = new ReadOnlyView(this.clock, this.writing ?? this.stored)
     const found = args.slice(1).map((key) => [key, view.get(key)] as const)
@@ -158,7 +158,7 @@ export class Reads {
     }
   }
 
-  /** A state of its own for a read that takes several turns: never one that reads at once do not see yet. */
+  /** A pinned state for a read that takes several turns: never one that immediate reads do not see yet. */
   private async pinned(most: number, task: (view: View, snapshot: Snapshot) => Promise<Reply>): Promise<Reply> {
     while (this.writing !== null) await this.thawed
     const snapshot = this.db.snapshot()
@@ -174,7 +174,7 @@ export class Reads {
       await snapshot.close()
     }
   }
-  /** First how large the reply will be, then the values. */
+  /** First the size of the reply, then the values. */
   private many(args: readonly Buffer[], name: string, most: number): Promise<Reply> {
     return this.pinned(most, async (view) => {
       const slices = new Slices()
@@ -235,7 +235,7 @@ export class Reads {
       const scan = plan
       return isScan(scan) ? this.pinned(most, (_, snapshot) => this.walk(scan, snapshot)) : scan
     }
-    // The same until something is written: what polls it need not count every time.
+    // The result is the same until something is written: a client that polls it does not count every time.
     const { writes } = this
     if (this.size?.writes === writes) return this.size.reply
     return this.pinned(most, async (_, snapshot) => {
@@ -244,7 +244,7 @@ export class Reads {
       return reply
     })
   }
-  /** All keys, without their values, less those that have expired and are still there. */
+  /** All keys without their values, except expired ones that are still stored. */
   private async count(snapshot: Snapshot): Promise<number> {
     const { clock, generation } = this
     const stored = this.at(snapshot)
@@ -291,7 +291,7 @@ export class Reads {
       highWaterMarkBytes: READ_BYTES,
     })
     const slices = new Slices()
-    // A short scan must not fetch 500 records for the sake of ten.
+    // A short scan must not fetch 500 records for ten keys.
     let count = 16
     try {
       for (;;) {

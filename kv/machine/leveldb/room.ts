@@ -1,9 +1,9 @@
-/** A full disk, or no more descriptors: what passes without anybody being to blame, and how to wait for it. */
+/** A full disk, or no more descriptors: nobody's fault and temporary. How to wait for its end. */
 import { statfs } from "node:fs/promises"
 import { setTimeout as sleep } from "node:timers/promises"
 
 const CODES: ReadonlySet<unknown> = new Set(["ENOSPC", "EDQUOT", "EMFILE", "ENFILE"])
-/** LevelDB passes on the system's words. */
+/** LevelDB passes on the system's error texts. */
 const WORDS = /No space left on device|Disk quota exceeded|Too many open files/i
 
 export const isShortage = (thrown: unknown): boolean => {
@@ -13,13 +13,13 @@ export const isShortage = (thrown: unknown): boolean => {
 
 /** How often it is tried again. */
 export const ROOM_EVERY = 500
-/** Opening a database writes its log anew as a table: it is not worth trying with less than this. */
+/** Opening a database rewrites its log as a table: with less room than this it is not tried. */
 const ROOM = 16 << 20
 
 export const hasRoom = async (directory: string): Promise<boolean> => {
   const { bavail, bsize } = await statfs(directory)
   return bavail * bsize >= ROOM
 }
-/** Ends early, without a word, when the signal says so. */
+/** Ends early, without an error, when the signal aborts. */
 export const pause = (millis: number, signal: AbortSignal): Promise<void> =>
   sleep(millis, undefined, { signal, ref: false }).catch(() => undefined)

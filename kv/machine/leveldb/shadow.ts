@@ -1,6 +1,7 @@
 /**
- * A copy of a machine's directory to be opened, changed and thrown away, while the original stays as it is: LevelDB writes as
- * it opens. Tables are never changed, so the copy leads to those of the original; what LevelDB does change is small, and copied.
+ * A copy of a machine's directory that can be opened, changed and deleted while the original stays unchanged: LevelDB
+ * writes when it opens. Tables are never changed, so the copy links to those of the original; the files that LevelDB
+ * does change are small, and copied.
  */
 import { copyFile, mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -8,7 +9,7 @@ import { join, resolve } from "node:path"
 import { Directories } from "./directories.ts"
 import { isTable } from "./files.ts"
 
-/** LevelDB's lock, and what it says to people. */
+/** LevelDB's lock, and its log for people. */
 const NOT_DATA = /^(?:LOCK|LOG|LOG\.old)$/
 
 export interface Shadow {
@@ -17,7 +18,7 @@ export interface Shadow {
   readonly empty: boolean
   readonly remove: () => Promise<void>
 }
-/** Of a directory that no process has open. */
+/** For a directory that no process has open. */
 export const shadowOf = async (directory: string): Promise<Shadow> => {
   const current = await Directories.currentOf(directory)
   const root = await mkdtemp(join(tmpdir(), "stepraft-"))

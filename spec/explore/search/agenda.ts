@@ -1,9 +1,9 @@
-/** Which state is looked at next. */
+/** Decides which state is expanded next. */
 import { at, makeList, push, type IntList } from "./tables.ts"
 
 export interface Agenda {
   readonly size: number
-  /** Everything below it has been looked at, if levels count; else 0. */
+  /** All levels below it are done, if levels count; otherwise 0. */
   readonly level: number
   readonly add: (id: number, level: number, weight: number) => void
   /** -1: nothing is left. */
@@ -30,7 +30,7 @@ interface Level {
   size: number
 }
 
-/** The lowest level first, and in it the heaviest. */
+/** The lowest level first, and in it the heaviest state. */
 export const heaviestOfLowest = (): Agenda => {
   const levels: Level[] = []
   let size = 0

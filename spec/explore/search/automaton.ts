@@ -1,7 +1,7 @@
 /**
- * A space as tables of small integers. A server state, a message and a set of messages are each met once, named by a
- * number and remembered; so the reducer runs once for each pair of a server state and an event, however many states
- * of the whole cluster that pair occurs in, and a transition of the cluster is a few look-ups.
+ * A space as tables of small integers. Each server state, message and set of messages gets a number when it is first
+ * reached. So the reducer runs once for each pair of a server state and an event, in however many states of the cluster
+ * that pair occurs, and a transition of the cluster is a few table look-ups.
  */
 import type { Rule } from "../../../core/index.ts"
 import { makeIdentity, renameServer, type Permutation } from "../identity.ts"
@@ -71,12 +71,12 @@ export class Automaton {
   private readonly letterTo = makeList()
   private readonly staleLetter = makeList()
   private readonly renamedLetter = makeList()
-  // What an action leads to: the server, then the messages.
+  // The result of an action: the server, then the messages.
   private readonly outcomes = new Tuples()
   private readonly violations: { readonly violation: Violation }[] = []
-  // Sets of messages: those under way to one server, and those that one move sends.
+  // Sets of messages: those in flight to one server, and those that one move sends.
   readonly sets = new Tuples()
-  // A local state: a server and the messages under way to it.
+  // A local state: a server and the messages in flight to it.
   private readonly locals = new PairMap()
   private readonly localServer = makeList()
   private readonly localInbox = makeList()
@@ -87,7 +87,7 @@ export class Automaton {
   readonly moves = makeList()
   private readonly enabled = makeList()
   private readonly cut = makeList()
-  // What was seen of the past.
+  // The observed history.
   private readonly summaries = new Interned<Summary>()
   private readonly histories = new Interned<History>()
   private readonly renamedHistory = makeList()
@@ -139,7 +139,7 @@ export class Automaton {
   private historyId(history: History): number {
     return this.histories.idOf(historyText(history), history)
   }
-  /** The set of what stands in the buffer, sorted, each once. */
+  /** The set of the values in the buffer, sorted and without duplicates. */
   private setId(length: number): number {
     const { buffer } = this
     buffer.subarray(0, length).sort()
@@ -169,7 +169,7 @@ export class Automaton {
 
   // --------------------------------------------------------------------------------------------- one server
 
-  /** What `action` does to `server`, as an outcome. */
+  /** The outcome of `action` at `server`. */
   private record(server: number, action: ServerAction): number {
     const outcome = act(this.space, this.servers[server] as Server, action)
     this.reducerRuns++
@@ -202,7 +202,7 @@ export class Automaton {
     return outcome
   }
 
-  /** `letter` as `server` can still take it: itself, one that stands for it, or GONE. */
+  /** The message as `server` can still receive it: itself, one that stands for it, or GONE. */
   private reduced(server: number, letter: number): number {
     if (!this.prune) return letter
     const { from, to, message } = this.letters[letter] as Letter
@@ -221,8 +221,9 @@ export class Automaton {
     }
   }
   /**
-   * Is there a message that was forgotten and would have mattered? Each state of a server is asked about each message
-   * to it: what is taken for dead must do no more there than a tick, what is taken for stale what its stand-in does.
+   * Is there a message that was forgotten and would have mattered? Each state of a server is tested with each message
+   * to it: a message that counts as dead must do no more than a tick, and one that counts as stale must do the same as
+   * the message that stands for it.
    */
   misjudged(): boolean {
     const indexes = this.servers.map(({ state }) => this.indexOf.get(state.self.name))
@@ -244,7 +245,7 @@ export class Automaton {
     const { from, message } = this.letters[letter] as Letter
     return this.record(server, { type: "deliver", from, message })
   }
-  /** `inbox` as `server` can still take it, without `delivered` (or -1). */
+  /** `inbox` as `server` can still receive it, without `delivered` (or -1). */
   private inboxFor(server: number, inbox: number, delivered: number): number {
     const from = this.sets.start(inbox)
     const until = this.sets.end(inbox)
@@ -259,7 +260,7 @@ export class Automaton {
     return changed ? this.setId(kept) : inbox
   }
 
-  /** The local state once `letter` is under way to it. */
+  /** The local state after `letter` was sent to it. */
   adding(local: number, letter: number): number {
     const known = this.additions.get(local, letter, UNKNOWN)
     if (known !== UNKNOWN) return known
@@ -277,7 +278,7 @@ export class Automaton {
     this.additions.set(local, letter, next)
     return next
   }
-  /** Signatures of two sets: false if the first surely holds what the second does not. */
+  /** Compares the signatures of two sets: false if the first certainly does not contain the second. */
   mayBeWithin(a: number, b: number): boolean {
     if (a === b) return true
     const first = this.inboxOf(a)
@@ -286,7 +287,7 @@ export class Automaton {
       this.sizeOf(first) <= this.sizeOf(second) && (this.sets.signatureOf(first) & ~this.sets.signatureOf(second)) === 0
     )
   }
-  /** Of two local states of the same server: everything under way to the first is under way to the second. */
+  /** For two local states of the same server: every message in flight to the first is in flight to the second. */
   isWithin(a: number, b: number): boolean {
     if (a === b) return true
     return this.sets.isSubset(this.inboxOf(a), this.inboxOf(b))
@@ -313,9 +314,9 @@ export class Automaton {
     return at(this.letterTo.data, letter)
   }
 
-  // -------------------------------------------------------------------------------------------- its moves
+  // -------------------------------------------------------------------------------------------- moves of a server
 
-  /** Moves that change nothing are left out, as are repetitions. */
+  /** Moves that change nothing are left out, and so are duplicates. */
   movesStart(local: number): number {
     const known = peek(this.movesFrom, local, UNKNOWN)
     if (known !== UNKNOWN) return known
@@ -374,7 +375,7 @@ export class Automaton {
   movesEnd(local: number): number {
     return at(this.movesUntil.data, local)
   }
-  /** Counts of what can happen, and of what leads past a bound; once its moves are known. */
+  /** Numbers of possible moves, and of moves beyond a bound; once they are known. */
   enabledIn(local: number): number {
     return at(this.enabled.data, local)
   }
@@ -417,7 +418,7 @@ export class Automaton {
     push(this.judged, isViolation(verdict) ? WRONG - (this.violations.length - 1) : this.historyId(verdict))
     return at(this.judged.data, id)
   }
-  /** `history` without what no server can contradict any more. */
+  /** `history` without entries that no server can contradict any more. */
   forgetting(history: number, state: Int32Array): number {
     let term = Number.POSITIVE_INFINITY
     for (let i = 0; i < this.space.servers.length; i++)
@@ -480,7 +481,7 @@ export class Automaton {
     return next
   }
 
-  /** Bytes of the tables; the servers themselves come on top. */
+  /** Bytes of the tables; the servers themselves need more. */
   get bytes(): number {
     const lists = [
       this.localServer,

@@ -1,4 +1,4 @@
-/** All servers together: a state is the local state of each, the history so far and the number of crashes. */
+/** All servers together: a state is the local state of each server, the history so far and the number of crashes. */
 import { Automaton } from "./automaton.ts"
 import { COMMITTED_SHIFT, CRASH, JUDGE, MOVE } from "./letters.ts"
 import type { ServerAction, Violation } from "../server.ts"
@@ -8,11 +8,11 @@ export class Cluster {
   readonly automaton: Automaton
   readonly count: number
   readonly width: number
-  /** What `take` and `canonicalize` leave. */
+  /** Outputs of `take` and `canonicalize`. */
   readonly next: Int32Array
   readonly canonical: Int32Array
   violation: Violation | null = null
-  /** How many names a state can be written under that differ from the canonical ones, itself included. */
+  /** The number of different names for a state, the canonical one included. */
   names = 1
   private readonly crashBound: number
   private readonly candidate: Int32Array
@@ -39,7 +39,10 @@ export class Cluster {
     return state
   }
 
-  /** Fills `next` with what `move` of server `index` leads to, or sets `violation`; false if it is not possible in `state`. */
+  /**
+   * Fills `next` with the result of `move` of server `index`, or sets `violation`; false if the move is impossible in
+   * `state`.
+   */
   take(state: Int32Array, index: number, move: number): boolean {
     const { automaton, next, count } = this
     const moves = automaton.moves.data

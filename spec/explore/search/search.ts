@@ -56,14 +56,14 @@ export interface Explored {
   readonly combinations: number
   /** Steps looked at: each thing that can happen in each expanded state. */
   readonly transitions: number
-  /** Of these, the ones that led to another state. */
+  /** Of these: the moves that led to another state. */
   readonly effective: number
-  /** Of these, the ones not taken because they lead past a bound of the space. */
+  /** Of these: the moves not made because they exceed a bound of the space. */
   readonly outside: number
-  /** Steps of the longest history followed; breadth first, the distance of the farthest state. */
+  /** The length of the longest history followed; breadth first, the distance of the farthest state. */
   readonly depth: number
   readonly seconds: number
-  /** Of the tables; the process needs some more. */
+  /** Bytes of the tables; the process needs some more. */
   readonly megabytes: number
   /** Distinct states of single servers, distinct messages, and runs of the reducer. */
   readonly serverStates: number
@@ -84,7 +84,7 @@ const historyTo = (cluster: Cluster, store: Store, last: number, found: Violatio
   const expected = new Int32Array(width)
   const stepTo = (fits: () => boolean): void => {
     const step = cluster.find(state, fits)
-    if (step === null) throw new Error("the explorer cannot walk its own history again")
+    if (step === null) throw new Error("the explorer cannot replay its own history")
     steps.push({ server: automaton.space.servers[step.index] ?? "", action: step.action })
     state.set(cluster.next)
   }
@@ -101,8 +101,8 @@ const historyTo = (cluster: Cluster, store: Store, last: number, found: Violatio
 }
 
 /**
- * Looks at everything that can happen in `space`. Every state is kept whole, not as a hash: nothing is missed by
- * collision. Ends at the first violation; `replay` walks its steps again without any of the tables.
+ * Explores everything that can happen in `space`. Every state is stored whole, not as a hash: no collision can hide
+ * one. Ends at the first violation; `replay` repeats its steps without any of the tables.
  */
 export const explore = (space: Space, options: ExploreOptions = {}): Explored => {
   const {
@@ -126,7 +126,7 @@ export const explore = (space: Space, options: ExploreOptions = {}): Explored =>
   let counterexample: Counterexample | null = null
   let closed = true
 
-  /** Takes `reached` in, unless it is known or covered. */
+  /** Adds `reached`, unless it is known or covered. */
   const meet = (reached: Int32Array, parent: number): void => {
     cluster.canonicalize(reached)
     const known = visited.size
@@ -186,12 +186,12 @@ export const explore = (space: Space, options: ExploreOptions = {}): Explored =>
         if (!differs(state)) continue
         effective++
         meet(next, id)
-        // Whatever else is possible here is possible there.
+        // Everything possible here is possible there too.
         if (!shortest && store.isCovered(id)) continue search
       }
     }
   }
-  // The rules that forget messages are about a correct reducer: whether this one keeps to them is looked at too.
+  // The rules that forget messages assume a correct reducer: whether this one obeys them is checked too.
   if (closed && prune && automaton.misjudged()) return explore(space, { ...options, prune: false })
   return {
     space: space.name,

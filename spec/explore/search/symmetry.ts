@@ -1,8 +1,11 @@
-/** Servers that differ in nothing but their names. */
+/** Servers that differ only in their names. */
 import type { Space } from "../space.ts"
 import type { Permutation } from "../identity.ts"
 
-/** Every way to rename the servers that leaves the first configuration, the targets and who may campaign as they are; the identity is first. */
+/**
+ * All renamings of servers that preserve the first configuration, the targets and the permitted candidates; the
+ * identity is first.
+ */
 export const permutationsOf = (space: Space, symmetry: boolean): readonly (readonly number[])[] => {
   const all: number[][] = []
   const extend = (chosen: readonly number[]): void => {
@@ -29,6 +32,6 @@ export const permutationsOf = (space: Space, symmetry: boolean): readonly (reado
     : all.slice(0, 1)
 }
 
-/** By the name of each server, the name that it has after the renaming. */
+/** For the name of each server, its name after the renaming. */
 export const namesAfter = (space: Space, to: readonly number[]): Permutation =>
   Object.fromEntries(space.servers.map((name, i) => [name, space.servers[to[i] ?? 0] ?? name]))

@@ -44,7 +44,7 @@ export const put = (list: IntList, index: number, value: number, empty: number):
 export const peek = (list: IntList, index: number, empty: number): number =>
   index < list.length ? at(list.data, index) : empty
 
-/** Items as numbers, by a text that only equal ones share. */
+/** Items as numbers, by a text that only equal items share. */
 export class Interned<T> {
   readonly items: T[] = []
   private readonly ids = new Map<string, number>()
@@ -76,7 +76,7 @@ export class Tuples {
   end(id: number): number {
     return at(this.starts.data, id + 1)
   }
-  /** A bit for each value, shared by many: what is in a tuple is in its signature. */
+  /** A bit for each value, shared by many: the signature of a tuple contains the bits of all its values. */
   signatureOf(id: number): number {
     while (this.signatures.length <= id) {
       const next = this.signatures.length
@@ -87,7 +87,7 @@ export class Tuples {
     }
     return at(this.signatures.data, id)
   }
-  /** Of two ascending tuples: everything in `a` is in `b`. */
+  /** For two ascending tuples: every value of `a` is in `b`. */
   isSubset(a: number, b: number): boolean {
     const { data } = this.data
     let j = this.start(b)
