@@ -49,7 +49,7 @@ test("a command runs while its lock is held: one holder at a time, tokens that g
       expect(await locked("", { words: [join(folder, "none")] })).toMatchObject({ code: 2 })
 
       // It will not end when it is asked to, and has a child that would outlive it.
-      const holding = locked('trap "" TERM; sleep 600 & echo $! > child.new; mv child.new child; wait; wait; wait', {
+      const holding = locked('trap "" TERM; sleep 60 & echo $! > child.new; mv child.new child; wait; wait; wait', {
         ttlMs: 300,
       })
       await until("it runs", () => read("child") !== null)
@@ -70,7 +70,7 @@ test("a command runs while its lock is held: one holder at a time, tokens that g
       const [word, token] = (read("first") ?? "").split(" ")
       expect(word).toBe("job")
       const stop = new AbortController()
-      const stopped = locked("echo $STEPRAFT_LOCK_TOKEN > later; exec sleep 600", {}, stop.signal)
+      const stopped = locked("echo $STEPRAFT_LOCK_TOKEN > later; exec sleep 60", {}, stop.signal)
       await until("it runs, too", () => read("later") !== null)
       expect(Number(read("later"))).toBeGreaterThan(Number(token))
       stop.abort()

@@ -4,9 +4,13 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import { describe, expect, test } from "vitest"
+import { defaultSettings } from "../core/index.ts"
 import { exitCodes } from "../interpreters/cli/runtime.ts"
 import { stopMs } from "../kv/cli/serve.ts"
-import { decodeConfig, flagOf, settingNames, variableOf, type NodeConfig } from "../kv/node/index.ts"
+import { DEFAULT_IDLE } from "../kv/machine/sessions.ts"
+import { defaultLimits } from "../kv/server/limits/limits.ts"
+import { defaultServiceSettings } from "../kv/service/index.ts"
+import { decodeConfig, flagOf, settingNames, variableOf, type NodeConfig, type Setting } from "../kv/node/index.ts"
 import { strangeVariables } from "../kv/node/config.ts"
 import { temporaryFolder } from "./cluster.ts"
 import { fencesOf, root, walk } from "./house.ts"
@@ -57,6 +61,7 @@ describe("deployment files", () => {
     expect(Object.keys(config.peers)).toEqual(["n2", "n3"])
     // Its place in the list is where it listens: so others find it.
     expect(config.advertisePeer).toBe(`${config.peer.host}:${config.peer.port}`)
+    expect(config.security).toMatchObject({ tls: { cert: "/etc/stepraft/tls/n1.crt" }, plaintext: ["clients", "http"] })
     expect(config.dataDir.startsWith(`/var/lib/${directive(unit, "StateDirectory")}/`)).toBe(true)
     expect(directive(unit, "RestartPreventExitStatus")).toBe(`${exitCodes.usage} ${exitCodes.lasting}`)
     expect(Number(directive(unit, "TimeoutStopSec")) * 1000).toBeGreaterThan(stopMs)
@@ -69,7 +74,13 @@ describe("deployment files", () => {
 
   test("a container: it listens where it says, and its program is the package's", async () => {
     const file = read("Containerfile")
-    const config = await decoded({ ...containerEnv, STEPRAFT_ID: "n1", STEPRAFT_PEERS: "n1=db1:8001" })
+    const config = await decoded({
+      ...containerEnv,
+      STEPRAFT_ID: "n1",
+      STEPRAFT_PEERS: "n1=db1:8001",
+      STEPRAFT_TLS_CERT: "n1.crt",
+      STEPRAFT_TLS_KEY: "n1.key",
+    })
     expect((/^EXPOSE (.+)$/m.exec(file)?.[1] ?? "").split(" ").map(Number)).toEqual(portsOf(config))
     expect(file).toContain(`http://127.0.0.1:${config.http?.port}/livez`)
     expect(config.dataDir.startsWith(`${/^VOLUME (.+)$/m.exec(file)?.[1]}/`)).toBe(true)
@@ -96,7 +107,13 @@ describe("deployment files", () => {
       for (const [name, at] of others) expect(at).toEqual({ host: `${name}.${headless}`, port: config.peer.port })
       expect(all(file, "containerPort").map(Number)).toEqual(portsOf(config))
       expect(new Set(all(file, "port"))).toEqual(new Set([...portsOf(config).map(String), "http"]))
-      expect(config.dataDir.startsWith(`${all(file, "mountPath")[0]}/`)).toBe(true)
+      const [data, certificates] = all(file, "mountPath")
+      expect(config.dataDir.startsWith(`${data}/`)).toBe(true)
+      expect(config.security.tls).toEqual({
+        cert: `${certificates}/${pod}.crt`,
+        key: `${certificates}/${pod}.key`,
+        ca: `${certificates}/ca.crt`,
+      })
     }
     expect(Number(all(file, "terminationGracePeriodSeconds")[0]) * 1000).toBeGreaterThan(stopMs)
   })
@@ -161,7 +178,8 @@ describe("the pages", () => {
       )
     })
     expect(wrong).toEqual([])
-    const known = new Set(settingNames.map(variableOf))
+    const others = ["STEPRAFT_LOCK", "STEPRAFT_LOCK_TOKEN", "STEPRAFT_GOLDEN"]
+    const known = new Set([...settingNames.map(variableOf), ...others])
     const strange = [...walk("kv", ".md"), ...walk("kv/deploy", "")].flatMap((page) =>
       (readFileSync(join(root, page), "utf8").match(/\bSTEPRAFT_[A-Z][A-Z_]*[A-Z]\b/g) ?? [])
         .filter((name) => !known.has(name))
@@ -176,5 +194,25 @@ describe("the pages", () => {
     )
     expect(named.length).toBeGreaterThan(4)
     expect(named.filter((name) => !existsSync(join(folder, name)))).toEqual([])
+  })
+
+  test("every setting has its row, with its default", () => {
+    const rows = new Map(
+      Array.from(
+        readFileSync(join(root, "kv/SETTINGS.md"), "utf8").matchAll(/^\| `(--[a-z-]+)` +\| (.+?) +\| (.+?) +\|$/gm),
+        ([, flag = "", value = ""]) => [flag, value],
+      ),
+    )
+    expect([...rows.keys()].toSorted()).toEqual(settingNames.map(flagOf).toSorted())
+    const defaults: Readonly<Partial<Record<Setting, number>>> = {
+      ...Object.fromEntries(Object.entries(defaultSettings).filter(([name]) => rows.has(flagOf(name as Setting)))),
+      writeTimeout: defaultServiceSettings.writeTimeout,
+      readTimeout: defaultServiceSettings.readTimeout,
+      sessionIdle: DEFAULT_IDLE,
+      maxClients: defaultLimits.maxClients,
+    }
+    expect(Object.keys(defaults).length).toBeGreaterThan(12)
+    for (const [name, value] of Object.entries(defaults))
+      expect(rows.get(flagOf(name as Setting)), name).toBe(String(value))
   })
 })
