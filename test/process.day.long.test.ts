@@ -125,6 +125,8 @@ const steady = (text: string): string =>
     .replaceAll(/(?<![\w.])\d[\d,]*(\.\d+)?(?=[^\w.:]|\.?$|\.\s)(?! nodes| voters| keys)/gm, "N")
     .replaceAll(/\bn\d (?=leads in|holds data)/g, "NODE ")
     .replaceAll(/\b(leader|follower|voter)\b/g, "ROLE")
+    // Who was the last to lead may have begun an entry that nobody else has.
+    .replaceAll(/vote for n\d|^uncertain.*/gm, "")
     .replaceAll(/[ \t]+/g, " ")
 /** Commands that change nothing: whoever types them too early types them again. */
 const LOOKS = /^(stepraft (status|doctor|get|member list)|curl) /
