@@ -54,6 +54,9 @@ test("a damaged record: the node sets its directory aside, votes for nobody, and
       await until("it is known to have begun anew", () => n2.status().role === "amnesiac")
       await until("it has asked the other one", () => n2.lines.some((line) => line.includes("no leader is known")))
       await turns(50)
+      expect(n2.status().health).toMatch(
+        /^the log of n2 was damaged, so it has begun anew .* for which it asks by itself/,
+      )
       expect(n1.status().leader).toBeNull()
       expect(n2.status()).toMatchObject({ cluster: id, term: 0, lastIndex: 0 })
       expect(n2.status().incarnation).not.toBe(incarnation)

@@ -224,7 +224,9 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
         alive.running = { driver: standing.driver, machine, counters: standing.counters }
         const stopKeeping = addresses.keep(standing.driver)
         yield* Effect.addFinalizer(() => Effect.sync(stopKeeping))
-        const stopRepairing = repairItself(data, id, standing.members, log)
+        const stopRepairing = repairItself(data, id, standing.members, log, (aside) => {
+          alive.repairing = aside
+        })
         yield* Effect.addFinalizer(() => Effect.sync(stopRepairing))
         const end = watch(alive, standing, log)
         yield* Effect.addFinalizer(() => Effect.promise(end))

@@ -53,6 +53,8 @@ export interface Facts {
   /** Why the node has failed and is about to end. */
   readonly failed: string | null
   readonly refused: Refused | null
+  /** Its log was damaged, and it asks to be taken in again: where what was damaged is kept. Default: null. */
+  readonly repairing?: string | null
   readonly leaderlessMs: Millis | null
   readonly links: readonly Link[]
   readonly unlisted: readonly Unlisted[]
@@ -119,8 +121,15 @@ const formingText = ({ links }: Facts): string => {
   return `forming: its directory is empty; waiting for ${waiting}. All nodes must be up to form the cluster${told.length === 0 ? "" : ` (${told.join("; ")})`}`
 }
 
-export const amnesiacText = ({ self, phase, links }: Pick<Facts, "self" | "phase" | "links">): string => {
+export const amnesiacText = ({
+  self,
+  phase,
+  links,
+  repairing = null,
+}: Pick<Facts, "self" | "phase" | "links" | "repairing">): string => {
   const { name, incarnation } = self
+  if (repairing !== null)
+    return `the log of ${name} was damaged, so it has begun anew (incarnation ${incarnation}); what was there is kept in ${repairing}. It votes for nobody and serves no data until the others have taken it in, for which it asks by itself. Check the disk.`
   const holder =
     phase.doing === "waiting"
       ? `${phase.of} holds data of cluster ${phase.cluster} that do`

@@ -18,6 +18,7 @@ const ASIDE = "damaged"
 /** In there, until the node votes again. */
 const MARKER = "REPAIRING"
 
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 const exists = (path: string): Promise<boolean> =>
   fs.stat(path).then(
     () => true,
@@ -32,38 +33,46 @@ export const setAside =
   (data: string, peers: () => number, log: Logger): Mend =>
   async (damage: LogCorrupted, format: Format): Promise<boolean> => {
     const { cluster, self } = format.identity
-    // Nothing was acknowledged yet, or nobody else knows of it.
+    // Nothing was acknowledged yet, or nobody else was told of it.
     if (cluster === null || peers() === 0) return false
     const aside = join(data, ASIDE)
-    const earlier = await readFormat(nodeFiles, join(aside, "log"))
-    if (earlier?.identity.self.incarnation !== self.incarnation && (await exists(aside))) {
-      log(
-        "error",
-        `a log that was damaged before stands in ${aside}: this disk has damaged two, so it is not begun anew once more. Replace the disk. If you trust it, move ${aside} away, and start again`,
-      )
+    try {
+      const earlier = await readFormat(nodeFiles, join(aside, "log"))
+      if (earlier?.identity.self.incarnation !== self.incarnation && (await exists(aside))) {
+        log(
+          "error",
+          `a log that was damaged before stands in ${aside}: this disk has damaged two, so it is not begun anew once more. Replace the disk. If you trust it, move ${aside} away, and start again`,
+        )
+        return false
+      }
+      if (earlier === null) await keepLog(data, aside)
+      // The state is that of the lost directory too: a part of it may be newer than what its log still tells.
+      if (await exists(join(data, "state"))) await fs.rename(join(data, "state"), join(aside, "state"))
+      await nodeFiles.syncDirectory(aside)
+      await nodeFiles.syncDirectory(data)
+    } catch (error) {
+      log("error", `what is damaged could not be kept in ${aside}, so the node does not begin anew: ${reasonOf(error)}`)
       return false
     }
-    if (earlier === null) {
-      const making = `${aside}.new`
-      await fs.rm(making, { recursive: true, force: true })
-      await fs.mkdir(join(making, "log"), { recursive: true, mode: 0o700 })
-      for (const name of await fs.readdir(join(data, "log")))
-        if (!isLock(name)) await fs.link(join(data, "log", name), join(making, "log", name))
-      await fs.writeFile(join(making, MARKER), "", { mode: 0o600 })
-      await nodeFiles.syncDirectory(join(making, "log"))
-      await nodeFiles.syncDirectory(making)
-      await fs.rename(making, aside)
-    }
-    // The state belongs to the lost directory too: a part of it may be newer than the rest of its log.
-    if (await exists(join(data, "state"))) await fs.rename(join(data, "state"), join(aside, "state"))
-    await nodeFiles.syncDirectory(aside)
-    await nodeFiles.syncDirectory(data)
     log(
       "error",
       `${damage.file} is damaged at offset ${damage.offset}: ${damage.reason}. Check the disk. The directory of ${self.name} (incarnation ${self.incarnation}) counts as lost; all of it is kept in ${aside}. ${self.name} begins anew with an empty one, votes for nobody, and has itself taken in by the others`,
     )
     return true
   }
+
+/** Linked, not copied: the log's files are never changed in place after this, and no room is needed. */
+const keepLog = async (data: string, aside: string): Promise<void> => {
+  const making = `${aside}.new`
+  await fs.rm(making, { recursive: true, force: true })
+  await fs.mkdir(join(making, "log"), { recursive: true, mode: 0o700 })
+  for (const name of await fs.readdir(join(data, "log")))
+    if (!isLock(name)) await fs.link(join(data, "log", name), join(making, "log", name))
+  await fs.writeFile(join(making, MARKER), "", { mode: 0o600 })
+  await nodeFiles.syncDirectory(join(making, "log"))
+  await nodeFiles.syncDirectory(making)
+  await fs.rename(making, aside)
+}
 
 const AGAIN_MS = 5000
 
@@ -73,6 +82,8 @@ export const repairItself = (
   self: string,
   members: Pick<RunningMembers, "replace">,
   log: Logger,
+  /** Told where what was damaged is kept, until it is over; null then. */
+  repairing: (aside: string | null) => void,
 ): (() => void) => {
   const marker = join(data, ASIDE, MARKER)
   const over = new AbortController()
@@ -83,6 +94,7 @@ export const repairItself = (
   }
   const repair = async (): Promise<void> => {
     if (!(await exists(marker))) return
+    repairing(join(data, ASIDE))
     while (!over.signal.aborted) {
       try {
         const { text } = await members.replace(self, {
@@ -92,6 +104,7 @@ export const repairItself = (
           },
         })
         await fs.rm(marker, { force: true })
+        repairing(null)
         log(
           "info",
           `${self} is whole again: ${text}. What was damaged is kept in ${join(data, ASIDE)} until you remove it`,
@@ -100,7 +113,7 @@ export const repairItself = (
       } catch (error) {
         if (over.signal.aborted) return
         tell(
-          `${self} began anew and is not taken in yet: ${error instanceof Error ? error.message : String(error)} If no majority of the members comes back, see stepraft recover plan`,
+          `${self} began anew and is not taken in yet: ${reasonOf(error)} If no majority of the members comes back, see stepraft recover plan`,
         )
       }
       await new Promise<void>((resolve) => {
@@ -113,6 +126,6 @@ export const repairItself = (
       })
     }
   }
-  void repair().catch((error: unknown) => log("error", error instanceof Error ? error.message : String(error)))
+  void repair().catch((error: unknown) => log("error", reasonOf(error)))
   return () => over.abort()
 }

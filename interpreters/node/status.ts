@@ -101,6 +101,8 @@ export interface Alive {
   leaderChanges: number
   /** A peer has met a later start of this directory, so nothing that this server says counts any more. */
   refused: Refused | null
+  /** Its log was damaged, and it asks to be taken in again: where what was damaged is kept. */
+  repairing: string | null
   /** Since when there is no leader, or null. */
   leaderlessSince: number | null
   stopping: boolean
@@ -120,6 +122,7 @@ export const beginning = (id: string, listen: Address): Alive => ({
   tls: null,
   leaderChanges: 0,
   refused: null,
+  repairing: null,
   leaderlessSince: null,
   stopping: false,
   failed: null,
@@ -156,6 +159,7 @@ export const factsOf = (alive: Alive): Facts => {
     stopping,
     failed,
     refused,
+    repairing: alive.repairing,
     leaderlessMs: alive.leaderlessSince === null ? null : performance.now() - alive.leaderlessSince,
     links: transport?.peers() ?? [],
     unlisted: transport?.unlisted() ?? [],
