@@ -117,7 +117,15 @@ describe("the data folder", () => {
   test("a folder that is not ours is refused; ours is read back; its addresses are found by a port", () => {
     const data = folder()
     expect(readLayout(data)).toBeNull()
-    const layout = { version: 1, nodes: 3, host: "127.0.0.1", port: 7001, peerPort: 8001, httpPort: 9001 } as const
+    const layout = {
+      version: 1,
+      nodes: 3,
+      host: "127.0.0.1",
+      port: 7001,
+      peerPort: 8001,
+      httpPort: 9001,
+      tls: false,
+    } as const
     writeLayout(data, layout)
     expect(readLayout(data)).toEqual(layout)
     expect(recordedClients(data, { host: "127.0.0.1", port: 7002 }).map(([address]) => address)).toEqual([

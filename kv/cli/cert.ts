@@ -12,7 +12,7 @@ const certOf = (folder: string, name: string): string => join(folder, `${name}.c
 const keyOf = (folder: string, name: string): string => join(folder, `${name}.key`)
 
 /** By rename, so that whoever reads them meanwhile finds whole files. The key first: a certificate without it is of no use. */
-const write = (folder: string, name: string, { certificate, key }: Certified): void => {
+export const writeCertified = (folder: string, name: string, { certificate, key }: Certified): void => {
   makeFolders(folder)
   for (const [file, text, mode] of [
     [keyOf(folder, name), key, 0o600],
@@ -35,7 +35,7 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`)
 export const init = (folder: string, days: number): void => {
   requireFree(folder, AUTHORITY, false)
   const made = makeAuthority({ days })
-  write(folder, AUTHORITY, made)
+  writeCertified(folder, AUTHORITY, made)
   say(
     `${certOf(folder, AUTHORITY)}: the cluster's authority, until ${day(made.ends)}. Every node and client gets it (tls-ca).\n${keyOf(folder, AUTHORITY)}: its key. Whoever has it can be any node: keep it off the nodes.`,
   )
@@ -73,7 +73,7 @@ export const certifyIn = ({ folder, name, purpose, hosts, days, replace }: Certi
     )
   requireFree(folder, name, replace)
   const made = certify(authorityIn(folder), { name, purpose, days, hosts })
-  write(folder, name, made)
+  writeCertified(folder, name, made)
   const use =
     purpose === "node"
       ? `the node ${name}, found at ${hosts.join(", ")}`

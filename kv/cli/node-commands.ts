@@ -43,6 +43,7 @@ export const clusterCommand = (program: string) =>
       ),
       config: maybeString("config", "JSON file with settings for every node, as for serve"),
       redirect: off("redirect", "Followers answer MOVED instead of forwarding"),
+      tls: off("tls", "TLS on every port, users and roles: makes what is needed in the folder, which keeps it"),
     },
     (o) =>
       asDaemon(
@@ -59,6 +60,7 @@ export const clusterCommand = (program: string) =>
               httpPort: maybe(o.httpPort),
               config: maybe(o.config),
               redirect: o.redirect,
+              tls: o.tls,
             },
             signal,
           )

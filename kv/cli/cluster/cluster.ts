@@ -12,6 +12,7 @@ import { makeFolders } from "../../../interpreters/cli/folders.ts"
 import { gather, type Known } from "../gather.ts"
 import { type Layout, type Member, membersOf, readLayout, writeLayout } from "./layout.ts"
 import { busyPorts } from "./ports.ts"
+import { makeSecure, secureGreeting, secureSettings, secureWords, speakAsAdmin } from "./secure.ts"
 import { grouped, paintFor } from "../../../interpreters/cli/paint.ts"
 import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
 import { changeOf, summary } from "../table.ts"
@@ -29,6 +30,8 @@ export interface ClusterOptions {
   /** What every `serve` gets too. */
   readonly config: string | null
   readonly redirect: boolean
+  /** Certificates, users and roles; a folder that has them keeps them. */
+  readonly tls: boolean
 }
 const mostNodes = 99
 const quietMs = 10_000
@@ -67,7 +70,15 @@ const plan = (options: ClusterOptions): { readonly layout: Layout; readonly isNe
         )
   })
   return {
-    layout: { version: 1, nodes, host: options.host ?? old?.host ?? clusterDefaults.host, port, peerPort, httpPort },
+    layout: {
+      version: 1,
+      nodes,
+      host: options.host ?? old?.host ?? clusterDefaults.host,
+      port,
+      peerPort,
+      httpPort,
+      tls: options.tls || (old?.tls ?? false),
+    },
     isNew: old === null,
   }
 }
@@ -90,6 +101,7 @@ const words = (
   member: Member,
   members: readonly Member[],
   options: ClusterOptions,
+  tls: boolean,
   bootstrap: boolean,
 ): readonly string[] => [
   options.program,
@@ -108,13 +120,19 @@ const words = (
   ...(bootstrap ? ["--bootstrap"] : []),
   ...(options.config === null ? [] : ["--config", options.config]),
   ...(options.redirect ? ["--redirect"] : []),
+  ...(tls ? secureWords(options.data, member.id) : []),
 ]
 
 /** What is wrong with the settings (of the file, of the environment) is wrong for every node: told once, before anything is started. */
-const requireConfig = async (members: readonly Member[], { config, redirect }: ClusterOptions): Promise<void> => {
+const requireConfig = async (
+  members: readonly Member[],
+  { data: folder, config, redirect }: ClusterOptions,
+  tls: boolean,
+): Promise<void> => {
   const peers = Object.fromEntries(members.map(({ id, peer }) => [id, showEndpoint(peer)]))
   for (const { id, data, client, peer } of members) {
-    const flags = { id, data, client: showEndpoint(client), peer: showEndpoint(peer), peers, redirect }
+    const settings = { id, data, client: showEndpoint(client), peer: showEndpoint(peer), peers, redirect }
+    const flags = { ...settings, ...(tls ? secureSettings(folder, id) : {}) }
     const decoded = await Effect.runPromise(
       Effect.result(decodeConfig({ flags, ...(config === null ? {} : { file: config }) })),
     )
@@ -148,7 +166,9 @@ const greeting = ({ data }: ClusterOptions, layout: Layout, members: readonly Me
         `  ${id}  clients ${showEndpoint(client)}  peers ${showEndpoint(peer)}${http === null ? "" : `  http ${showEndpoint(http)}`}  log ${join(folder, "log.txt")}`,
     ),
     "Talk to any of them, in the Redis protocol or with this program:",
-    `  redis-cli -h ${first?.client.host ?? layout.host} -p ${port} set greeting hello`,
+    ...(layout.tls
+      ? secureGreeting(data, port)
+      : [`  redis-cli -h ${first?.client.host ?? layout.host} -p ${port} set greeting hello`]),
     `  stepraft get greeting --port ${port}      stepraft status --port ${port}      stepraft bench --port ${port}`,
     "Ctrl-C stops all nodes; the same command resumes them.",
     "",
@@ -235,11 +255,15 @@ export const cluster = async (options: ClusterOptions, signal: AbortSignal): Pro
   process.umask(0o077)
   const { layout, isNew } = plan(options)
   const members = membersOf(options.data, layout)
-  await requireConfig(members, options)
+  await requireConfig(members, options, layout.tls)
   await requireFreePorts(members)
   const lock = await lockFolder(options.data)
   try {
     writeLayout(options.data, layout)
+    if (layout.tls) {
+      await makeSecure(options.data, layout.host, members)
+      speakAsAdmin(options.data)
+    }
     await run(options, layout, members, isNew, lock, signal)
   } finally {
     // Left behind, it is the lock of a dead process; and the folder may be gone.
@@ -260,7 +284,7 @@ const run = async (
   const children: readonly Child[] = members.map((member) =>
     startChild({
       id: member.id,
-      words: (first) => words(member, members, options, isNew && first),
+      words: (first) => words(member, members, options, layout.tls, isNew && first),
       logPath: join(member.folder, "log.txt"),
       // The node's own stamp and name would only repeat ours; the log file has the line as it was.
       say: (text) => line.say(`${line.paint.yellow(member.id)} ${text.replace(/^\S+ (warn|error)\s+\S+ /, "$1: ")}`),

@@ -16,6 +16,7 @@ export interface Layout {
   readonly peerPort: number
   /** 0: none of them answers over HTTP. */
   readonly httpPort: number
+  readonly tls: boolean
 }
 export interface Member {
   readonly id: string
@@ -41,8 +42,10 @@ export const membersOf = (folder: string, { nodes, host, port, peerPort, httpPor
     }
   })
 
-/** Folders of earlier versions name no HTTP port. */
-const isLayout = (value: unknown): value is Omit<Layout, "httpPort"> & Partial<Pick<Layout, "httpPort">> =>
+/** Folders of earlier versions name no HTTP port, and have no TLS. */
+const isLayout = (
+  value: unknown,
+): value is Omit<Layout, "httpPort" | "tls"> & Partial<Pick<Layout, "httpPort" | "tls">> =>
   typeof value === "object" &&
   value !== null &&
   "version" in value &&
@@ -55,7 +58,8 @@ const isLayout = (value: unknown): value is Omit<Layout, "httpPort"> & Partial<P
   typeof value.port === "number" &&
   "peerPort" in value &&
   typeof value.peerPort === "number" &&
-  (!("httpPort" in value) || typeof value.httpPort === "number")
+  (!("httpPort" in value) || typeof value.httpPort === "number") &&
+  (!("tls" in value) || typeof value.tls === "boolean")
 
 /** null: there is no cluster here yet. A folder that holds anything else is refused: it is not ours to fill. */
 export const readLayout = (folder: string): Layout | null => {
@@ -75,7 +79,7 @@ export const readLayout = (folder: string): Layout | null => {
     throw failure(`${fileOf(folder)} cannot be read: ${String(error)}`)
   }
   if (!isLayout(value)) throw failure(`${fileOf(folder)} is not a description of a cluster of this version`)
-  return { ...value, httpPort: value.httpPort ?? value.port + clusterDefaults.httpOffset }
+  return { ...value, httpPort: value.httpPort ?? value.port + clusterDefaults.httpOffset, tls: value.tls ?? false }
 }
 
 export const writeLayout = (folder: string, layout: Layout): void => {

@@ -1,0 +1,97 @@
+/**
+ * What whoever reaches the port for peers can do. In the clear he is a member (that is what `--plaintext peers` risks); over TLS
+ * he is nobody, whatever he shows, for as long as it is not that member's own certificate.
+ */
+import { afterEach, describe, expect, test } from "vitest"
+import { forge, forgeries, type Forger } from "./forger.ts"
+import { allConnected, introduce, open, until, type Node } from "./tcp.nodes.ts"
+import { authority, shownBy, stranger, tlsOf } from "./tls.kit.ts"
+
+const opened: Node[] = []
+const forgers: Forger[] = []
+afterEach(async () => {
+  for (const { socket } of forgers.splice(0)) socket.destroy()
+  for (const made of opened.splice(0)) await made.close()
+})
+const pair = async (secured: boolean): Promise<readonly [Node, Node]> => {
+  const [a, b] = [
+    await open("a", secured ? { tls: tlsOf("a") } : {}),
+    await open("b", secured ? { tls: tlsOf("b") } : {}),
+  ]
+  opened.push(a, b)
+  introduce(a, b)
+  await allConnected(a, b)
+  return [a, b]
+}
+const attack = (...given: Parameters<typeof forge>): Forger => {
+  const made = forge(...given)
+  forgers.push(made)
+  return made
+}
+const everything = Object.values(forgeries(1))
+
+describe("in the clear", () => {
+  test("a stranger is believed to be a member: each message arrives as its own, its address is what he says, its link is pushed away", async () => {
+    const [a, b] = await pair(false)
+    a.received.length = 0
+    attack(a.port, null, "b", "a", { clientAddress: "evil:1" }, everything)
+    await until("all of it is believed", () => a.received.length === everything.length)
+    expect(a.received.map(({ from }) => from.name)).toEqual(everything.map(() => "b"))
+    expect(a.peer("b").clientAddress).toBe("evil:1")
+    // The true one loses its connection, and has to come again.
+    await until("b is pushed away", () => b.links.includes("-a/a-1"))
+  })
+
+  test("names of control characters and of 250 kB end the connection, and the log stays lines of a few hundred bytes", async () => {
+    for (const name of ["b\u001b[2J\nerror all is lost", "b".repeat(100_000)]) {
+      const a = await open("a")
+      opened.push(a)
+      await attack(a.port, null, name, "a", {}, []).over
+      expect(a.logs.join()).toContain(`a name of ${name.length} characters that no node has`)
+      expect(a.logs.join().length).toBeLessThan(1000)
+      // oxlint-disable-next-line no-control-regex
+      expect(a.logs.join()).not.toMatch(/[\u0000-\u001f]/)
+    }
+  })
+})
+
+describe("over TLS", () => {
+  const ca = authority.certificate
+  const identities = {
+    "in the clear": null,
+    "without a certificate": { ca },
+    "with the certificate of another authority": { ...shownBy("b", stranger), ca },
+    "with a client's": { ...shownBy("b", authority, { purpose: "client" }), ca },
+    "with another member's": { ...shownBy("c"), ca },
+  } as const
+  test.each(Object.entries(identities))(
+    "%s nothing is believed, nothing is told, and nobody is disturbed",
+    async (_, as) => {
+      const [a, b] = await pair(true)
+      a.received.length = 0
+      const said = Array.from({ length: 5 }, () =>
+        attack(a.port, as, "b", "a", { clientAddress: "evil:1" }, everything, "b-1"),
+      )
+      await Promise.all(said.map(({ over }) => over))
+      expect(a.received).toEqual([])
+      expect(a.peer("b").clientAddress).not.toBe("evil:1")
+      for (const { heard } of said) expect(heard()).not.toMatch(/a-1|client-of-a/)
+      expect([a.links, b.links]).toEqual([["+b/b-1"], ["+a/a-1"]])
+      const complaints = a.logs.filter((line) => line.startsWith("error"))
+      expect(complaints).toHaveLength(1)
+      expect(complaints[0]).toMatch(/stepraft cert|tls-cert/)
+      expect([...a.transport.turnedAway().values()]).toEqual([5])
+    },
+  )
+
+  test("a node that somebody else's machine answers for tells it nothing, and takes no word of it for its own end", async () => {
+    const a = await open("a", { tls: tlsOf("a") })
+    const evil = await open("b", { tls: tlsOf("b", stranger, {}, authority), hello: { refused: "it is over" } })
+    opened.push(a, evil)
+    const refusals: string[] = []
+    a.transport.onRefused((by, { reason }) => refusals.push(`${by} ${reason}`))
+    introduce(a, evil)
+    await until("it is not believed", () => a.logs.some((line) => line.includes("no authority that is trusted")))
+    expect([refusals, a.links, evil.links]).toEqual([[], [], []])
+  })
+})

@@ -1,0 +1,84 @@
+/** Whoever reaches the port for peers and is none: what he would say, and to whom. */
+import { connect, type Socket } from "node:net"
+import * as tls from "node:tls"
+import type { Message } from "../core/index.ts"
+import { Writer } from "../interpreters/bytes.ts"
+import { payloadOf } from "../interpreters/payload.ts"
+import { writeMessage } from "../interpreters/tcp/codec.ts"
+import { closeFrame, openFrame } from "../interpreters/tcp/frame.ts"
+import type { Greeting } from "../interpreters/tcp/handshake.ts"
+import { chained } from "./chained.ts"
+import { memberOf, preambleAndHello } from "./tcp.nodes.ts"
+
+/** In each what a member is believed. `term`: that of the cluster. */
+export const forgeries = (term: number): Readonly<Record<string, Message>> => {
+  const append = { type: "AppendEntries", term, prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, entries: [] } as const
+  const rest = { leaderCommit: 0, round: 1, time: 1, settled: true } as const
+  const flushAll = payloadOf(Buffer.from("FLUSHALL"))
+  return {
+    "a term that uses up many": { ...append, ...rest, term: term + 2 ** 32 - 1 },
+    "an entry that was never proposed, committed": {
+      ...append,
+      ...rest,
+      term: term + 1,
+      entries: chained([{ kind: "command", index: 1, term, time: 1, payload: flushAll }]),
+      leaderCommit: 1,
+    },
+    "that it is on another disk": {
+      type: "AppendAccepted",
+      term,
+      verifiedIndex: 2 ** 40,
+      verifiedChain: 0,
+      matchIndex: 2 ** 40,
+      round: 1,
+      condition: "ready",
+      wall: 1,
+      leaderTime: 1,
+    },
+    "the last of all stamps": { ...append, ...rest, term: term + 1, time: 2 ** 48 - 1 },
+    "a second leader of the same term": { ...append, ...rest },
+    "a write that came through no port of clients": {
+      type: "ForwardProposal",
+      term,
+      ref: 1,
+      bootId: 1,
+      payloads: [flushAll],
+    },
+    "an election now": { type: "TimeoutNow", term },
+    "a vote": { type: "RequestVote", term: term + 1, lastLogIndex: 2 ** 40, lastLogTerm: term, transfer: true },
+  }
+}
+const frame = (message: Message): Buffer => {
+  const w = new Writer()
+  const at = openFrame(w)
+  writeMessage(w, message, null)
+  closeFrame(w, at)
+  return w.take()
+}
+
+export interface Forger {
+  readonly socket: Socket
+  readonly heard: () => string
+  readonly over: Promise<void>
+}
+/** Says hello as this member, and then all of it. `as`: null in the clear. */
+export const forge = (
+  port: number,
+  as: tls.ConnectionOptions | null,
+  name: string,
+  to: string,
+  local: Partial<Greeting>,
+  messages: readonly Message[],
+  incarnation?: string,
+): Forger => {
+  const at = { port, host: "127.0.0.1" }
+  const socket = as === null ? connect(at) : tls.connect({ ...at, ...as, rejectUnauthorized: false })
+  let heard = ""
+  socket.on("data", (chunk: Buffer) => (heard += chunk.toString("latin1")))
+  socket.on("error", () => {})
+  const over = new Promise<void>((resolve) => socket.once("close", () => resolve()))
+  socket.write(preambleAndHello(memberOf(name, incarnation), to, local))
+  // A start that is met for the first time is written down before more is read of it.
+  socket.once("data", () => socket.write(Buffer.concat(messages.map(frame))))
+  return { socket, heard: () => heard, over }
+}
