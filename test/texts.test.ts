@@ -72,7 +72,7 @@ test("--… names a flag, STEPRAFT_… a variable", () => {
       .flatMap(walk)
       .flatMap((file) => textsOf(parseSync(file, readFileSync(join(root, file), "utf8")).program)),
   )
-  const flags = new Set(["--help", "--version", ...settingNames.map(flagOf)])
+  const flags = new Set(["--help", "--version", "--cacert", "--askpass", ...settingNames.map(flagOf)])
   const unknown = found(/(?<![\w-])(--[a-z][a-z-]+)/g).filter(
     ({ match }) => !flags.has(match[1] ?? "") && !words.has((match[1] ?? "").slice(2)),
   )
