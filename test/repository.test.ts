@@ -237,7 +237,7 @@ describe("the house", () => {
 
   test("a link of a README leads to a file of the repository", () => {
     const pages = ["README.md", ...[".github", ...HOUSES].flatMap((folder) => walk(folder, ".md"))]
-    expect(pages.length).toBeGreaterThan(8)
+    expect(pages.length).toBeGreaterThan(7)
     const broken = pages.flatMap((page) =>
       Array.from(readFileSync(join(root, page), "utf8").matchAll(/\]\((?!https?:|#)([^)#]+)/g), ([, to = ""]) =>
         existsSync(resolve(root, dirname(page), to)) ? "" : `${page}: ${to}`,
@@ -319,6 +319,49 @@ describe("the mission", () => {
   test("a test that is not there shows nothing", () => {
     const nowhere = ["no", "such", "test"].join(" ")
     expect(unknown([["repository", nowhere]])).toEqual([`test/repository.test.ts: ${nowhere}`])
+  })
+
+  test("the charts are drawn: every message in them is one of the core's, and a snapshot goes from the leader to the follower", () => {
+    const text = readFileSync(join(root, "kv/FAULTS.md"), "utf8")
+    const charts = new Map(
+      text
+        .split(/^## /mu)
+        .map((section) => [section.split("\n")[0] ?? "", /^```mermaid\n(.*?)^```$/msu.exec(section)?.[1]]),
+    )
+    for (const title of [
+      "From a fault to its end",
+      "Election and heartbeats",
+      "What is committed",
+      "A write",
+      "A snapshot is installed",
+    ])
+      expect(charts.get(title), title).toBeDefined()
+    const arrows = Array.from(
+      [...charts.values()].join("\n").matchAll(/^ *(\w+)--?>>(\w+): ([A-Z][a-z]+[A-Z]\w+)/gmu),
+      ([, from, to, message]) => ({ from, to, message }),
+    )
+    const known = new Set(
+      Array.from(
+        readFileSync(join(root, "core/messages.ts"), "utf8").matchAll(/^export interface (\w+)/gmu),
+        ([, message]) => message,
+      ),
+    )
+    expect(arrows.map(({ message }) => message).filter((message) => !known.has(message))).toEqual([])
+    expect(new Set(arrows.map(({ message }) => message)).size).toBeGreaterThan(7)
+    for (const { from, to, message } of arrows) {
+      if (message === "InstallSnapshot") expect([from, to]).toEqual(["l", "f"])
+      if (message === "InstallSnapshotReply") expect([from, to]).toEqual(["f", "l"])
+    }
+  })
+
+  test("each fault has its strategy: who notices it, and what the cluster does", () => {
+    const table = readFileSync(join(root, "kv/FAULTS.md"), "utf8").split("## Fault by fault")[1] ?? ""
+    const rows = table
+      .split("\n")
+      .filter((line) => line.startsWith("| ") && !line.startsWith("| -") && !line.startsWith("| fault"))
+      .map((line) => line.split("|").map((cell) => cell.trim()))
+    expect(rows.length).toBeGreaterThan(15)
+    expect(rows.filter(([, fault, , what]) => fault === "" || what === "")).toEqual([])
   })
 
   test("its page is what npm run mission makes of it", () => {

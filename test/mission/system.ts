@@ -12,6 +12,9 @@ import {
   type Rows,
 } from "./checks.ts"
 
+const charts = repository(
+  "the charts are drawn: every message in them is one of the core's, and a snapshot goes from the leader to the follower",
+)
 export const system: Rows = {
   "Faults: what happens, and for how long": {
     M54: row("a minority that fails is tolerated", "B5", [
@@ -230,24 +233,40 @@ export const system: Rows = {
     ),
   },
   Documents: {
-    M95: row("a chart of elections and heartbeats", ["traces", "election.txt"]),
-    M96: row("a chart of how commitment advances", ["traces", "commit.txt"]),
-    M97: row("a chart of a snapshot's installation", ["traces", "snapshot.txt"]),
-    M98: row("a chart of a command's path", ["traces", "session.txt"]),
+    M95: row("a chart of elections and heartbeats", charts, ["traces", "election.txt"]),
+    M96: row("a chart of how commitment advances", charts, ["traces", "commit.txt"]),
+    M97: row("a chart of a snapshot's installation, from the leader to the follower", charts, [
+      "traces",
+      "snapshot.txt",
+    ]),
+    M98: row("a chart of a command's path", charts, ["traces", "session.txt"]),
     M99: row(
       "charts of the architecture and its dependencies",
       repository("no room leads back to itself, not even by types"),
     ),
-    M100: row("recovery examples, worked through", [
-      "process.backup.long",
-      "two of three disks are lost under load: the plan, the application, what is there again and what is lost, as documented",
-    ]),
+    M100: row(
+      "recovery examples, worked through",
+      ["process.day.long", "a day in production: each command of the page does what stands there"],
+      [
+        "process.backup.long",
+        "two of three disks are lost under load: the plan, the application, what is there again and what is lost, as documented",
+      ],
+    ),
     M101: row(
       "a chart of how faults are handled",
+      charts,
       doctor("every finding stands in the table above, and its page in the guide"),
     ),
-    M102: row("a strategy for each scenario", recovery("each fault is over in virtual time as the table says")),
-    M103: row("the reasons of the parameters", ["world.defaults", "every setting says why it is what it is"]),
+    M102: row(
+      "a strategy for each scenario",
+      repository("each fault has its strategy: who notices it, and what the cluster does"),
+      recovery("each fault is over in virtual time as the table says"),
+    ),
+    M103: row(
+      "the reasons of the parameters",
+      ["world.defaults", "every setting says why it is what it is"],
+      ["deploy", "every setting has its row, with its default"],
+    ),
     M104: row("what is robust, and what is not: a minority may fail", "K14", "K23", "B6"),
   },
   "Defects of the original": {
