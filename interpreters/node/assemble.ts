@@ -26,7 +26,6 @@ import {
   type StateWithoutLog,
 } from "./errors.ts"
 import { healthOf, isAmnesiac, watchHealth } from "./health.ts"
-import { openPages } from "./pages.ts"
 import { findPlace, refusedText, watchRefused } from "./place.ts"
 import { repairItself, setAside } from "./repair.ts"
 import { recoveredPosition, requireNoState, requireWholeLog } from "./recovery.ts"
@@ -111,14 +110,16 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
     const { id } = alive
     alive.tls = assembly.tls ?? assembly.httpTls
     const { data, log, clientAddress } = assembly
-    // Comes first: it answers while the log is read, which may take long.
-    if (assembly.http != null)
+    // Comes first: it answers while the log is read, which may take long. HTTP is loaded only where it is wanted.
+    if (assembly.http != null) {
+      const { openPages } = yield* Effect.promise(() => import("./pages.ts"))
       yield* openPages(alive, {
         listen: assembly.http,
         tls: assembly.httpTls,
         log,
         ...(assembly.metrics === undefined ? {} : { metrics: assembly.metrics }),
       })
+    }
     const [directory, state] = [join(data, "log"), join(data, "state")]
     const storage = yield* openFileStorage({
       directory,
