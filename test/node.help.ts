@@ -62,6 +62,7 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
       maxClients: null,
       clientIdleTimeout: null,
       clientMemory: null,
+      trace: null,
       security: unsecured,
       autopilot: null,
       limits: {},

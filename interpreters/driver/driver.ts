@@ -53,6 +53,8 @@ export interface DriverOptions {
   readonly report?: (text: string) => void
   /** Called with every batch of events just before the reducer. */
   readonly journal?: (events: readonly Event[]) => void
+  /** Called after every batch, once its effects were executed. */
+  readonly trace?: (events: readonly Event[], state: State) => void
 }
 
 export interface Leadership {
@@ -124,7 +126,7 @@ export const leadershipOf = (state: State): Leadership => ({
 })
 
 export const makeDriver = (options: DriverOptions): Driver => {
-  const { runner, storage, transport, machine, timers, clock, journal } = options
+  const { runner, storage, transport, machine, timers, clock, journal, trace } = options
   const counters: Record<string, number> = {
     "loop.turns": 0,
     "loop.events": 0,
@@ -296,6 +298,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
       if (dead) return
     }
     measures.stepped(runner.state, now())
+    trace?.(events, runner.state)
     const { role, currentTerm } = runner.state
     const leader = leaderOf(runner.state)
     if (

@@ -6,3 +6,4 @@ export { leadershipOf, makeDriver, type Driver, type DriverOptions, type Leaders
 export { driverFrom, positionOf, type StartOptions } from "./from.ts"
 export { NodeHalted } from "./halted.ts"
 export { makeTimers } from "./timers.ts"
+export { makeTracing, type TraceLine } from "./tracing.ts"

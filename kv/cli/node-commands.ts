@@ -120,6 +120,10 @@ export const serveCommand = Command.make(
       "Of peers,clients,http: ports without TLS although others can reach them. Whoever reaches that of peers can end the cluster",
     ),
     users: maybeString("users", "File of users: a name, a role and a hash in each line (stepraft user hash)"),
+    trace: maybeString(
+      "trace",
+      "File to which each batch adds a line: what was asked for, and how far log, disk, commit and execution have come (default: none)",
+    ),
     config: maybeString("config", "JSON file with settings; flags and STEPRAFT_* variables win over it"),
     ...tuningFlags,
   },

@@ -21,6 +21,7 @@ interface Serving {
   /** Where other members find this node, as host:port; empty: by their own lists. */
   readonly advertise: string
   readonly journal: DriverOptions["journal"]
+  readonly trace: DriverOptions["trace"] | null
   readonly alive: Alive
   readonly gate: Gate
   readonly log: Logger
@@ -32,7 +33,7 @@ interface Serving {
 
 /** The driver, the service on it, and the gate that clients come through once this node is a member. */
 export const build = (
-  { config, advertise, journal, alive, gate, log, status, setMembers, setBackups, failed }: Serving,
+  { config, advertise, journal, trace, alive, gate, log, status, setMembers, setBackups, failed }: Serving,
   { storage, transport, machine, position }: Foundation<KvMachine>,
 ): Built & { readonly machine: KvMachine } => {
   const { self } = storage.identity
@@ -50,6 +51,7 @@ export const build = (
     },
     report: (text) => log("warn", text),
     ...(journal === undefined ? {} : { journal }),
+    ...(trace == null ? {} : { trace }),
   })
   const service = makeService({
     driver,

@@ -67,6 +67,7 @@ const fields = {
   tlsCa: Schema.optionalKey(Schema.NonEmptyString),
   tlsAuthClients: Schema.optionalKey(Schema.Literals(["no", "optional", "yes"])),
   plaintext: Schema.optionalKey(Schema.String),
+  trace: Schema.optionalKey(Schema.NonEmptyString),
   autopilotVoters: Schema.optionalKey(Whole),
   autopilotAfter: Schema.optionalKey(Millis),
   autopilotLeast: Schema.optionalKey(Whole),
@@ -113,6 +114,8 @@ export interface NodeConfig {
   readonly security: Security
   /** What it does about members by itself while it leads; null: nothing. */
   readonly autopilot: Autopilot | null
+  /** File for the trace of writes; null: none. */
+  readonly trace: string | null
   /** Further limits of clients, as far as they were given. */
   readonly limits: Partial<Limits>
   /** Wrong passwords from one address within a minute; null: the default. */
@@ -401,6 +404,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
       invalid,
     ),
     autopilot: autopilot(),
+    trace: given.trace ?? null,
   }
 }
 

@@ -28,6 +28,7 @@ import { makeStoreMetrics } from "./metrics.ts"
 import { threadAdvice } from "./launch.ts"
 import type { Port } from "./security.ts"
 import { advertised, nodeStatusOf, refusalOf } from "./status.ts"
+import { openTrace } from "./trace.ts"
 
 export interface ServeOptions {
   readonly log?: Logger
@@ -145,6 +146,7 @@ export const serveNode = (
     port = server.port
 
     yield* requireRecovered(config.dataDir)
+    const trace = config.trace === null ? null : yield* openTrace(config.trace, config.id, log)
     let machine: KvMachine | null = null
     const storeMetrics = makeStoreMetrics(() => machine)
     const {
@@ -193,6 +195,7 @@ export const serveNode = (
             config,
             advertise,
             journal: options.journal,
+            trace,
             alive,
             gate,
             log,
