@@ -178,7 +178,7 @@ describe("the pages", () => {
       )
     })
     expect(wrong).toEqual([])
-    const others = ["STEPRAFT_LOCK", "STEPRAFT_LOCK_TOKEN", "STEPRAFT_GOLDEN"]
+    const others = ["LOCK", "LOCK_TOKEN", "GOLDEN", "TLS", "USER", "PASSWORD"].map((name) => `STEPRAFT_${name}`)
     const known = new Set([...settingNames.map(variableOf), ...others])
     const strange = [...walk("kv", ".md"), ...walk("kv/deploy", "")].flatMap((page) =>
       (readFileSync(join(root, page), "utf8").match(/\bSTEPRAFT_[A-Z][A-Z_]*[A-Z]\b/g) ?? [])
