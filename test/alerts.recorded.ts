@@ -1,4 +1,7 @@
-/** Metrics recorded from nodes, as input of `promtool test rules`: what lasted seconds is stretched to minutes of virtual time. */
+/**
+ * Metrics recorded from nodes, as input of `promtool test rules`: seconds in the recording become minutes of virtual
+ * time.
+ */
 import { execFileSync, spawnSync } from "node:child_process"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -30,7 +33,7 @@ export const record = async (nodes: readonly LocalNode[], meanwhile: () => Promi
   )
 }
 
-/** Of everything that was timed meanwhile, 99 of 100 took an eighth of a second at most. */
+/** Of all timed operations meanwhile, 99 of 100 took at most an eighth of a second. */
 export const isCalm = (recording: Recording): boolean =>
   [...recording.values()].every(
     (recorded) =>
@@ -48,7 +51,7 @@ export const isCalm = (recording: Recording): boolean =>
 const STEP = 15
 const JOB = "stepraft"
 const GROWS = /_(?:total|bucket|sum|count)(?:\{|$)/
-/** The only gauge that is followed on its way. */
+/** The only gauge whose values in between are kept. */
 const FALLS = /^stepraft_disk_free_bytes/
 const asked = new Set(readAlerts().flatMap(({ expr }) => expr.match(/stepraft_[a-z_]+/g) ?? []))
 
@@ -99,13 +102,13 @@ const seriesOf = (phases: readonly Phase[]): readonly { readonly series: string;
 export interface Expected {
   readonly alert: string
   readonly severity: string
-  /** Minutes from the beginning at which it is quiet, and at which it fires. */
+  /** The minutes, from the beginning, when the alert must be quiet, and when it must fire. */
   readonly quiet: readonly number[]
   readonly fires: readonly number[]
 }
 export const hasPromtool = (): boolean => spawnSync("promtool", ["--version"]).status === 0
 
-/** Throws what promtool finds. YAML is a superset of JSON. */
+/** Throws the errors that promtool finds. YAML is a superset of JSON. */
 export const checkRules = (phases: readonly Phase[], expected: readonly Expected[]): void => {
   const file = join(temporaryFolder(), "rules.json")
   const question = ({ alert, severity }: Expected): string =>

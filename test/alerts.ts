@@ -1,4 +1,4 @@
-/** kv/alerts.yml and kv/dashboard.json as tests look at them. */
+/** kv/alerts.yml and kv/dashboard.json, parsed for tests. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { root } from "./house.ts"
@@ -7,7 +7,7 @@ export interface Alert {
   readonly name: string
   readonly expr: string
   readonly severity: string
-  /** Minutes for which it must hold. */
+  /** Minutes for which the condition must hold. */
   readonly after: number
   readonly summary: string
   readonly runbook: string

@@ -1,4 +1,4 @@
-/** Random values of the vocabulary of core/types.ts, for properties about anything that carries it. */
+/** Random values of the types in core/types.ts, for properties of everything that carries them. */
 import * as fc from "fast-check"
 import { MAX_INDEX, MAX_TERM } from "../core/index.ts"
 import type {
@@ -71,7 +71,7 @@ export const proposalOutcome: fc.Arbitrary<ProposalOutcome> = fc.oneof(
   fc.record({ type: fc.constant("ProposalUnknown" as const), leader: fc.option(member) }),
 )
 
-/** One arbitrary per message type: the type sees to it that none is forgotten. */
+/** One arbitrary per message type: the type check makes sure that none is forgotten. */
 export const messageOf: { readonly [T in Message["type"]]: fc.Arbitrary<Extract<Message, { readonly type: T }>> } = {
   RequestVote: fc.record({
     type: fc.constant("RequestVote" as const),
@@ -107,7 +107,7 @@ export const messageOf: { readonly [T in Message["type"]]: fc.Arbitrary<Extract<
       time: count,
       settled: fc.boolean(),
     })
-    // No entry is of a later term than its leader, none of an earlier one than the entry before it.
+    // No entry has a later term than its leader, nor an earlier term than the entry before it.
     .map((message) => {
       const first = message.entries[0]
       const leader = Math.max(message.term, message.prevLogTerm, message.entries.at(-1)?.term ?? 0)

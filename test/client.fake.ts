@@ -1,4 +1,7 @@
-/** A scripted server that speaks as much of the protocol as the client needs, and misbehaves on demand. One store, many doors. */
+/**
+ * A scripted server that speaks the part of the protocol that the client needs, and misbehaves on demand. One store,
+ * any number of servers.
+ */
 import * as net from "node:net"
 
 interface SessionState {
@@ -6,7 +9,7 @@ interface SessionState {
   readonly owner: string
   readonly replies: Map<number, string>
 }
-/** What happens to one request before it is carried out. */
+/** What happens to one request before it is executed. */
 export type Fate =
   | "serve"
   | "cut-before"
@@ -15,7 +18,7 @@ export type Fate =
   | { readonly reply: string; readonly executed: boolean }
 
 export interface FakeStore {
-  /** In the order of their execution: what the property is about. */
+  /** In the order of their execution: the property checks these. */
   readonly effects: string[]
   readonly data: Map<string, string>
   readonly sessions: Map<number, SessionState>
@@ -151,7 +154,7 @@ export const startFake = async (store: FakeStore, id = "n1"): Promise<FakeServer
   const server = net.createServer({ noDelay: true }, (socket) => {
     open.add(socket)
     served += 1
-    /** Carries out what it is told and says nothing any more. */
+    /** Executes requests and no longer answers. */
     let mute = false
     let rest = ""
     socket.on("close", () => open.delete(socket))

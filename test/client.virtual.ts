@@ -1,6 +1,6 @@
 /**
- * A client over connections that are no sockets, in virtual time: what the real engine asks is answered by a store whose
- * answers are all that correct nodes could give, however unlucky. A million runs take minutes.
+ * A client over virtual connections, in virtual time: the real engine's requests are answered by a store whose answers
+ * are all that correct nodes could give, however unlucky. A million runs take minutes.
  */
 import { makeCore, type Core, type CoreSettings } from "../kv/client/core.ts"
 import type { Connection, Dial } from "../kv/client/connection.ts"
@@ -9,35 +9,38 @@ import { isReply, type ReplyOrError, type Task } from "../kv/client/operation.ts
 import type { Surroundings } from "../interpreters/surroundings.ts"
 import type { Reply } from "../kv/types.ts"
 
-/** What happens to one request at the node that it reaches. Where nothing is executed, nothing of this copy ever is, unless it is late. */
+/**
+ * What happens to one request at its node. If nothing is executed, this copy is never executed later, unless it is
+ * late.
+ */
 export type Fate =
   | "serve"
-  /** The connection breaks before, or after it was carried out. */
+  /** The connection breaks, before or after the request was executed. */
   | "cutBefore"
   | "cutAfter"
-  /** The connection breaks, and the request is carried out some time later all the same. */
+  /** The connection breaks, and the request is still executed some time later. */
   | "cutLate"
-  /** The node cannot tell: carried out, or not, or later. */
+  /** The node cannot tell: executed, or not, or later. */
   | "unknownDone"
   | "unknownNot"
   | "unknownLate"
-  /** The connection breaks, and the reply is kept no longer. */
+  /** The connection breaks, and the reply is no longer kept. */
   | "forget"
-  /** No answer, nor to anything behind it on the connection. */
+  /** No answer to this request, nor to any later one on the connection. */
   | "mute"
   /** Not proposed. */
   | "noLeader"
   | "busy"
   | "spaceLow"
   | "tooLarge"
-  /** An error that the client has never heard of: the node did not propose it. */
+  /** An error unknown to the client: the node did not propose it. */
   | "strange"
   /** The command itself ends in an error, and its number is used. */
   | "error"
   | "costly"
-  /** The node has lost the thread: this copy was not executed. */
+  /** The node misses an earlier number: this copy was not executed. */
   | "outOfOrder"
-  /** The same, and an older copy is still on its way. */
+  /** The same, and an older copy is still in flight. */
   | "outOfOrderLate"
   /** The session ends first. */
   | "expire"
@@ -72,11 +75,11 @@ const OK: Reply = { type: "simple", text: "OK" }
 
 class Store {
   text = ""
-  /** Tokens as they were executed. */
+  /** Tokens in the order of their execution. */
   readonly executed: string[] = []
   readonly sessions = new Map<string, SessionState>()
   opened = 0
-  /** Copies that are carried out some time later. */
+  /** Copies that are executed later. */
   readonly late: (readonly string[])[] = []
 
   expire(): void {
@@ -114,7 +117,7 @@ class Store {
   }
 }
 
-/** Time goes from event to event. */
+/** Time advances from event to event. */
 export class Time {
   now = 0
   private count = 0
@@ -130,7 +133,7 @@ export class Time {
       },
     }
   }
-  /** Goes on until the limit, or until `done`. */
+  /** Runs until the limit, or until `done`. */
   run(limit: number, done: () => boolean): void {
     while (!done()) {
       const event = this.events.shift()
@@ -161,7 +164,7 @@ export const surroundingsIn = (time: Time, random: () => number, whose = 0): Sur
 }
 
 export interface Scripted {
-  /** In the order in which requests reach nodes; then all are served. */
+  /** In the order in which requests reach nodes; later ones are all served. */
   readonly fates: readonly Fate[]
   readonly window: number
   readonly seed: number
@@ -170,12 +173,12 @@ export interface Scripted {
     /** Virtual milliseconds after the one before it. */
     readonly pause: number
     readonly patience: number
-    /** Nobody waits for it any more after so long. */
+    /** After so long nobody waits for it any more. */
     readonly abandoned: number | null
   }[]
 }
 
-/** Virtual milliseconds: much more than all fates together can take. */
+/** Virtual milliseconds: much more than all delays together. */
 export const PATIENT = 10_000
 
 export const wordsOf = (request: Buffer): string[] =>
@@ -184,7 +187,7 @@ export const wordsOf = (request: Buffer): string[] =>
     .split("\r\n")
     .filter((_, at) => at > 0 && at % 2 === 0)
 
-/** What is wrong, or nothing. */
+/** The violation, or nothing. */
 export const runScript = ({ fates: list, window, seed, operations }: Scripted): string[] => {
   const time = new Time()
   const store = new Store()
@@ -309,7 +312,7 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
   }
   const core: Core = makeCore(settings, surroundings, dial)
   const ends: (ReplyOrError | "abandoned" | undefined)[] = operations.map(() => undefined)
-  /** What had succeeded when a read was asked for. */
+  /** The writes that had succeeded when a read was sent. */
   const seen = operations.map(() => 0)
   const wrong: string[] = []
   let left = operations.length
@@ -344,7 +347,7 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
   const before = new Set(store.executed)
   late()
   ends.forEach((outcome, i) => {
-    // Not any more, at the latest when that is told.
+    // Removed when the reply arrives, at the latest.
     if (
       outcome !== undefined &&
       outcome !== "abandoned" &&
@@ -372,7 +375,7 @@ const judge = (
   ends.forEach((outcome, i) => {
     if (outcome === undefined || outcome === "abandoned") return
     const executed = times.has(`${i};`)
-    // All is well for most of that time.
+    // Most of that time is without faults.
     if (!isReply(outcome) && (operations[i]?.patience ?? 0) >= PATIENT && / in time /.test(outcome.message))
       wrong.push(`${i} ran out of time: ${outcome.message}`)
     if (isReply(outcome)) {

@@ -1,4 +1,7 @@
-/** Nodes with wrong wall clocks: what each shows is decided by a file of its name in `folder`, from its start and while it runs. */
+/**
+ * Nodes with wrong wall clocks: a file of the node's name in `folder` decides what its clock shows, from its start and
+ * while it runs.
+ */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { expect } from "vitest"
@@ -42,7 +45,7 @@ const numberOf = (reply: unknown): number => {
   return reply
 }
 
-/** Time runs as it should: nothing expires early, nothing outlives its time by much. */
+/** Time advances as it should: nothing expires early, and nothing much late. */
 export const expectSteady = async (cluster: Cluster, id: string): Promise<void> => {
   const client = await cluster.connect(id)
   try {
@@ -56,7 +59,7 @@ export const expectSteady = async (cluster: Cluster, id: string): Promise<void> 
     expect(left).toBeGreaterThan(90_000)
     expect(left).toBeLessThan(110_000)
     await until("the key of two seconds is gone", async () => (await client.call("EXISTS", "short")) === 0)
-    // A tenth and a tick: beside the time that a busy machine takes to answer.
+    // A tenth and a tick, besides the time that a busy machine takes to answer.
     expect(performance.now() - set).toBeGreaterThan(1800)
     expect(performance.now() - set).toBeLessThan(20_000)
     const hour = numberOf(await client.call("PTTL", "hour"))

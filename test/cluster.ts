@@ -46,14 +46,14 @@ export const within = async <T>(limit: number, work: Promise<T>): Promise<T | nu
  */
 const given = new Set<number>()
 let asked = 0
-/** Workers have ranges of their own: a port whose owner is down just now is not free for the other one's nodes. */
+/** Each worker has its own range: a port whose owner is down at the moment is not free for another worker's nodes. */
 const range = 4500
-/** `cluster` derives ports from the one that it is given, up to 2,000 and some further on: they stay in this range, too. */
+/** `cluster` derives ports from the given one, up to 2,000 and more above it: they stay in this range, too. */
 const spread = 2400
 const lowest = 12_000 + (Number(process.env["VITEST_POOL_ID"] ?? "0") % 4) * range
 export const freePort = async (): Promise<number> => {
   for (;;) {
-    // Some ports apart: whoever is told the first one may take those behind it, too.
+    // Ports are some distance apart: a node that is given the first one may take those after it, too.
     const port = lowest + ((process.pid + 7 * asked++) % spread)
     if (given.has(port)) continue
     const free = await new Promise<boolean>((resolve) => {
@@ -89,7 +89,7 @@ export const temporaryFolder = (name = "stepraft-test-", parent = tmpdir()): str
   return folder
 }
 
-/** A child process that is watched: its output is kept, and it dies with this process. */
+/** A watched child process: its output is kept, and it ends with this process. */
 export interface Watched {
   readonly pid: number
   readonly output: () => string
@@ -98,7 +98,7 @@ export interface Watched {
   readonly signal: (signal: NodeJS.Signals) => void
   /** Writes to its standard input. */
   readonly tell: (text: string) => void
-  /** Nobody reads what it says any more. */
+  /** Nobody reads its output any more. */
   readonly close: () => void
 }
 export const launch = (
@@ -107,7 +107,7 @@ export const launch = (
   env: Readonly<Record<string, string>> = {},
   cwd = root,
 ): Watched => {
-  // A node ends when its standard input does: so it does not outlive this process, however that dies.
+  // A node ends when its standard input does: so it does not outlive this process, however that ends.
   const inherited: NodeJS.ProcessEnv = { ...process.env, UV_THREADPOOL_SIZE: "16", STEPRAFT_STOP_WITH_STDIN: "1" }
   delete inherited["NODE_OPTIONS"]
   const child = spawn(command, words, { cwd, env: { ...inherited, ...env }, stdio: ["pipe", "pipe", "pipe"] })
@@ -156,11 +156,11 @@ export interface Member {
 }
 export interface ClusterOptions {
   readonly nodes?: number
-  /** The runtime of a node, and its own words. Default: this Node. */
+  /** The runtime of a node, and its own arguments. Default: this Node. */
   readonly runtime?: (id: string) => readonly string[]
-  /** What runs a node: words after `node`. */
+  /** The program of a node: words after `node`. */
   readonly program?: readonly string[]
-  /** Further words after `serve …`, and environment, for all nodes. */
+  /** Further arguments after `serve …`, and environment variables, for all nodes. */
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   /** Each node answers HTTP at `httpPort`. */
@@ -179,11 +179,11 @@ export interface Cluster {
   readonly ids: readonly string[]
   readonly folder: string
   readonly member: (id: string) => Member
-  /** The process of the node's present life, or of its last. */
+  /** The present process of the node, or its last one. */
   readonly process: (id: string) => Watched
   readonly running: (id: string) => boolean
   readonly start: (id: string, options?: StartOptions) => void
-  /** Ends when the process is gone. SIGKILL by default. */
+  /** Resolves when the process is gone. SIGKILL by default. */
   readonly kill: (id: string, signal?: NodeJS.Signals) => Promise<void>
   readonly killAll: () => Promise<void>
   readonly startAll: () => void
@@ -348,7 +348,10 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
   return cluster
 }
 
-/** Runs a test on a cluster; when it fails, what the nodes said is printed; whatever happens, the cluster is gone afterwards. */
+/**
+ * Runs a test on a cluster. If the test fails, the output of the nodes is printed; in any case the cluster is removed
+ * afterwards.
+ */
 export const withCluster = async (
   options: ClusterOptions,
   body: (cluster: Cluster) => Promise<void>,
@@ -404,7 +407,7 @@ export const digestOf = (data: ReadonlyMap<string, string>): string => {
   return hash.digest("hex")
 }
 
-/** Environment of nodes whose log is trimmed soon. */
+/** The environment of nodes that soon trim their logs. */
 export const smallSnapshots = (
   snapshotBytes: number,
   trailingLogBytes: number,

@@ -1,4 +1,7 @@
-/** Three servers that count (examples/counting.ts): each is killed under load, then all at once. What they told is judged. */
+/**
+ * Three servers that count (examples/counting.ts): each is killed under load, then all at once. Their answers are
+ * checked.
+ */
 import { expect } from "vitest"
 import { checkHistory, kv, type Operation } from "../spec/linearizability/index.ts"
 import { full, launch, temporaryFolder, freePort, until, type Watched } from "./cluster.ts"
@@ -8,12 +11,12 @@ import { join } from "node:path"
 export interface Counting<State = Counted> {
   /** Every process that ever ran. */
   readonly processes: readonly Watched[]
-  /** What two of three held in the end. */
+  /** The final state of two of the three. */
   readonly states: readonly State[]
 }
 type Program = readonly [string, ...string[]]
 
-/** `program`: a command that is given ID DIRECTORY PEERS; it runs in `cwd`, by default in a folder of its own. */
+/** `program`: a command that takes ID DIRECTORY PEERS; it runs in `cwd`, by default in a folder of its own. */
 export const countAndKill = async <State = Counted>(
   program: Program | ((peers: Readonly<Record<string, string>>) => Program),
   cwd?: string,
@@ -61,7 +64,7 @@ export const countAndKill = async <State = Counted>(
     await Promise.all(ids.map(more))
 
     for (const id of ids) of(id).signal("SIGUSR2")
-    // What is acknowledged after a state was read is not in it.
+    // An increment that is acknowledged after a state was read is not in that state.
     for (const id of ids) await until(`${id} counts no more`, () => of(id).output().includes("\nstopped\n"))
     const states: State[] = []
     for (const id of ids.slice(0, 2)) {
@@ -79,7 +82,7 @@ export const countAndKill = async <State = Counted>(
   }
 }
 
-/** The clock is one for all processes of a machine, so their lines have an order. */
+/** All processes of a machine have the same clock, so their lines have an order. */
 const historyOf = (processes: readonly Watched[]): Operation[] => {
   const operations: Operation[] = []
   const time = (nanoseconds = "0"): number => Number(BigInt(nanoseconds))
@@ -111,7 +114,7 @@ const historyOf = (processes: readonly Watched[]): Operation[] => {
           returned: time(second),
         })
     }
-    // The process was killed in the middle of it. A line that it did not finish may be any.
+    // The process was killed before it finished the line: it may be any.
     for (const [name, at] of begun)
       if (/^\d{6,}$/.test(at))
         operations.push({
@@ -123,7 +126,7 @@ const historyOf = (processes: readonly Watched[]): Operation[] => {
         })
   }
   const first = Math.min(...operations.map(({ invoked }) => invoked))
-  // Places, not times: the checker wants an order.
+  // Positions, not times: the checker needs an order.
   return operations
     .map((operation) => ({
       ...operation,
@@ -143,7 +146,7 @@ export const acknowledgedBy = (
     })),
   )
 
-/** All that was seen is linearizable. Answers how many were acknowledged. */
+/** All observations are linearizable. Returns how many increments were acknowledged. */
 export const judgeHistory = (
   processes: readonly Watched[],
 ): { readonly acknowledged: number; readonly operations: number } => {
@@ -155,7 +158,7 @@ export const judgeHistory = (
   return { acknowledged, operations: operations.length }
 }
 
-/** Nothing acknowledged is lost, nothing is doubled, and all that was seen is linearizable. */
+/** Nothing acknowledged is lost, nothing is doubled, and all observations are linearizable. */
 export const judgeCounting = ({
   processes,
   states,

@@ -20,7 +20,7 @@ export const lastSegment = (data: string): string => {
   if (last === undefined) throw new Error(`no log in ${data}`)
   return last
 }
-/** LevelDB's tables and logs with something in them, largest first. */
+/** LevelDB's non-empty tables and logs, largest first. */
 export const levelFiles = (data: string): readonly string[] =>
   filesUnder(data)
     .filter((path) => /\.(ldb|log)$/.test(path) && statSync(path).size > 0)
@@ -44,7 +44,7 @@ export const flipBit = (path: string, offset: number): void => {
   bytes.writeUInt8(bytes.readUInt8(offset) ^ 1, offset)
   writeFileSync(path, bytes)
 }
-/** The file ends within a record that was on its way to the disk: it was never acknowledged. */
+/** The file ends within a record that was being written: it was never acknowledged. */
 export const tear = (segment: string): void => {
   const { size } = statSync(segment)
   const w = new Writer()

@@ -1,13 +1,15 @@
 /**
- * Disks for tests, behind the file operations of interpreters/file. `memoryDisk` keeps what was written and what
- * was synced apart, so that a crash loses what nobody synced. `troubled` lets any operation of any disk fail.
+ * Disks for tests, behind the file operations of interpreters/file. `memoryDisk` keeps written and synced contents
+ * apart, so that a crash loses what was not synced. `troubled` lets any operation of any disk fail.
  */
 import { basename, dirname } from "node:path"
 import { writingThenSyncing, type Files, type OpenFile } from "../interpreters/file/files.ts"
 
 const SECTOR = 512
 
-/** nothing: all that was not synced is lost. everything: only the process dies. A number seeds a random choice. */
+/**
+ * nothing: everything that was not synced is lost. everything: only the process dies. A number seeds a random choice.
+ */
 export type Keep = "nothing" | "everything" | number
 
 interface Inode {
@@ -21,7 +23,7 @@ type Names = Map<string, Inode>
 
 export interface MemoryDisk {
   readonly files: Files
-  /** The disk that a machine which crashes now finds when it is back. This one goes on as if nothing had happened. */
+  /** The disk as a machine finds it after a crash now. This disk itself continues unchanged. */
   readonly crash: (keep: Keep) => MemoryDisk
   readonly names: () => readonly string[]
   readonly content: (path: string) => Buffer
@@ -30,7 +32,7 @@ export interface MemoryDisk {
   readonly overwrite: (path: string, content: Buffer) => void
   readonly remove: (path: string) => void
   free: number
-  /** How often a lock was renewed on it: a storage does so at each look at its disk. */
+  /** How often a lock was renewed on it: a storage does so at each check of its disk. */
   renewals: number
 }
 
@@ -54,7 +56,7 @@ const patched = (content: Buffer, from: number, bytes: Buffer, size: number): Bu
   return out
 }
 
-/** What is left of a file: each sector of each unsynced write is there or not; the length may fall short. */
+/** The remains of a file: each sector of each unsynced write is there or not; the file may be shorter. */
 const survived = (inode: Inode, keep: "nothing" | number, random: () => number): Buffer => {
   if (keep === "nothing") return inode.synced
   let out = inode.synced
@@ -106,7 +108,7 @@ const diskOf = (names: Names, syncedNames: Names): MemoryDisk => {
         setImmediate(() => done(null, bytes.length))
       },
       datasync: (done) => {
-        // It covers what was written before it was asked for, and holds from when it is answered.
+        // A sync covers what was written before it was called, and holds once it has returned.
         const { content } = inode
         const covered = inode.unsynced.length
         setImmediate(() => {
@@ -165,7 +167,7 @@ const diskOf = (names: Names, syncedNames: Names): MemoryDisk => {
     },
     crash: (keep) => {
       if (keep === "everything") {
-        // Nothing is lost yet, and nothing is safer than it was.
+        // Nothing is lost yet, and nothing more is durable than before.
         const copies = new Map(
           [...names.values(), ...syncedNames.values()].map((inode) => [
             inode,
@@ -214,12 +216,12 @@ export interface Operation {
   readonly kind: "open" | "write" | "datasync" | "truncate" | "rename" | "remove" | "syncDirectory"
   readonly path: string
 }
-/** Answers the error that the operation shall end with, "nothing" if it shall lie about being done, or null. */
+/** Returns the error with which the operation must end, "nothing" if it must falsely report success, or null. */
 export type Trouble = (operation: Operation) => Error | "nothing" | null
 
 export const diskError = (code: "EIO" | "ENOSPC" | "EMFILE" | "ENFILE"): Error => failure(code, "test")
 
-/** A write that fails has written half of its bytes. A durable write is a write and a sync, either of which may have trouble. */
+/** A failed write has written half of its bytes. A durable write is a write and a sync, and either may fail. */
 export const troubled = (files: Files, trouble: Trouble): Files => {
   const guarded = async (operation: Operation, work: () => Promise<void>): Promise<void> => {
     const answer = trouble(operation)

@@ -1,4 +1,4 @@
-/** Facts of a cluster in which all is well, and ways to say what is not. */
+/** Facts of a healthy cluster, and ways to change them. */
 import { defaultSettings } from "../core/index.ts"
 import type { Details, FollowerDetails, LinkDetails } from "../interpreters/node/index.ts"
 import type { ClusterFacts, Look, NodeFacts, Probe } from "../kv/doctor/facts.ts"
@@ -77,7 +77,7 @@ export interface Change {
   readonly info?: Readonly<Record<string, string>>
 }
 export interface Case {
-  /** Of each node: what both looks saw, what only the first or the last one saw; null: it does not answer. */
+  /** For each node: facts of both looks, and of only the first or the last one; null: it does not answer. */
   readonly [id: string]: null | {
     readonly both?: Change
     readonly first?: Change
@@ -97,7 +97,7 @@ export const lookOf = (id: string, ...changes: readonly (Change | undefined)[]):
     ) as Record<string, string>,
   }
 }
-/** Whoever is gone is not connected, unless a case says otherwise. */
+/** A node that is gone is not connected, unless a case says otherwise. */
 export const withoutThe = (gone: readonly string[], id: string): Change => ({
   details: {
     links: details(id).links.map((link) =>

@@ -1,4 +1,4 @@
-/** A driver whose world is the test's: what the reducer is given is recorded, what it answers is prepared. */
+/** A driver in a world that the test controls: events for the reducer are recorded, its effects are prepared. */
 import {
   origin,
   initialState,
@@ -75,7 +75,7 @@ export interface Rig {
   transport: TransportHandlers
   expire: (timer: Timer) => void
   time: number
-  /** What leases are counted by. */
+  /** The clock of leases. */
   monotonic: number
 }
 

@@ -1,6 +1,6 @@
 /**
- * Searches the spaces of spec/explore whole, each in a thread of its own, and prints what was looked at. A violation is
- * told as the shortest history that was found to it, saved as a scenario, with the command that opens it.
+ * Searches the spaces of spec/explore completely, each in its own thread, and prints the figures. A violation is
+ * reported as the shortest history that was found for it, and saved as a scenario, with the command that opens it.
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
@@ -28,7 +28,7 @@ interface Done {
   readonly explored: Explored
   /** The shortest that was found. */
   readonly counterexample: Counterexample | null
-  /** Seconds of the processor: a busy machine stretches the others. */
+  /** Seconds of CPU time: on a busy machine others take longer. */
   readonly cpu: number
   /** Of this thread alone. */
   readonly megabytes: number
@@ -44,7 +44,7 @@ const spaceOf = (name: string): Space => {
 
 // ----------------------------------------------------------------------------------------------- a thread
 
-/** Linux counts the processor's time of a thread in hundredths; elsewhere that of the clock must do. */
+/** Linux counts the CPU time of a thread in hundredths of a second; elsewhere the clock must do. */
 const cpuSeconds = (): number => {
   try {
     const fields = readFileSync("/proc/thread-self/stat", "utf8").split(") ")[1]?.split(" ") ?? []
@@ -61,7 +61,7 @@ const search = ({ space, seconds, breadth }: Job, tell: (told: Told) => void): D
   const cpu = cpuSeconds() - before
   const { heapUsed, external } = process.memoryUsage()
   const { counterexample } = explored
-  // A short one is soon found breadth first; of a long one, which was shrunk already, that would take too long.
+  // A short history is found breadth first at once; for a long one, which was shrunk already, that would take too long.
   const again =
     counterexample === null || breadth ? null : explore(spaceOf(space), { maxSeconds: 10, shortest: true, onProgress })
   const shorter = again?.counterexample ?? counterexample
@@ -119,7 +119,7 @@ const header =
 const row = ({ explored: r, cpu, megabytes }: Done): string =>
   `| ${[r.space, r.closed ? "closed" : r.counterexample === null ? "not closed" : r.counterexample.name, thousands(r.combinations), thousands(r.states), thousands(r.expanded), thousands(r.transitions), thousands(r.effective), r.depth, r.seconds.toFixed(1), cpu.toFixed(1), thousands(r.transitions / Math.max(cpu, 0.01)), thousands(megabytes), thousands(r.serverStates), thousands(r.messages), thousands(r.reducerRuns)].join(" | ")} |`
 
-/** Searches them, several at once; a thread takes the next space when it is done with one, and a new isolate for each. */
+/** Searches several spaces at once; a thread takes the next space when it has finished one, in a new isolate. */
 const searchAll = (
   jobs: readonly string[],
   workers: number,
@@ -186,7 +186,7 @@ const main = async (): Promise<void> => {
   const share = (left: number): number => {
     if (budget === null) return 900
     const rest = budget - performance.now() / 1000
-    // What one space leaves of its share is for those after it.
+    // Time that one space does not use is for the later ones.
     return Math.min(rest, (rest * workers) / left)
   }
   const jobFor = (space: string, left: number): Job | null => {

@@ -1,4 +1,4 @@
-/** A state machine that counts batches instead of commands, as a module that a user gives to `debug --check`. */
+/** A state machine that counts batches instead of commands, as a module for `debug --check`. */
 import type { Entry, LogBase } from "../core/index.ts"
 import type { WorldMachine } from "../interpreters/simulation/index.ts"
 import type { ScriptChecks } from "../spec/index.ts"

@@ -1,4 +1,4 @@
-/** A process that opens the data directory given as its argument, says how that went, and stays. */
+/** A process that opens the data directory in its argument, prints the result, and stays. */
 import * as Effect from "effect/Effect"
 import { openFileStorage } from "../interpreters/file/index.ts"
 

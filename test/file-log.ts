@@ -1,4 +1,7 @@
-/** For tests of interpreters/file: open a storage outside Effect, and say what a row of Persists should leave. */
+/**
+ * For tests of interpreters/file: opens a storage outside Effect, and computes what a sequence of Persists should
+ * leave.
+ */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -11,7 +14,7 @@ import { openFileStorage, type FileStorage, type FileStorageOptions } from "../i
 export interface Opened {
   readonly storage: FileStorage
   readonly close: () => Promise<void>
-  /** Highest seq reported durable, and the failure reported, so far. */
+  /** The highest seq reported durable, and the failure reported, so far. */
   readonly acknowledged: () => number
   readonly failed: () => Error | null
   readonly space: () => readonly boolean[]
@@ -98,7 +101,7 @@ export const nothingStored: Stored = {
   base: { index: 0, term: 0, time: 0, chain: 0, configuration: { voters: [], outgoing: [], learners: [] } },
   entries: [],
 }
-/** Written apart from the code under test, and as plainly as can be. */
+/** Written independently of the tested code, and as simply as possible. */
 export const storedAfter = (before: Stored, persist: Persist): Stored => {
   const { truncateFrom } = persist
   const kept = truncateFrom === null ? before.entries : before.entries.filter(({ index }) => index < truncateFrom)
@@ -109,7 +112,7 @@ export const storedAfter = (before: Stored, persist: Persist): Stored => {
     entries: [...kept, ...persist.entries].filter(({ index }) => index > base.index),
   }
 }
-/** A text that two states share if and only if they are equal. */
+/** A text that is equal for two states if and only if they are equal. */
 export const plain = ({ hardState, base, entries }: Stored): string => {
   const lines = entries.map(({ kind, index, term, time, chain, ...rest }) => {
     const content =
@@ -128,7 +131,7 @@ const choice = fc.record({
   size: fc.constantFrom(0, 1, 30, 300, 470, 1500),
   fill: fc.constantFrom(0, 0, 1, 255),
 })
-/** Rows of Persists as a node might hand them over, with what each leaves behind. */
+/** Sequences of Persists as a node might hand them over, with the state after each. */
 export const histories = (length: number): fc.Arbitrary<readonly Persist[]> =>
   fc.array(choice, { minLength: 1, maxLength: length, size: "max" }).map((choices) => {
     const out: Persist[] = []

@@ -1,4 +1,4 @@
-/** Whoever reaches the port for peers and is none: what he would say, and to whom. */
+/** An attacker at the port for peers who is no member: what it sends, and under which name. */
 import { connect, type Socket } from "node:net"
 import * as tls from "node:tls"
 import type { Message } from "../core/index.ts"
@@ -10,7 +10,7 @@ import type { Greeting } from "../interpreters/tcp/handshake.ts"
 import { chained } from "./chained.ts"
 import { memberOf, preambleAndHello } from "./tcp.nodes.ts"
 
-/** In each what a member is believed. `term`: that of the cluster. */
+/** Each message would be believed if a member sent it. `term`: the cluster's term. */
 export const forgeries = (term: number): Readonly<Record<string, Message>> => {
   const append = { type: "AppendEntries", term, prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, entries: [] } as const
   const rest = { leaderCommit: 0, round: 1, time: 1, settled: true } as const
@@ -61,7 +61,7 @@ export interface Forger {
   readonly heard: () => string
   readonly over: Promise<void>
 }
-/** Says hello as this member, and then all of it. `as`: null in the clear. */
+/** Sends a hello as this member, and then all messages. `as`: null without TLS. */
 export const forge = (
   port: number,
   as: tls.ConnectionOptions | null,
@@ -78,7 +78,7 @@ export const forge = (
   socket.on("error", () => {})
   const over = new Promise<void>((resolve) => socket.once("close", () => resolve()))
   socket.write(preambleAndHello(memberOf(name, incarnation), to, local))
-  // A start that is met for the first time is written down before more is read of it.
+  // A start that is seen for the first time is recorded before further bytes are read.
   socket.once("data", () => socket.write(Buffer.concat(messages.map(frame))))
   return { socket, heard: () => heard, over }
 }

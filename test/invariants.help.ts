@@ -1,13 +1,13 @@
-/** Worlds written down step by step, for tests that alter a step and look who notices. */
+/** Worlds recorded step by step, for tests that alter a step and check which invariant notices. */
 import { initialState, stepAll, type Recovered, type State } from "../core/index.ts"
 import type { ObservedStep } from "../spec/index.ts"
 import { scripted } from "./worlds.ts"
 
-/** A recorded step, and what was found if it is the first of a life. */
+/** A recorded step, and the recovered state if it is the first one after a start. */
 export interface Recorded extends ObservedStep {
   readonly recovered: Recovered | undefined
 }
-/** The steps of a random world of three, run a second time under immer, so that every state stays as it was. */
+/** The steps of a random world of three, run a second time under immer, so that every state stays unchanged. */
 export const record = (seed: number): readonly Recorded[] => {
   const steps: Recorded[] = []
   const recovered = new Map<string, Recovered>()

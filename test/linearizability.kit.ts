@@ -10,7 +10,7 @@ import {
   type Value,
 } from "../spec/index.ts"
 
-/** Tries every order that respects real time, of all operations that returned and of any of the others. Remembers nothing. */
+/** Tries every order that respects real time, of all returned operations and any of the others. Remembers nothing. */
 export const bruteForce = <State, Input, Output>(
   history: readonly Operation<Input, Output>[],
   model: Model<State, Input, Output>,
@@ -47,7 +47,7 @@ const valueFor = (random: Random, f: F, values: number, unique: () => number): V
   }
 }
 
-/** What a request answers in a state. */
+/** The answer to a request in a state. */
 export const answer = (
   model: RequestModel<Value> | RequestModel<string | null>,
   state: Value,
@@ -71,7 +71,7 @@ export interface Generated {
   /** How many different values are written; 0: all are different. */
   readonly values: number
   readonly functions: readonly F[]
-  /** In a thousand: operations whose outcome nobody learns. */
+  /** Per mille: operations whose outcome nobody learns. */
   readonly unknown: number
   /** Ticks from one event of a client to its next, at most. */
   readonly spread?: number
@@ -129,7 +129,7 @@ export const generate = (
     later(random.between(1, spread), () => {
       const output = effect()
       later(random.between(1, spread), () => {
-        // An incr of what is no number is an error: it did not happen.
+        // An incr of a value that is no number is an error: it did not happen.
         history[at] = { process: name, input, output, invoked, returned: (clock += 1) }
         later(random.between(0, spread >> 2), () => client(name))
       })
@@ -140,11 +140,11 @@ export const generate = (
     now = plan.at
     plan.do()
   }
-  // Those still open when the last operation was invoked have run to their end.
+  // Operations that were open when the last one was invoked have ended.
   return history
 }
 
-/** One answer of a read becomes another one: of another operation, or one that nobody wrote. */
+/** Replaces one answer of a read: by that of another operation, or by a value that nobody wrote. */
 export const corrupt = (
   history: readonly Operation[],
   seed: number,
@@ -160,10 +160,11 @@ export const corrupt = (
 }
 
 /**
- * A few operations in the order in which they take effect, each with a moment before and one after, so that many overlap.
- * Which kinds there are, how much is unknown, and what those that returned tell is drawn for each history: a kind that
- * tells much hides what goes wrong among those that tell little. In a quarter something is written that nobody reads, and
- * taken back by an operation of unknown outcome, which seems to change nothing then. Half get wrong answers.
+ * A few operations in the order in which they take effect, each with a moment before and after, so that many overlap.
+ * The kinds of operations, the share of unknown outcomes, and what answers tell are drawn for each history: otherwise
+ * kinds that tell much would hide errors in kinds that tell little. In a quarter of the histories something is written
+ * that nobody reads, and undone by an operation of unknown outcome, which then seems to change nothing. Half of the
+ * histories get wrong answers.
  */
 export const smallHistory = (model: RequestModel<Value> | RequestModel<string | null>, seed: number): Operation[] => {
   const random = makeRandom(seed * 7 + 1)
@@ -197,7 +198,7 @@ export const smallHistory = (model: RequestModel<Value> | RequestModel<string | 
             ? "delete"
             : "write"
           : drawn
-    // Values that meet: most cas would be refused, and few writes would leave what is there.
+    // Few different values: otherwise most cas would be refused, and few writes would leave the present value.
     const near = takenBack ? before : (random.pick([now, now, before]) ?? null)
     const free = valueFor(random, f, 3, () => 0)
     const meets = takenBack || random.chance(600)
@@ -231,7 +232,7 @@ export const smallHistory = (model: RequestModel<Value> | RequestModel<string | 
             : f === "incr"
               ? random.between(1, 4)
               : output
-    // A cas that was refused may be told as one that failed, of which nothing is known but that it did not happen.
+    // A refused cas may be recorded as failed: then it is only known that it did not happen.
     if (f === "cas" && output === false && untold.includes(f)) return undefined
     return {
       process: operation,
@@ -249,7 +250,10 @@ export const smallHistory = (model: RequestModel<Value> | RequestModel<string | 
   return made.filter((one) => one !== undefined)
 }
 
-/** As brute force, but remembers what it has tried, so that it decides histories of dozens of operations; nothing else is clever. */
+/**
+ * Like brute force, but it remembers what it has tried, so that it decides histories of dozens of operations; otherwise
+ * it is simple.
+ */
 export const plainSearch = <State, Input, Output>(
   history: readonly Operation<Input, Output>[],
   model: Model<State, Input, Output>,
@@ -286,7 +290,7 @@ export const mediumHistory = (model: RequestModel<Value> | RequestModel<string |
     spread: random.pick([4, 50, 1_000]) ?? 4,
   })
   const end = history.length * 2 + 1
-  // Some return much later than they did.
+  // Some return much later than they take effect.
   const stretched = history.map((operation) =>
     operation.returned !== null && random.chance(60) ? { ...operation, returned: end + operation.invoked } : operation,
   )

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs"
 import { nodeFiles, writeAll, writingThenSyncing, type Files, type OpenFile } from "../interpreters/file/files.ts"
 
 export interface Faults {
-  /** Report every sync as done and do nothing: the mutation that tests must notice. */
+  /** Reports every sync as done and does nothing: the mutation that tests must notice. */
   readonly lie?: boolean
   readonly failSync?: boolean
   readonly failWrite?: "EIO" | "ENOSPC"
@@ -18,7 +18,7 @@ export interface Faults {
 export interface Control {
   readonly faults: () => Faults
 }
-/** Faults stand in a JSON file, read again at every SIGUSR2; what was read is printed as an acknowledgement. */
+/** Faults are in a JSON file, which is read again at every SIGUSR2; what was read is printed as an acknowledgement. */
 export const controlledBy = (path: string): Control => {
   let faults: Faults = {}
   const read = (): void => {
@@ -99,7 +99,7 @@ const lossyFile = async (inner: OpenFile, control: Control): Promise<OpenFile> =
   })
 }
 
-/** Names take effect at once and stay; contents only through a sync. */
+/** Names take effect at once and stay; contents become durable only by a sync. */
 export const lossyFiles = (control: Control, real: Files = nodeFiles): Files => ({
   ...real,
   open: async (path, mode) => lossyFile(await real.open(path, mode), control),

@@ -1,4 +1,6 @@
-/** What tests of costs share: LevelDB and its twin as a pair, stores that fail or count, random calls. */
+/**
+ * Helpers of the tests of costs: LevelDB and the in-memory machine as a pair, stores that fail or count, random calls.
+ */
 import { origin } from "../core/index.ts"
 import * as fc from "fast-check"
 import { expect } from "vitest"
@@ -11,7 +13,7 @@ import type { Item } from "../kv/machine/commands/view.ts"
 import type { Reply } from "../kv/types.ts"
 import { type Held, buffers, digest, entryOf, open, plain, secretFor, temporary } from "./machine.kit.ts"
 
-/** The same entries for both machines; what they hold afterwards must be the same. */
+/** The same entries for both machines; afterwards they must hold the same. */
 export type Words = readonly (string | Uint8Array)[]
 export class Pair {
   readonly twin = new MemoryMachine()
@@ -114,7 +116,7 @@ export const faulty = (at: number, fault: Error) => {
   return { store, replica, told, run }
 }
 
-/** A store that counts what is read and written of it. */
+/** A store that counts how much is read from and written to it. */
 export const mapStore = (): Store & { items: Map<string, Item>; moved: number; fault: Error | null } => {
   let undos: (() => void)[] = []
   const name = (key: Buffer): string => key.toString("latin1")

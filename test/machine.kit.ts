@@ -91,7 +91,7 @@ export const removeTemporary = (): void => {
 
 const namesIn = (root: string): string => readdirSync(root, { recursive: true }).map(String).sort().join("\n")
 
-/** null: LevelDB's own thread wrote or removed a file meanwhile, so the copy is of no moment in time. */
+/** null: LevelDB's own thread wrote or removed a file meanwhile, so the copy is not consistent. */
 const tryToCopy = (root: string): string | null => {
   const before = namesIn(root)
   const copy = temporary()
@@ -104,7 +104,7 @@ const tryToCopy = (root: string): string | null => {
   rmSync(copy, { recursive: true, force: true })
   return null
 }
-/** What a crash of the process would leave of a directory that LevelDB is writing to. */
+/** A copy of the directory as a crash of the process would leave it while LevelDB writes. */
 export const copyOf = (root: string): string => {
   for (;;) {
     const copy = tryToCopy(root)
@@ -204,7 +204,7 @@ export const digest = async (held: Held): Promise<string> => {
     await image.close()
   }
 }
-/** The whole way: open, stream, store, restore. */
+/** All steps: open, stream, store, restore. */
 export const transfer = async (from: Held, to: Held): Promise<void> => {
   const image = await from.machine.openSnapshot()
   try {

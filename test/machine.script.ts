@@ -1,4 +1,4 @@
-/** A log of sessions by hand, for tests: who opens, closes and runs what, entry by entry. */
+/** A log of sessions by hand, for tests: which session is opened or closed, or runs a command, entry by entry. */
 import type { Entry } from "../core/index.ts"
 import { NODE_OWNER } from "../kv/machine/index.ts"
 import type { Command } from "../kv/types.ts"

@@ -1,4 +1,7 @@
-/** Machines that are not deterministic, each in its own way, and what is to be said of it. The one place in test/ that asks for luck. */
+/**
+ * Machines that are not deterministic, each in its own way, and the expected report. The only file in test/ that uses
+ * real randomness.
+ */
 import type { Machine } from "../interpreters/replica/index.ts"
 
 export type State = Readonly<Record<string, unknown>>

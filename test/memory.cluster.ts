@@ -1,4 +1,7 @@
-/** A cluster in one process: the shipped driver over disks, a network and state machines in memory. What happens to it is said as data. */
+/**
+ * A cluster in one process: the shipped driver over disks, a network and state machines in memory. Faults are actions
+ * as plain data.
+ */
 import { defaultSettings, initialState, inPlace, type Settings } from "../core/index.ts"
 import { type Driver, makeClock, makeDriver, makeTimers } from "../interpreters/driver/index.ts"
 import { isFinal } from "../interpreters/hello.ts"
@@ -17,7 +20,7 @@ import { makeMachineDisk, type MachineDisk, type MemoryMachine, type MemoryMachi
 
 export type ClusterAction =
   | { readonly type: "start"; readonly node: string }
-  /** Its process dies: what was not durable of its log and its state is lost, or as much as `keep` says is there. */
+  /** Its process dies: what was not durable in its log and its state is lost, or kept as far as `keep` says. */
   | { readonly type: "crash"; readonly node: string; readonly keep?: "none" | "all" }
   /** To its disk. */
   | ({ readonly node: string } & Exclude<DiskAction, { readonly type: "crash" }>)
@@ -36,7 +39,7 @@ export interface MemoryReplica<S> {
   readonly name: string
   /** null: it is down. */
   readonly driver: () => Driver | null
-  /** What its state machine holds; of one that is down, what the next start will find. */
+  /** The content of its state machine; if it is down, what the next start will find. */
   readonly state: () => S
   /** Why it stopped by itself, or null. */
   readonly failure: () => Error | null
@@ -44,7 +47,7 @@ export interface MemoryReplica<S> {
 export interface MemoryCluster<S> {
   readonly nodes: readonly MemoryReplica<S>[]
   readonly node: (name: string) => MemoryReplica<S>
-  /** The driver that leads in the highest term, as far as its own process knows; null: nobody does. */
+  /** The driver that leads in the highest term, as far as its own process knows; null: none. */
   readonly leader: () => Driver | null
   readonly act: (action: ClusterAction) => void
   /** Every node goes down. */

@@ -1,12 +1,12 @@
 /**
- * The plainest state machine: any immutable value in memory. Its disk outlives it: a crash takes it back to where it was
- * last made durable, and the log executes the rest again.
+ * The simplest state machine: any immutable value in memory. Its disk outlives it: a crash returns it to the state that
+ * was last made durable, and the log executes the rest again.
  */
 import { emptyConfiguration, type Index, type LogBase, type SnapshotRef, type Stamp, type Term } from "../core/index.ts"
 import type { StateMachine, StateMachineHandlers } from "../interpreters/contract.ts"
 import { crc32 } from "../interpreters/payload.ts"
 
-/** Where a command stands in the log. `time` is the replicated clock: the same on every replica. */
+/** The index of a command in the log. `time` is the replicated clock: the same on every replica. */
 export interface Placed {
   readonly index: Index
   readonly term: Term
@@ -14,9 +14,12 @@ export interface Placed {
 }
 export interface MemoryMachineOptions<S> {
   readonly initial: S
-  /** The state after a command: a new value, or the same one; the one that is given stays as it is. Whatever it hangs on is in its arguments. */
+  /**
+   * The state after a command: a new value, or the same one; the given state is not changed. It depends on the
+   * arguments only.
+   */
   readonly apply: (state: S, command: Uint8Array, at: Placed) => S
-  /** A snapshot is made of the whole state at once: meant for states that are small. */
+  /** A snapshot holds the whole state at once: meant for small states. */
   readonly encode: (state: S) => Uint8Array
   readonly decode: (bytes: Uint8Array) => S
   /** What one message carries of a snapshot. Default 64 kB. */
@@ -28,13 +31,13 @@ export interface MemoryMachine<S> extends StateMachine {
 export interface MachineDisk<S> {
   /** A start of the node. */
   readonly open: () => MemoryMachine<S>
-  /** The process dies now: what was executed since the state was last made durable is gone ("none"), or is all there. */
+  /** The process dies now: what was executed since the state was last made durable is lost ("none"), or kept. */
   readonly crash: (keep?: "none" | "all") => void
   /** As it is now. */
   readonly state: () => S
 }
 
-/** What arrived is not a whole snapshot of such a machine. The earlier state stays. */
+/** The received bytes are not a whole snapshot of such a machine. The earlier state stays. */
 export class SnapshotUnusable extends Error {
   override readonly name = "SnapshotUnusable"
   constructor(id: string, found: string) {
@@ -84,7 +87,7 @@ export const makeMachineDisk = <S>(options: MemoryMachineOptions<S>): MachineDis
   }
   let now = durable
   let life = 0
-  /** No other machine of this kind has it in its ids. */
+  /** No other machine of this kind uses this in its ids. */
   const own = ++disks
   let images = 0
 

@@ -1,6 +1,6 @@
-/** Reads what /metrics answers, and is strict about it: what Prometheus would refuse or misread is an error. */
+/** Parses the answer of /metrics strictly: anything that Prometheus would refuse or misread is an error. */
 
-/** By name and labels, as they stand. */
+/** By name and labels, as written. */
 export type Samples = ReadonlyMap<string, number>
 
 const HELP = /^# HELP ([a-zA-Z_:][\w:]*) .+$/

@@ -1,6 +1,6 @@
 /**
- * The same seeds give the same worlds on this Node and on another one, which is downloaded into a folder for temporary
- * files from the npm registry (package `node`): that needs the network, so this is a script and no test.
+ * The same seeds give the same worlds on this Node and on another one, which is downloaded into a temporary folder from
+ * the npm registry (package `node`): that needs the network, so this is a script and not a test.
  */
 import { execFileSync, spawn } from "node:child_process"
 import { existsSync, mkdtempSync, rmSync } from "node:fs"

@@ -1,4 +1,4 @@
-/** Options of the project's own commands: --help teaches, and what is wrong is told beside it. */
+/** Options of the project's own commands: --help explains them, and errors are shown beside it. */
 import { parseArgs, type ParseArgsConfig } from "node:util"
 
 type Options = NonNullable<ParseArgsConfig["options"]>
@@ -13,7 +13,10 @@ interface Read<T extends Options> {
   readonly number: (name: string & keyof T, least: number) => number
 }
 
-/** `things`: what the command takes beside options, or null for nothing. Ends the command if they are wrong, or --help was asked for. */
+/**
+ * `things`: the arguments besides options, or null if there are none. Ends the command if they are wrong, or if --help
+ * was given.
+ */
 export const readOptions = <const T extends Options>(
   usage: string,
   options: T,

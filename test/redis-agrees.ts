@@ -1,4 +1,7 @@
-/** Random commands, answered by a real Redis and by a node of ours: every reply must be the same, byte for byte, but for what is listed here. */
+/**
+ * Random commands, answered by a real Redis and by our node: every reply must be the same, byte for byte, except for
+ * the differences listed here.
+ */
 import { spawn, type ChildProcess } from "node:child_process"
 import { once } from "node:events"
 import { writeFileSync } from "node:fs"
@@ -74,7 +77,7 @@ const differences = async (ports: Ports, one: Script): Promise<readonly Differen
 const told = ({ at, step, redis, ours }: Difference): string =>
   `  ${at}. ${step.words.map((word) => JSON.stringify(word)).join(" ")}\n     Redis  ${shown(redis)}\n     ours   ${shown(ours)}`
 
-/** The same difference with as few steps as may be. */
+/** The same difference with as few steps as possible. */
 const shortest = async (ports: Ports, failing: Script): Promise<Script> => {
   let best = failing
   for (let size = Math.ceil(best.steps.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
@@ -87,7 +90,7 @@ const shortest = async (ports: Ports, failing: Script): Promise<Script> => {
   return best
 }
 
-/** What is said to differ must differ, in just that way. */
+/** A listed difference must really occur, exactly as described. */
 const checkKnown = async (ports: Ports): Promise<readonly string[]> => {
   const wrong: string[] = []
   for (const { what, words, before = [], redis, ours } of known) {

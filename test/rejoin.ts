@@ -1,4 +1,4 @@
-/** A follower misses so much that it can only rejoin by snapshot: what that costs the nodes. */
+/** A follower misses so much that it can only rejoin by snapshot: the costs for the nodes. */
 import { readFileSync } from "node:fs"
 import { contents, digestOf, until, type Cluster } from "./cluster.ts"
 import { ErrorReply, type RespClient } from "./resp.ts"
@@ -22,10 +22,10 @@ export interface Rejoin {
   readonly writesPerSecond: number
   /** From the restart until everything committed at that moment is applied. */
   readonly caughtUpMs: number
-  /** Most memory that each node was seen with. */
+  /** The most memory that was seen of each node. */
   readonly peakRss: Readonly<Record<string, number>>
   readonly logBytes: Readonly<Record<string, number>>
-  /** How long the event loops of the three nodes hung during the transfer: longest, and all together. */
+  /** How long the event loops of the three nodes were blocked during the transfer: the longest time, and the sum. */
   readonly longestStallMs: number
   readonly stallMs: number
   readonly bySnapshot: boolean
@@ -33,7 +33,7 @@ export interface Rejoin {
   readonly equal: boolean
 }
 
-/** `inFlight` at a time over one connection; a refusal for want of capacity is tried again. */
+/** `inFlight` at a time over one connection; a refusal for lack of capacity is tried again. */
 export const fill = async (client: RespClient, writes: number, bytes: number, inFlight = 256): Promise<void> => {
   const value = "v".repeat(bytes)
   let next = 0

@@ -6,11 +6,14 @@ import type { Item, View } from "../kv/machine/commands/view.ts"
 import type { Call, NodeStatus, Reply, Service, Watch } from "../kv/types.ts"
 
 export interface FakeOptions {
-  /** Turns of the event loop until the next thing is done, one at a time; without it all that waits is done on the next turn. */
+  /**
+   * Turns of the event loop until the next command is executed, one at a time; without it everything that waits is
+   * executed in the next turn.
+   */
   readonly delay?: () => number
-  /** Answer to the nth write (from 0) instead of executing it; null: as it is executed. */
+  /** The answer to the nth write (from 0) instead of executing it; null: the real answer. */
   readonly verdict?: (write: number) => Reply | null
-  /** Refusal of the nth barrier. */
+  /** The refusal of the nth barrier. */
   readonly refuse?: (barrier: number) => Reply | null
   /** Whether a long read answers later. */
   readonly slow?: (read: number) => boolean
@@ -71,7 +74,7 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     }
     return refusable(() => execute(view, call))
   }
-  /** Does one thing after the other, later. */
+  /** Executes one task after the other, later. */
   const lane = (): ((task: () => void) => void) => {
     const waiting: (() => void)[] = []
     let running = false
@@ -94,7 +97,7 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     }
   }
   const later = lane()
-  // Barriers do not wait for writes still under way: that is what the connection must do.
+  // Barriers do not wait for outstanding writes: the connection must do that.
   const atBarrier = lane()
   let forming: Forming | null = null
   const apply = (calls: readonly Call[], exec: boolean, watches: readonly Watch[]): Reply => {
@@ -131,7 +134,7 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
     },
     openSession: (_, done) => later(() => done({ type: "bulk", bytes: Buffer.from(`7-${"ab".repeat(16)}`) })),
     closeSession: (_, done) => later(() => done({ type: "simple", text: "OK" })),
-    // As the service does: what comes in one turn shares a barrier.
+    // As in the service: reads of one turn share a barrier.
     barrier: (opened) => {
       if (forming === null) {
         const barrier: Forming = { begun: false, open: false, refusal: null, opened: [] }

@@ -1,4 +1,4 @@
-/** A small RESP2 client that pipelines: what the process tests and benchmarks speak to a node with. */
+/** A small RESP2 client that pipelines, for process tests and benchmarks. */
 import { connect, type Socket } from "node:net"
 
 /** An error reply; `code` is its first word. */
@@ -13,12 +13,12 @@ export class ErrorReply {
 }
 export type RespReply = string | number | null | ErrorReply | readonly RespReply[]
 
-/** The connection ended before the answer came: whether the command was executed, nobody knows. */
+/** The connection ended before the answer came: whether the command was executed is unknown. */
 export class ConnectionLost extends Error {}
 
 export interface RespClient {
   readonly call: (...words: readonly (string | number)[]) => Promise<RespReply>
-  /** Sent as it is, without waiting for an answer. */
+  /** Sends bytes unchanged, without waiting for an answer. */
   readonly raw: (bytes: Uint8Array) => void
   readonly closed: () => boolean
   readonly close: () => void

@@ -1,6 +1,7 @@
 /**
- * The acceptance scenarios, by letter: E elections, B agreement, C crashes and churn, S snapshots, K the key-value service,
- * Q the replicated state machine, N the network, X what nobody upstream tests. Each is a test whose name starts with its ID.
+ * The acceptance scenarios, by letter: E elections, B agreement, C crashes and churn, S snapshots, K the key-value
+ * service, Q the replicated state machine, N the network, X scenarios of our own. Each is a test whose name starts with
+ * its ID.
  */
 export const scenarios = {
   E1: "InitialElection",

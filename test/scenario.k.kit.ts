@@ -1,4 +1,4 @@
-/** The real service and the real client on a simulated network, and what the K scenarios ask of them. */
+/** The real service and the real client on a simulated network, and the helpers of the K scenarios. */
 import { expect, test } from "vitest"
 import { seconds, type Cluster, type Work } from "../interpreters/simulation/index.ts"
 import { goodNetwork, KvAnswerWrong, KvClient, KvServices, textOf, type ClientNetwork } from "../kv/simulation/index.ts"
@@ -12,13 +12,13 @@ export interface KvOptions {
   readonly servers?: number
   readonly seed?: number
   readonly unreliable?: boolean
-  /** The log is cut when it is larger than this; null: never. */
+  /** The log is trimmed when it is larger than this; null: never. */
   readonly most?: number | null
 }
 
 /** One request in five is lost, or its reply, and with it the connection. */
 const unreliable: ClientNetwork = { hopMin: 1, hopMax: 25, slowPermille: 0, slowMax: 0, breakPermille: 200 }
-/** Nothing is ever given up; a silent node is left after 400 ms. */
+/** Commands never time out; a silent node is left after 400 ms. */
 const patient = { timeoutMs: 1e9, connectTimeoutMs: 400, stallTimeoutMs: 400, backoffMs: [10, 100] } as const
 
 export class KvWorld {
@@ -46,7 +46,7 @@ export class KvWorld {
     this.cluster.go(this.services.serve())
     this.history = makeHistory({ now: () => this.cluster.now })
   }
-  /** A client that may ask these servers; all, if none are named. */
+  /** A client that may use these servers; all, if none are named. */
   client(servers: () => readonly string[] = () => this.cluster.names): KvUser {
     const process = ++this.clients
     return new KvUser(
@@ -117,7 +117,7 @@ const THINK = 10
 const ROUNDS = 3
 const LOAD = seconds(5)
 
-/** Every append of one client, once, in its order. */
+/** Every append of one client exists once, in its order. */
 export const expectAppends = (text: string, client: string, count: number): void => {
   const found = text.split(" ").filter((part) => part.startsWith(`${client}.`))
   expect(found, `appends of ${client}`).toEqual(Array.from({ length: count }, (_, i) => `${client}.${i}`))
@@ -130,7 +130,7 @@ export interface Load extends KvOptions {
   readonly randomKeys?: boolean
 }
 
-/** Three rounds of load, with whatever trouble is asked for. */
+/** Three rounds of load, with the requested faults. */
 export const generic = (options: Load): KvWorld => {
   const it = new KvWorld(options)
   const { cluster: c } = it

@@ -1,9 +1,9 @@
 /**
- * What the acceptance scenarios add to the stories of the simulation: invariants at every step, frames weighed as they
- * would leave a socket, a test for each ID, and pass rates over many seeds.
+ * What the acceptance scenarios add to the stories of the simulation: invariants at every step, frames counted with
+ * their size on a socket, a test for each ID, and pass rates over many seeds.
  *
- * The time that the scenarios call T, in which an election should be over, is 1,000 ms. The default settings fit it: ten
- * heartbeats a second, election timeouts of 500–1,000 ms. A hop and a persist take 1 ms each. All time is virtual.
+ * The time that the scenarios call T, in which an election should be over, is 1,000 ms. The default settings fit it:
+ * ten heartbeats a second, election timeouts of 500–1,000 ms. A hop and a persist take 1 ms each. All time is virtual.
  */
 import { expect, onTestFinished, test } from "vitest"
 import type { CommandEntry, Message, Settings } from "../core/index.ts"
@@ -35,10 +35,13 @@ export const weigh = (message: Message): number => {
 export interface ScenarioOptions extends ClusterOptions {
   /** Default 3. */
   readonly servers?: number
-  /** The story writes disks by hand: what a start finds there is not what was persisted. */
+  /** The story writes disks by hand: a start may find something else than was persisted. */
   readonly handmade?: boolean
 }
-/** The cluster made last in the test that runs: if that fails, its world is saved, and the command told that opens it. */
+/**
+ * The last cluster of the running test: if the test fails, its world is saved, and the message names the command that
+ * opens it.
+ */
 let latest: Cluster | null = null
 const tellOf = (c: Cluster): void => {
   if (latest === null)
@@ -75,10 +78,10 @@ export const watched = ({ servers = 3, handmade = false, ...options }: ScenarioO
 export const offers = (c: Cluster, name: string, count: number): void => {
   for (let i = 0; i < count; i++) c.offer(name, c.fresh())
 }
-/** What a text or number was when it was offered. */
+/** The value of a text or number when it was offered. */
 export const said = (entry: CommandEntry | null): unknown =>
   entry === null ? null : JSON.parse(new TextDecoder().decode(entry.payload.bytes))
-/** Tells commands apart. */
+/** Distinguishes commands. */
 export const valuesOf = (c: Cluster): readonly number[] => c.ledger.commands.map(({ payload }) => payload.checksum)
 
 export type Story = (c: Cluster) => void
@@ -95,8 +98,8 @@ export const scenario = (id: ScenarioId, options: ScenarioOptions, story: Story)
 }
 
 /**
- * The same story for many seeds, in the long suites (200 in a soak): how many pass. What breaks an invariant fails for good; what merely
- * takes too long counts, and at most `missesPermille` may.
+ * The same story for many seeds, in the long suites (200 in a soak): counts how many pass. A broken invariant always
+ * fails; stories that only take too long are counted, and at most `missesPermille` may.
  */
 export const scenarioOverSeeds = (
   id: ScenarioId,

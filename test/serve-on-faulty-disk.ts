@@ -1,6 +1,6 @@
 /**
- * `serve` with its log on lossy files (lossy-files.ts): takes the same words as `stepraft serve`. Faults stand in
- * DATA.faults.json and are read again at SIGUSR2.
+ * `serve` with its log on lossy files (lossy-files.ts): takes the same arguments as `stepraft serve`. Faults are in
+ * DATA.faults.json, which is read again at SIGUSR2.
  */
 import * as Effect from "effect/Effect"
 import { serveAs } from "../kv/cli/serve.ts"

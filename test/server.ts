@@ -1,6 +1,6 @@
 /**
- * One server on the pure face, for tests that read as sentences: give it a past, let something happen, look at what
- * it owes. Its disk and its state machine answer at once unless `slow`; then `persisted()` and `applied()` do.
+ * One server over the pure interface, for tests that read as sentences: give it a past, let something happen, check
+ * what it does. Its disk and its state machine answer at once unless `slow`; then `persisted()` and `applied()` do.
  */
 import {
   configurationOf,
@@ -52,9 +52,9 @@ export const entries = (first: number, terms: readonly number[], size = 10): rea
     })),
   )
 
-/** To be filled in for the server that gets it: as if the sender's log were its own, as far as index and term agree. */
+/** Completed for the receiving server: as if the sender's log were its own, as far as index and term agree. */
 const UNSEALED = Number.NaN
-/** Of a log whose entries through `index` are all of one term. */
+/** For a log whose entries through `index` all have one term. */
 const chainThrough = (index: number, term: number): number =>
   index > 100
     ? 0
@@ -92,7 +92,10 @@ export interface Given {
   readonly log?: readonly number[]
   readonly size?: number
   readonly base?: { readonly index: number; readonly term: number; readonly chain?: number }
-  /** Through where the state machine has executed (and so the server knows as committed); null: it is lost. */
+  /**
+   * The index through which the state machine has executed (and so the server knows as committed); null: the state
+   * machine is lost.
+   */
   readonly applied?: number | { readonly index: number; readonly term: number } | null
   readonly bootId?: number
   readonly slow?: boolean
@@ -104,7 +107,7 @@ export const termsOf = (list: readonly Entry[]): readonly number[] => list.map((
 
 export class Server {
   state: State
-  /** What the last thing that happened brought about. */
+  /** The effects of the last event. */
   effects: readonly Effect[] = []
   readonly slow: boolean
   private nextRef = 1
@@ -149,7 +152,7 @@ export class Server {
     )
   }
 
-  /** All at once, as one batch. */
+  /** All events as one batch. */
   happens(...events: readonly Event[]): this {
     this.effects = []
     this.run(events.map((event) => sealed(this.state, event)))
@@ -173,7 +176,7 @@ export class Server {
     const sender = typeof from === "string" ? member(from) : from
     return this.happens(...messages.map((message): Event => ({ type: "MessageReceived", from: sender, message })))
   }
-  /** Answers the ref under which the outcome will come. */
+  /** Returns the ref of the outcome. */
   propose(...payloads: readonly Payload[]): number {
     const ref = this.nextRef++
     this.happens({ type: "Proposed", ref, payloads: payloads.length === 0 ? [payload()] : payloads })
@@ -184,7 +187,7 @@ export class Server {
     this.happens({ type: "ReadRequested", ref })
     return ref
   }
-  /** The oldest outstanding Persist is done, or `count` of them; without it, all. */
+  /** The oldest outstanding Persist completes, or `count` of them; without an argument, all. */
   persisted(count = Number.POSITIVE_INFINITY): this {
     this.effects = []
     for (let i = 0; i < count; i++) {
@@ -245,7 +248,7 @@ export class Server {
     return progress
   }
 
-  /** What the last thing that happened brought about, of one type. */
+  /** Effects of the last event, of one type. */
   did<T extends EffectType>(type: T): readonly EffectOf<T>[] {
     return this.effects.filter((effect): effect is EffectOf<T> => effect.type === type)
   }
@@ -255,7 +258,7 @@ export class Server {
       .map(({ message }) => message)
       .filter((message): message is MessageOf<T> => message.type === type)
   }
-  /** The last message of that type, which must be there. */
+  /** The last message of that type, which must exist. */
   last<T extends MessageType>(type: T, to?: string): MessageOf<T> {
     const message = this.sent(type, to).at(-1)
     if (message === undefined)
@@ -280,7 +283,7 @@ export class Server {
   noted(rule: EffectOf<"Note">["rule"]): boolean {
     return this.did("Note").some((effect) => effect.rule === rule)
   }
-  /** The last setting of the timer, or null if it was left alone. */
+  /** The last setting of the timer, or null if it was not set. */
   timer(timer: Timer): { readonly min: number; readonly max: number } | null {
     const set = this.did("SetTimer").findLast((effect) => effect.timer === timer)
     return set === undefined ? null : { min: set.min, max: set.max }

@@ -1,6 +1,6 @@
 /**
- * A service over a log that loses, delays, doubles and overwrites, with the real state machine behind it. Time is the
- * test's. `Faulty` is what happens to one proposal.
+ * A service over a log that loses, delays, doubles and overwrites, with the real state machine. The test controls time.
+ * `Faulty` is what happens to one proposal.
  */
 import { vi } from "vitest"
 import {
@@ -26,14 +26,14 @@ export type Faulty =
   | "append"
   /** Appended, but the answer is lost on the way. */
   | "appendUnknown"
-  /** The same, and nobody says so until a leader change. */
+  /** The same, and nobody reports it until a leader change. */
   | "appendSilent"
-  /** Appended, and told only after a while: perhaps when it was executed already. */
+  /** Appended, and reported only after a while: perhaps when it was executed already. */
   | "appendTold"
   | "appendTwice"
   | "drop"
   | "dropSilent"
-  /** Counts as lost, and arrives much later all the same. */
+  /** Reported as lost, but it arrives much later. */
   | "late"
   | ProposalRefusal
 
@@ -50,7 +50,7 @@ const nobody = { voters: [], outgoing: [], learners: [] }
 
 export class FakeWorld {
   readonly machine: MemoryMachine
-  /** Applies everything, and is never asked anything but what the truth is. */
+  /** Executes everything, for comparison; never used by the service. */
   readonly truth: MemoryMachine
   readonly service: RunningService
   entries: Entry[] = []
@@ -59,7 +59,10 @@ export class FakeWorld {
   silent: Proposal[] = []
   late: (readonly Payload[])[] = []
   untold: (() => void)[] = []
-  /** Where others' commands stand; and where commands of clients' sessions that this node proposed were not executed: by sequence. */
+  /**
+   * The places of others' commands; and, by sequence, the places where commands of clients' sessions that this node
+   * proposed were not executed.
+   */
   private readonly foreignAt = new Set<number>()
   readonly ownRefused = new Map<number, number[]>()
   reads: ((outcome: ReadOutcome) => void)[] = []
@@ -132,7 +135,7 @@ export class FakeWorld {
     return first
   }
 
-  /** One turn of the driver: what waits is proposed. */
+  /** One turn of the driver: waiting commands are proposed. */
   turn(): void {
     for (const turn of this.turns) turn()
   }
@@ -190,13 +193,13 @@ export class FakeWorld {
         return done({ type: "ProposalRefused", reason: what, leader })
     }
   }
-  /** A command of somebody else, by another node. */
+  /** A command of another client, through another node. */
   foreign(command: Command): number {
     const index = this.append([payloadOf(encodeCommand(command))])
     this.foreignAt.add(index)
     return index
   }
-  /** What counted as lost reaches the leader after all. */
+  /** A proposal that was reported lost reaches the leader. */
   arriveLate(): void {
     const payloads = this.late.shift()
     if (payloads !== undefined && this.leadership.leader !== null) this.append(payloads)
@@ -216,18 +219,21 @@ export class FakeWorld {
     this.applied = to
     for (const listener of this.appliers) listener(to)
   }
-  /** A snapshot of the leader replaces this node's state and the start of its log: what lies between is never announced. */
+  /**
+   * A snapshot of the leader replaces this node's state and the start of its log: the entries in between are never
+   * reported.
+   */
   restore(): void {
     if (this.applied === this.commit) return
     this.base = this.commit
     this.applied = this.commit
     this.machine.restoreNow([this.truth.imageNow()])
   }
-  /** A snapshot of this node's own: what it has executed need not stay in the log. */
+  /** A snapshot of this node's own: executed entries need not stay in the log. */
   trim(): void {
     this.base = Math.max(this.base, this.applied)
   }
-  /** `lost`: how much of what is not committed the new leader does not have. */
+  /** `lost`: how many uncommitted entries the new leader does not have. */
   elect(who: number | null, lost: number): void {
     const kept = Math.max(this.commit, this.entries.length - lost)
     this.entries = this.entries.slice(0, kept)
@@ -241,7 +247,7 @@ export class FakeWorld {
     for (const proposal of silent) proposal.done({ type: "ProposalUnknown", leader })
     for (const listener of this.changes) listener(this.leadership)
   }
-  /** All is well from here on, for so long, under this leader: 0 is the node itself. */
+  /** No faults from here on, for so long, under this leader: 0 is the node itself. */
   heal(millis: number, who = 1): void {
     this.elect(who, 0)
     for (let passed = 0; passed < millis; passed += 10) {
@@ -258,11 +264,11 @@ export class FakeWorld {
     this.reads = []
     for (const done of reads) done(outcome)
   }
-  /** Whether commands of the session would be executed, in truth. */
+  /** Whether commands in the session would be executed, in truth. */
   isOpen({ id, secret }: SessionKey): boolean {
     return this.truth.replyOf(id, secret, 1).type !== "expired"
   }
-  /** What stands under a key, in truth. */
+  /** The value of a key, in truth. */
   value(key: string): string {
     const reply = this.truth.read([Buffer.from("GET"), Buffer.from(key)])
     return reply.type === "bulk" ? Buffer.from(reply.bytes).toString() : ""
@@ -274,9 +280,9 @@ export class FakeWorld {
 }
 
 export const call = (...words: string[]): Buffer[] => words.map((word) => Buffer.from(word))
-/** What an opening returned; null: an error. */
+/** The reply to an opening; null: an error. */
 export const keyIn = (reply: Reply): SessionKey | null =>
   reply.type === "bulk" ? parseSessionKey(Buffer.from(reply.bytes).toString()) : null
-/** Nobody has opened it. */
+/** A session that nobody has opened. */
 export const noSession: SessionKey = { id: 0, secret: new Uint8Array(16) }
 export const codeOf = (reply: Reply | undefined): string | null => (reply?.type === "error" ? reply.code : null)

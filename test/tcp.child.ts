@@ -1,4 +1,7 @@
-/** A peer in a process of its own, to be killed: answers each heartbeat. Arguments: name, incarnation, port, peer name, peer port. */
+/**
+ * A peer in its own process, to be killed: answers each heartbeat. Arguments: name, incarnation, port, peer name, peer
+ * port.
+ */
 import * as Effect from "effect/Effect"
 import { makeTcpTransport } from "../interpreters/tcp/index.ts"
 

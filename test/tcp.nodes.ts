@@ -115,7 +115,7 @@ export const preambleAndHello = (self: Member, target: string, local: Partial<Gr
   writeHello(w, self, target, { ...fresh, listens: "", advertises: "", dials: "", ...local })
   return w.take()
 }
-/** A client that writes `bytes` and notes what comes back and whether it was cut off. */
+/** A client that writes `bytes` and records what comes back and whether the connection was closed. */
 export const raw = (
   port: number,
   bytes: Uint8Array,

@@ -1,4 +1,4 @@
-/** Certificates made when a test runs: none is kept that would expire. */
+/** Certificates that are made when a test runs: stored ones would expire. */
 import { scryptSync } from "node:crypto"
 import {
   certify,
@@ -11,7 +11,7 @@ import {
 
 export const DAY = 86_400_000
 export const authority = makeAuthority({ days: 2 })
-/** Of another cluster, or of whoever attacks. */
+/** A certificate of another cluster, or of an attacker. */
 export const stranger = makeAuthority({ days: 2 })
 
 export const shownBy = (
@@ -30,7 +30,7 @@ export const shownBy = (
   return { cert: certificate, key, ca: trusts.certificate }
 }
 
-/** What stands in files elsewhere; `change` replaces it. */
+/** What files hold elsewhere; `change` replaces it. */
 export interface Held extends Tls {
   readonly change: (shown: Shown) => void
 }
@@ -57,7 +57,7 @@ export const held = (first: Shown): Held => {
 export const tlsOf = (name: string, by?: Certified, request?: Partial<Request>, trusts?: Certified): Held =>
   held(shownBy(name, by, request, trusts))
 
-/** A line for the file of users, whose password costs little to check. */
+/** A line for the file of users, with a password that is cheap to check. */
 export const userLine = (name: string, role: string, password: string): string => {
   const salt = Buffer.from("0123456789abcdef")
   const key = scryptSync(password, salt, 32, { N: 16, r: 1, p: 1 })

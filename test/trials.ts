@@ -1,4 +1,4 @@
-/** What the process tests repeat and the standalone scripts measure. */
+/** Steps that the process tests repeat and the standalone scripts measure. */
 import { setTimeout as sleep } from "node:timers/promises"
 import { until, type Cluster } from "./cluster.ts"
 import type { Workload } from "./workload.ts"
@@ -51,7 +51,7 @@ export const failovers = async (cluster: Cluster, workload: Workload, trials: nu
   return results
 }
 
-/** kill -9 of all nodes at once, and their return. Answers with the milliseconds from the restart to the next write, each time. */
+/** kill -9 of all nodes at once, and their return. Returns the milliseconds from each restart to the next write. */
 export const outages = async (cluster: Cluster, workload: Workload, times: number): Promise<readonly number[]> => {
   const results: number[] = []
   for (let time = 0; time < times; time++) {

@@ -7,7 +7,7 @@ const processes = "test/process.*.test.ts"
 
 const all = process.env["STEPRAFT_ALL"] !== undefined
 
-/** What takes long begins first: one that began last would be waited for by the other workers. */
+/** Long tests begin first: other workers would wait for one that began last. */
 const long = ["scenario.k", "node.lives", "cli.", "machine.", "scripts.worlds", "core.paper.clock"]
 class LongestFirst extends BaseSequencer {
   override sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -19,7 +19,10 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-/** Two projects: everything in one process, and tests of whole clusters of processes. Short ones run three at a time, for they mostly wait; long ones one after the other. */
+/**
+ * Two projects: everything in one process, and tests of whole clusters of processes. Short ones run three at a time,
+ * because they mostly wait; long ones one after the other.
+ */
 export default defineConfig({
   root: dirname(dirname(fileURLToPath(import.meta.url))),
   test: {

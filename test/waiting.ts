@@ -1,6 +1,6 @@
 /**
- * How a test sees that nothing happens: it lets turns of the event loop go by, in each of which it would have happened,
- * and no time. (That something happens it awaits: `until` of cluster.ts and tcp.nodes.ts.)
+ * How a test sees that nothing happens: it lets so many turns of the event loop pass that it would have happened, and
+ * no time. (If something must happen, the test waits for it: `until` of cluster.ts and tcp.nodes.ts.)
  */
 export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 export const turns = async (count: number): Promise<void> => {
@@ -9,7 +9,9 @@ export const turns = async (count: number): Promise<void> => {
 
 /** Each polls every socket of this process, on both sides. */
 const ROUNDS = 50
-/** What any client has sent has been read by now, if it is read at all, and what came of it at once has come. */
+/**
+ * Everything that any client has sent was read by now, if it is read at all, and its immediate effects have happened.
+ */
 export const quiet = async (client: { readonly send: (word: string) => Promise<unknown> }): Promise<void> => {
   for (let i = 0; i < ROUNDS; i++) await client.send("PING")
 }

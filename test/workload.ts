@@ -1,13 +1,13 @@
 /**
- * Clients that append unique tokens for as long as a test needs them, and the judgement of what a store holds
- * afterwards: every acknowledged token exactly once, every refused one never, one of unknown outcome at most once;
- * the tokens of one client in the order in which it sent them; no read older than what its reader was told before.
+ * Clients that append unique tokens for as long as a test needs them, and a check of the final contents of a store:
+ * every acknowledged token exactly once, every refused one never, one of unknown outcome at most once; the tokens of
+ * one client in the order in which it sent them; no read older than what its reader was told before.
  */
 import { setTimeout as sleep } from "node:timers/promises"
 import { contents, digestOf, until, within, type Cluster } from "./cluster.ts"
 import { ConnectionLost, ErrorReply, type RespClient, type RespReply } from "./resp.ts"
 
-/** Answers that promise that nothing was executed and that another try may help. */
+/** Answers that promise that nothing was executed, and that trying again may help. */
 const refusals = new Set([
   "NOLEADER",
   "BUSY",
@@ -20,7 +20,7 @@ const refusals = new Set([
   "TRANSFERRING",
 ])
 
-/** What a session tries again: refusals, outcomes that it did not learn, and what came before its turn. */
+/** What a session tries again: refusals, unknown outcomes, and commands that came out of order. */
 const retried = new Set([...refusals, "UNKNOWN", "LOST", "NOTSENT", "OUTOFORDER"])
 
 interface Attempt {
@@ -29,7 +29,7 @@ interface Attempt {
   readonly client: string
   /** Order among the client's tokens. */
   readonly number: number
-  /** Exactly-once: within a session the outcome is always learned, so order is strict. */
+  /** Exactly-once: within a session the outcome always becomes known, so the order is strict. */
   readonly session: boolean
   outcome: "pending" | "acknowledged" | "refused" | "unknown"
 }
@@ -41,11 +41,11 @@ export interface Acknowledgement {
 export interface Workload {
   readonly attempts: readonly Attempt[]
   readonly acknowledgements: readonly Acknowledgement[]
-  /** What must never have been answered: stale reads, errors that nobody expects. */
+  /** Answers that must never be given: stale reads, unexpected errors. */
   readonly complaints: readonly string[]
   /** When the next write that was sent after `time` was acknowledged. */
   readonly nextAfter: (time: number, session?: boolean) => Promise<number>
-  /** Lets every client finish what it is doing. Sessions need a serving cluster for that. */
+  /** Lets every client finish its operation. Sessions need a serving cluster for that. */
   readonly stop: () => Promise<void>
 }
 export interface WorkloadOptions {
@@ -53,7 +53,7 @@ export interface WorkloadOptions {
   readonly plain?: number
   /** Sessions that send several writes at once, and all unanswered ones again when a connection is lost. */
   readonly pipelining?: number
-  /** Between two writes of one client. */
+  /** The pause between two writes of one client. */
   readonly pause?: number
   readonly name?: string
 }
@@ -81,7 +81,7 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
       client = null
       at++
     }
-    /** One connection, however many ask for it at once. */
+    /** One connection, however many callers ask for it at once. */
     const connected = (): Promise<RespClient | null> => {
       if (client !== null && !client.closed()) return Promise.resolve(client)
       connecting ??= cluster
@@ -120,7 +120,7 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
     return number % 2 === 0 ? `own:${client}:${part}` : `shared:${name}:${number % (2 * sharedKeys)}:${part}`
   }
 
-  /** Reads its own key at some node: everything acknowledged to this client must be there. */
+  /** Reads its own key at some node: everything that was acknowledged to this client must be there. */
   const readBack = async (
     reader: ReturnType<typeof roamer>,
     client: string,
@@ -147,7 +147,7 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
     }
   }
 
-  /** A batch at once; whatever was not acknowledged goes again, in order, to the next node. */
+  /** Sends a batch at once; what was not acknowledged is sent again, in order, to the next node. */
   const runPipelining = async (client: string, first: number): Promise<void> => {
     const writer = roamer(first)
     const session = await open(writer, client)
@@ -286,7 +286,7 @@ export const startWorkload = (cluster: Cluster, options: WorkloadOptions = {}): 
   }
 }
 
-/** What is wrong with the store's contents, given what its clients were told. Empty: nothing. */
+/** What is wrong with the store's contents, given the answers to its clients. Empty: nothing. */
 export const judge = (
   workload: Pick<Workload, "attempts" | "complaints">,
   store: ReadonlyMap<string, string>,
@@ -327,7 +327,7 @@ export const judge = (
   return wrong
 }
 
-/** Stops the clients, waits until all nodes have applied the same, and judges what each of them holds. */
+/** Stops the clients, waits until all nodes have applied the same, and checks the contents of each. */
 export const verify = async (
   cluster: Cluster,
   workloads: readonly Workload[],

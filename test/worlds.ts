@@ -36,7 +36,7 @@ export const tightSettings: Partial<Settings> = {
   maxApplyBytes: 300,
 }
 
-/** The same with every switch in either position: a rule that another one shields must hold by itself. */
+/** The same with every switch in both positions: a rule that is normally backed up by another one must hold alone. */
 export const settingsOf = (seed: number): Partial<Settings> => ({
   ...tightSettings,
   preVote: seed % 3 !== 0,
@@ -58,7 +58,7 @@ export interface ScriptedOptions {
   readonly started?: (node: string, recovered: Recovered, settings: Settings) => void
 }
 
-/** A random script of everything, unchecked, seen step by step. The world at its end is as broken as it was left. */
+/** A random script of all actions, unchecked, seen step by step. Faults are not healed at its end. */
 export const scripted = (
   seed: number,
   { nodes = 1 + (seed % 5), steps = 40, profile = "everything", observe, started }: ScriptedOptions = {},
@@ -85,7 +85,10 @@ export const scripted = (
 
 const openWith = ({ file, command }: Saved): string => `saved as ${file}; open it with: ${command}`
 
-/** Runs a script that is to pass. If it does not, it is saved, and the error tells the command that opens it at the violation. */
+/**
+ * Runs a script that should pass. If it does not, it is saved, and the error names the command that opens it at the
+ * violation.
+ */
 export const passing = (script: Script, checks: ScriptChecks = {}): ScriptPassed => {
   const verdict = checkScript(script, checks)
   if (verdict.ok) return verdict
@@ -94,7 +97,7 @@ export const passing = (script: Script, checks: ScriptChecks = {}): ScriptPassed
   )
 }
 
-/** Everybody has executed the same, everything that the leader holds. */
+/** All servers have executed the same: everything that the leader holds. */
 export const settled = (world: World): boolean => {
   const leader = world.leader()?.runner?.state
   if (leader === undefined || leader.commitIndex !== leader.log.lastIndex) return false

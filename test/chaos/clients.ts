@@ -1,4 +1,7 @@
-/** Clients that do random operations on a few keys, one at a time each, and record what they asked for and what they were told. */
+/**
+ * Clients that perform random operations on a few keys, one at a time each, and record what they asked and what they
+ * were told.
+ */
 import { setTimeout as sleep } from "node:timers/promises"
 import {
   connect,
@@ -23,19 +26,22 @@ type Ending =
   | { readonly type: "ok"; readonly value: Value }
   | { readonly type: "fail" | "info"; readonly error: string }
 interface Speaker {
-  /** Called before an operation is recorded: false, if there is nobody to speak to just now. */
+  /** Called before an operation is recorded: false if no node can be reached just now. */
   readonly ready: () => Promise<boolean>
   readonly ask: (operation: Operation) => Promise<Ending>
-  /** Goes to another node. One that is paused or cut off is caught lying only by those who come to it late. */
+  /**
+   * Goes to another node. A paused or cut-off node that gives wrong answers is only noticed by a client that comes to
+   * it later.
+   */
   readonly move: () => void
   readonly close: () => Promise<void> | void
 }
 
-/** Deliberate faults of a client, to see that the judge is awake. */
+/** Deliberate faults of a client, to test the judge. */
 export type Lie =
-  /** A client that only reads takes whatever its node has, and has it recorded as if it were linearizable. */
+  /** A client that only reads accepts local reads of its node, but records them as linearizable. */
   | "local-reads"
-  /** A write of unknown outcome is sent again, and recorded as one. */
+  /** A write of unknown outcome is sent again, but recorded as one write. */
   | "resend"
 
 export interface Acknowledged {
@@ -47,13 +53,13 @@ export interface Clients {
   /** Writes, in the order of their answers. */
   readonly acknowledged: readonly Acknowledged[]
   readonly counts: { ok: number; fail: number; info: number }
-  /** Answers that no client may get. */
+  /** Answers that no client may receive. */
   readonly complaints: readonly string[]
   /** Every key that was ever used. */
   readonly keys: () => readonly string[]
-  /** Each client finishes what it is doing. */
+  /** Each client finishes its present operation. */
   readonly stop: () => Promise<void>
-  /** Reads every key once more, recorded as the rest. */
+  /** Reads every key once more, recorded like all other reads. */
   readonly readAll: () => Promise<ReadonlyMap<string, Value>>
 }
 export interface ClientsOptions {
@@ -63,13 +69,14 @@ export interface ClientsOptions {
   /** Milliseconds between two operations of one client. */
   readonly pause: number
   readonly keys: number
-  /** A key is left for a fresh one after so many operations, so that what must be checked together stays short. */
+  /** After so many operations a new key is used, so that the history of one key stays short. */
   readonly operationsPerKey: number
-  /** The first of the plain clients tells it. */
+  /** The first of the plain clients has this fault. */
   readonly lie: Lie | null
 }
 
-// ── how operations are said ───────────────────────────────────────────────────────────────────────────────────────────
+// ── the commands of operations
+// ────────────────────────────────────────────────────────────────────────────────────────
 
 const pairOf = (value: Value): readonly [string | null, string] => {
   if (!Array.isArray(value)) throw new TypeError("a cas has two values")
@@ -95,7 +102,7 @@ const wordsOf = ({ f, key, value }: Operation): readonly (string | number)[] => 
   }
 }
 const precondition = "precondition"
-/** What a reply means; undefined if the operation has no such reply. */
+/** The meaning of a reply; undefined if the operation has no such reply. */
 const endingOf = ({ f, value }: Operation, reply: unknown): Ending | undefined => {
   const ok = (value: Value): Ending => ({ type: "ok", value })
   switch (f) {
@@ -116,10 +123,10 @@ const endingOf = ({ f, value }: Operation, reply: unknown): Ending | undefined =
   }
 }
 
-/** They promise that nothing was executed. */
+/** These codes promise that nothing was executed. */
 const refusals = new Set(["NOLEADER", "BUSY", "MOVED", "SPACELOW", "LOADING", "TOOLARGE"])
 
-/** A connection to one node after the other; whatever was under way when one is lost has an unknown outcome. */
+/** Connects to one node after the other; when a connection is lost, outstanding operations have an unknown outcome. */
 const plainSpeaker = (cluster: Cluster, first: number, lie: Lie | null, complain: (text: string) => void): Speaker => {
   const answerLimit = 4000
   let at = first
@@ -147,7 +154,7 @@ const plainSpeaker = (cluster: Cluster, first: number, lie: Lie | null, complain
       )
     return true
   }
-  /** One reply; a string that says why there is none. */
+  /** One reply; or a string, the reason why there is none. */
   const call = async (words: readonly (string | number)[]): Promise<{ readonly reply: RespReply } | string> => {
     if (client === null) return "no connection"
     const answer = client.call(...words).then(
@@ -189,7 +196,7 @@ const plainSpeaker = (cluster: Cluster, first: number, lie: Lie | null, complain
   return { ready, ask, move: leave, close: leave }
 }
 
-/** Our own client: it tries again by itself, in a session, so an unknown outcome is rare: it means that the time was up. */
+/** Our own client: it retries by itself in a session, so an unknown outcome is rare: the time was up. */
 const sessionSpeaker = (cluster: Cluster, number: number, complain: (text: string) => void): Speaker => {
   const endpoints = cluster.members.map(({ clientPort }) => `127.0.0.1:${clientPort}`)
   let client: Client | null = null
@@ -243,13 +250,14 @@ const sessionSpeaker = (cluster: Cluster, number: number, complain: (text: strin
         return { type: read || !possible ? "fail" : "info", error }
       }
     },
-    // Where it goes is its own business.
+    // It decides by itself where to go.
     move: () => undefined,
     close: () => client?.close(),
   }
 }
 
-// ── what is asked ─────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── choosing operations
+// ───────────────────────────────────────────────────────────────────────────────────────────────
 
 const kinds = ["register", "text", "number"] as const
 interface Slot {
@@ -257,7 +265,7 @@ interface Slot {
   readonly number: number
   generation: number
   used: number
-  /** Values that the key has had, or may have had, lately: for cas to expect. */
+  /** Recent values of the key, certain or possible: expected values for cas. */
   recent: readonly (string | null)[]
 }
 const keyOf = ({ kind, number, generation }: Slot): string => `${kind}${number}.${generation}`
@@ -297,7 +305,7 @@ export const startClients = (cluster: Cluster, options: ClientsOptions): Clients
     recent: [null],
   }))
 
-  /** Whoever was not told the outcome never speaks again: its operation stays open, and a new process goes on. */
+  /** A client that did not learn the outcome stops: its operation stays open, and a new process continues. */
   const carryOut = async (
     speaker: Speaker,
     process: number,
@@ -306,7 +314,7 @@ export const startClients = (cluster: Cluster, options: ClientsOptions): Clients
     const sent = performance.now()
     const open = history.invoke({ process, ...operation })
     const ending = await speaker.ask(operation)
-    // A cas that found another value has had its answer.
+    // A cas that found another value has its answer.
     counts[ending.type === "fail" && ending.error === precondition ? "ok" : ending.type]++
     switch (ending.type) {
       case "ok":

@@ -1,4 +1,4 @@
-/** What the acknowledged writes say about the time in which there were none. */
+/** What the acknowledged writes show about periods without any. */
 import type { Acknowledged } from "./clients.ts"
 import type { Incident } from "./nemesis.ts"
 import type { Fault } from "./plan.ts"
@@ -7,7 +7,7 @@ export interface Outage {
   readonly ms: number
   /** performance.now() of the acknowledgement before it. */
   readonly from: number
-  /** What was wrong during it. */
+  /** The faults during the period. */
   readonly during: readonly Incident[]
 }
 
@@ -24,7 +24,7 @@ export const longestOutage = (acknowledged: readonly Acknowledged[], incidents: 
   return { ...longest, during: incidents.filter((incident) => incident.from < from + ms && incident.to > from) }
 }
 
-/** The part of an outage in which a majority was unharmed, so that the cluster could have served: elections, mostly. */
+/** The part of an outage in which a majority was unharmed, so that the cluster could have served: mostly elections. */
 export const longestUnexcused = (
   acknowledged: readonly Acknowledged[],
   incidents: readonly Incident[],
@@ -62,7 +62,7 @@ export const longestUnexcused = (
 /** Milliseconds from a fault that hit the leader, and left a majority alone, to the first answer to a write sent after it. */
 export type Failovers = Readonly<Partial<Record<Fault["type"], readonly number[]>>>
 
-/** Of a mute or deaf leader, or one cut off, the cluster learns by silence only; of one that was killed at once. */
+/** A mute, deaf or cut-off leader is noticed by silence only; a killed one at once. */
 const deposing: ReadonlySet<Fault["type"]> = new Set(["kill", "stop", "pause", "partition", "mute", "deafen"])
 
 export const failoversOf = (

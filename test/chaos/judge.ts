@@ -1,4 +1,4 @@
-/** The recorded history before the checker: key by key, was there an order that explains every answer? */
+/** Checks the recorded history: key by key, is there an order that explains every answer? */
 import {
   checkHistory,
   describeRequest,
@@ -8,7 +8,7 @@ import {
   type Process,
 } from "../../spec/linearizability/index.ts"
 
-/** What did not happen is left out; a cas that was refused for its precondition is an observation. */
+/** Operations that did not happen are left out; a cas that was refused for its precondition is an observation. */
 const operationsOf = (events: readonly HistoryEvent[]): readonly Operation[] => {
   const open = new Map<Process, { readonly event: HistoryEvent; readonly at: number }>()
   const operations: Operation[] = []

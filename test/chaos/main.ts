@@ -1,8 +1,8 @@
 /**
- * Real processes under faults, judged: kill -9, SIGSTOP, partitions and slow links by a plan made from a seed, random
- * operations of many clients, and at the end the question if everything that they were told fits together.
+ * Real processes under faults, with a verdict: kill -9, SIGSTOP, partitions and slow links by a plan made from a seed,
+ * random operations of many clients, and at the end a check that all answers fit together.
  *
- * Exit code 0: all is well; 1: a violation, told by name; 2: the run itself did not come to an end.
+ * Exit code 0: no violation; 1: a violation, by name; 2: the run itself did not finish.
  */
 import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -70,12 +70,12 @@ const progress = ({ ms, counts: { ok, fail, info }, rate, active }: Progress): v
   const line = `${clock(ms)}  ${ok} ok, ${fail} failed, ${info} unknown; ${rate}/s  ${faults === "" ? "calm" : faults}`
   seconds++
   if (terminal) process.stdout.write(`\r\x1b[K${line.slice(0, (process.stdout.columns || 120) - 1)}`)
-  // In a pipe: what is new, and a sign of life.
+  // In a pipe: only news, and a line now and then.
   else if (faults !== lastLine || seconds % 10 === 0) console.log(line)
   lastLine = faults
 }
 
-// Whatever hangs, this ends: the children go with this process.
+// Whatever hangs, this ends the process, and its children with it.
 const limit = minutes * 60_000 + 6 * 60_000
 setTimeout(() => {
   clearLine()

@@ -1,4 +1,4 @@
-/** Carries out a plan on a cluster and its network, and says what it did to whom. */
+/** Executes a plan on a cluster and its network, and records what it did to which nodes. */
 import { setTimeout as sleep } from "node:timers/promises"
 import { until, within, type Cluster, type Watched } from "../cluster.ts"
 import { damage, makeOperator, wipe } from "./operator.ts"
@@ -9,25 +9,25 @@ import type { Fault, Step, Targets } from "./plan.ts"
 export interface Incident {
   readonly step: Step
   readonly targets: readonly string[]
-  /** Who led just before, as far as the nodes said. */
+  /** The leader just before, as far as the nodes said. */
   readonly leader: string | null
   readonly from: number
-  /** A node that was down counts as hit until it answers again, which on a busy machine takes seconds. */
+  /** A node that was down counts as hit until it answers again; on a busy machine that takes seconds. */
   to: number
 }
 export interface Nemesis {
   readonly incidents: readonly Incident[]
-  /** Nodes that ended by themselves, and stops that went wrong: never to be. */
+  /** Nodes that ended by themselves, and stops that failed: there must be none. */
   readonly complaints: readonly string[]
-  /** Steps that last at this moment. */
+  /** Steps in progress. */
   readonly active: () => readonly Incident[]
-  /** Ends when the last step has ended. Everything is mended then and every node answers. */
+  /** Resolves when the last step has ended. Then all faults are healed and every node answers. */
   readonly run: (plan: readonly Step[]) => Promise<void>
   /** From now on nodes may end. */
   readonly leave: () => void
 }
 
-/** A node that is told to stop hands over and answers what waits. */
+/** A node that is told to stop transfers leadership and answers waiting requests. */
 const stopLimit = 20_000
 const startLimit = 60_000
 
@@ -37,10 +37,10 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
   const incidents: Incident[] = []
   const complaints: string[] = []
   const active = new Set<Incident>()
-  /** Steps that keep a node down, or paused: it returns with the last of them. */
+  /** The steps that keep a node down or paused: it returns when the last of them ends. */
   const down = new Map<string, Set<Step>>(ids.map((id) => [id, new Set()]))
   const paused = new Map<string, Set<Step>>(ids.map((id) => [id, new Set()]))
-  /** Lives that this nemesis has ended. */
+  /** Processes that this nemesis has ended. */
   const ended = new Set<Watched>()
 
   const complain = (text: string): void => {
@@ -61,7 +61,7 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
   }
   const holds = (of: Map<string, Set<Step>>, id: string): Set<Step> => of.get(id) ?? new Set()
 
-  /** The one that says so in the highest term; null if none answers soon. */
+  /** The node that claims leadership in the highest term; null if none answers soon. */
   const leaderNow = async (): Promise<string | null> => {
     const statuses = await Promise.all(
       ids.filter((id) => holds(paused, id).size === 0).map((id) => within(250, cluster.status(id))),
@@ -90,14 +90,14 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
         `${id} did not stop within ${stopLimit / 1000} s of SIGTERM:\n${life.output().split("\n").slice(-8).join("\n")}`,
       )
       await cluster.kill(id)
-      // Another step may kill it meanwhile; and one that has not begun to run has nothing to hand over.
+      // Another step may kill it meanwhile; and a node that has not begun to run has no leadership to transfer.
     } else if (how !== 0 && how !== "SIGKILL" && !(how === "SIGTERM" && life.output() === ""))
       complain(`${id} stopped with ${how} on SIGTERM:\n${life.output().split("\n").slice(-8).join("\n")}`)
   }
   const resume = (id: string): void => {
     if (cluster.running(id)) cluster.signal(id, "SIGCONT")
   }
-  /** Until it serves clients, or is none of this step's business any more. */
+  /** Until it serves clients, or another step has taken over. */
   const answers = async (id: string): Promise<void> => {
     const left = (): boolean => !cluster.running(id) || holds(down, id).size > 0 || holds(paused, id).size > 0
     await until(
@@ -121,7 +121,7 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
     holds(down, id).delete(step)
     if (holds(down, id).size === 0) start(id)
   }
-  /** What a person does about members, or leaves to the nodes. */
+  /** What an operator does about members, or leaves to the nodes. */
   const look = (what: "wipe" | "damage" | "rejoin" | "transfer", id: string, step: Step): Promise<void> =>
     operator
       .alone(async () => {
@@ -145,7 +145,7 @@ export const makeNemesis = (cluster: Cluster, network: Network, said: (text: str
       })
       .catch((error: unknown) => complain(String(error)))
 
-  /** Begins the fault; what it answers with ends it. */
+  /** Begins the fault; the returned function ends it. */
   const begin = async (step: Step, fault: Fault, targets: readonly string[]): Promise<() => Promise<void> | void> => {
     const name = String(step.number)
     const others = ids.filter((id) => !targets.includes(id))

@@ -1,4 +1,4 @@
-/** All nodes with a proxy for each ordered pair. Faults say what they do to which flows; together they make its condition. */
+/** All nodes with a proxy for each ordered pair. Each fault contributes to the conditions of some flows. */
 import { freePort } from "../cluster.ts"
 import { type Condition, Flow, openProxy, type Proxy, worst } from "./proxy.ts"
 
@@ -8,14 +8,14 @@ export interface Network {
   /** `--peers` of each node: the others. */
   readonly peers: Readonly<Record<string, string>>
   readonly impose: (name: string, pairs: readonly Pair[], condition: Partial<Condition>) => void
-  /** What the flows held is delivered now. */
+  /** Delivers what the flows held. */
   readonly lift: (name: string) => void
-  /** Ends the connections between these nodes, whoever dialled. */
+  /** Closes the connections between these nodes, whichever of them dialled. */
   readonly reset: (pairs: readonly Pair[]) => void
   readonly close: () => Promise<void>
 }
 
-/** `portOf`: where a node listens for its peers; asked when it is dialled. */
+/** `portOf`: the port at which a node listens for its peers; called for each dial. */
 export const openNetwork = async (ids: readonly string[], portOf: (id: string) => number): Promise<Network> => {
   const pairs = ids.flatMap((from) => ids.filter((to) => to !== from).map((to): Pair => [from, to]))
   const name = ([from, to]: Pair): string => `${from}→${to}`

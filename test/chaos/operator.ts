@@ -1,4 +1,7 @@
-/** Somebody who looks after the members while the nemesis is at work: asks any node that runs, again and again, until it is done. */
+/**
+ * An operator who cares for the members while the nemesis is at work: asks any running node, again and again, until the
+ * change is done.
+ */
 import { rmSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { MemberList } from "../../interpreters/members/index.ts"
@@ -10,13 +13,13 @@ const LIMIT_MS = 120_000
 const WAIT_MS = 3000
 
 export interface Operator {
-  /** STEPRAFT …, until a node says that it is done. */
+  /** Sends STEPRAFT …, until a node says that it is done. */
   readonly verb: (...words: readonly string[]) => Promise<void>
-  /** Until it votes, with another directory than that. */
+  /** Waits until it votes, with another directory than that. */
   readonly votes: (id: string, before: string) => Promise<void>
   /** The directory with which it votes. */
   readonly incarnationOf: (id: string) => Promise<string>
-  /** One disk is lost at a time: the next one once the one before is made up for. */
+  /** One disk is lost at a time: the next one only after the one before was replaced. */
   readonly alone: (work: () => Promise<void>) => Promise<void>
 }
 
@@ -32,7 +35,7 @@ const ask = async (cluster: Cluster, id: string, words: readonly string[]): Prom
 
 export const makeOperator = (cluster: Cluster): Operator => {
   let last: Promise<void> = Promise.resolve()
-  /** Whom it asks goes round; `take` makes something of what is answered, or null: it asks on. */
+  /** Asks one node after the other; `take` evaluates the answer, null: ask again. */
   const until = async <A>(words: readonly string[], take: (reply: string) => A | null): Promise<A> => {
     const end = performance.now() + LIMIT_MS
     let said = "nobody answered"
@@ -73,7 +76,7 @@ export const makeOperator = (cluster: Cluster): Operator => {
 
 export const wipe = (data: string): void => rmSync(data, { recursive: true, force: true })
 
-/** In the middle of the log. What an earlier damage left is removed, as a person would who has looked at it. */
+/** In the middle of the log. Remains of an earlier damage are removed, as by an operator who has looked at them. */
 export const damage = (data: string): void => {
   rmSync(`${data}/damaged`, { recursive: true, force: true })
   const segment = lastSegment(data)

@@ -1,7 +1,7 @@
-/** What goes wrong when: a list made from a seed alone, before anything is started. */
+/** Which faults happen when: a list made from a seed alone, before anything is started. */
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
 
-/** Who is hit: the first `count` of `order`, into which whoever leads at that moment is put first or last, or not at all. */
+/** The targets: the first `count` of `order`, in which the present leader is put first, last, or nowhere special. */
 export interface Targets {
   readonly count: number
   readonly order: readonly string[]
@@ -10,28 +10,28 @@ export interface Targets {
 export type Fault =
   /** kill -9, started again at the end. */
   | { readonly type: "kill"; readonly targets: Targets }
-  /** SIGTERM: a leader hands over first. Started again at the end. */
+  /** SIGTERM: a leader first transfers leadership. Started again at the end. */
   | { readonly type: "stop"; readonly targets: Targets }
   /** SIGSTOP, SIGCONT at the end. */
   | { readonly type: "pause"; readonly targets: Targets }
-  /** No byte between the targets and the others. */
+  /** No byte passes between the targets and the others. */
   | { readonly type: "partition"; readonly targets: Targets; readonly end: End }
-  /** No byte between the first two in the order, all others reach both. */
+  /** No byte passes between the first two of the order; all others reach both. */
   | { readonly type: "unlink"; readonly targets: Targets; readonly end: End }
   /** Bytes stop in one direction: from the targets to the others, or to the targets from the others. */
   | { readonly type: "mute" | "deafen"; readonly targets: Targets; readonly end: End }
-  /** Connections of the targets are reset, `times` in all. */
+  /** Connections of the targets are reset, `times` times. */
   | { readonly type: "reset"; readonly targets: Targets; readonly times: number }
   /** Milliseconds. */
   | { readonly type: "delay"; readonly targets: Targets; readonly delay: number; readonly jitter: number }
   | { readonly type: "throttle"; readonly targets: Targets; readonly bytesPerSecond: number }
   /** kill -9, the disk is emptied, started again and replaced by one verb. */
   | { readonly type: "wipe"; readonly targets: Targets }
-  /** kill -9, a bit in the middle of the log is flipped, started again: nobody does anything about it. */
+  /** kill -9, a bit in the middle of the log is flipped, started again without further help. */
   | { readonly type: "damage"; readonly targets: Targets }
   /** Removed while it runs; then its disk is emptied, and it is added and promoted. */
   | { readonly type: "rejoin"; readonly targets: Targets }
-  /** Leadership goes to the target. */
+  /** Leadership is transferred to the target. */
   | { readonly type: "transfer"; readonly targets: Targets }
 /** How a cut ends: what was sent meanwhile arrives in a burst, or is lost with its connections. */
 export type End = "burst" | "reset"
@@ -110,7 +110,7 @@ const kinds = [
   "throttle",
   "stop",
 ] as const satisfies readonly Fault["type"][]
-/** What changes the members: whoever loses a disk must leave a majority of three or more. */
+/** Faults that change the members: if one loses a disk, a majority of three or more must remain. */
 const memberKinds = ["wipe", "damage", "rejoin", "transfer"] as const satisfies readonly Fault["type"][]
 type Kind = (typeof kinds)[number] | (typeof memberKinds)[number]
 
@@ -139,7 +139,7 @@ const draw = (random: Random, ids: readonly string[], type: Kind): { readonly fa
   /** A group that holds all nodes is no partition. */
   const side: Targets = { ...targets, count: Math.min(count, ids.length - 1) }
   const end: End = random.chance(500) ? "burst" : "reset"
-  // Longer than the election timeout (1 s at most), and sometimes than the 5 s after which a silent link is given up.
+  // Longer than the election timeout (1 s at most), and sometimes than the 5 s after which a silent link is closed.
   const cutFor = random.chance(250) ? random.between(5500, 7000) : random.between(700, 4000)
   switch (type) {
     case "kill":
@@ -180,11 +180,11 @@ export interface PlanOptions {
   readonly ms: number
   /** Before the first fault. */
   readonly lead?: number
-  /** Members are replaced, removed and added, too. */
+  /** Also replace, remove and add members. */
   readonly members?: boolean
 }
 
-/** Faults of every kind come round by round, in an order of their own each time; a third of them begin while another lasts. */
+/** Faults of every kind come in rounds, each in random order; a third of them begin while another one lasts. */
 export const makePlan = ({ seed, ids, ms, lead = 1500, members = false }: PlanOptions): readonly Step[] => {
   const random = makeRandom(seed)
   const steps: Step[] = []

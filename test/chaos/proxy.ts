@@ -1,14 +1,14 @@
 /**
- * A TCP proxy for one ordered pair of peers: `from` dials it, it dials `to`. What happens to bytes is a matter of the
- * flow, the direction between two nodes, whoever dialled: a delay keeps order, a limited rate keeps all bytes, and a cut
- * flow holds them (and the news that a connection was closed) until it is mended, as TCP does. To lose them, reset.
+ * A TCP proxy for one ordered pair of peers: `from` dials it, and it dials `to`. Conditions belong to flows, the
+ * directions between two nodes, whichever node dialled: a delay keeps the order, a limited rate keeps all bytes, and a
+ * cut flow holds the bytes (and the end of a connection) until it is healed, as TCP does. To lose bytes, reset.
  */
 import { connect, createServer, type Server, type Socket } from "node:net"
 import { seeded } from "../disk.ts"
 
 const random = seeded(1)
 
-/** What the bytes from one node to another suffer. */
+/** The condition of the bytes from one node to another. */
 export interface Condition {
   readonly cut: boolean
   /** Milliseconds; each chunk takes from `delay` to `delay + jitter`, in order. */
@@ -19,7 +19,7 @@ export interface Condition {
 }
 export const clear: Condition = { cut: false, delay: 0, jitter: 0, rate: Number.POSITIVE_INFINITY }
 
-/** Several at once: the worst of each. */
+/** Of several at once, the worst of each. */
 export const worst = (conditions: readonly Partial<Condition>[]): Condition =>
   conditions.reduce<Condition>(
     (so, one) => ({
@@ -38,17 +38,17 @@ export class Flow {
   private readonly listeners = new Set<() => void>()
   set(condition: Condition): void {
     this.condition = condition
-    // Those that are added meanwhile have seen the new condition.
+    // Listeners added meanwhile have already seen the new condition.
     for (const changed of Array.from(this.listeners)) changed()
   }
-  /** The result forgets the listener. */
+  /** The returned function removes the listener. */
   onChange(listener: () => void): () => void {
     this.listeners.add(listener)
     return () => void this.listeners.delete(listener)
   }
 }
 
-/** Held in the proxy before its source is no longer read: then the kernel's buffers fill, and the sender notices. */
+/** How much the proxy holds before it stops reading: then the kernel's buffers fill, and the sender notices. */
 const HELD_BYTES = 256 * 1024
 
 type Parcel = { due: number; readonly bytes: Buffer } | { due: number; readonly end: "closed" | "reset" }
@@ -61,7 +61,7 @@ const pump = (source: Socket, target: Socket, flow: Flow): void => {
   let full = false
   let over = false
 
-  /** When a parcel arrives that is sent now. */
+  /** The arrival time of a parcel that is sent now. */
   const post = (size: number): number => {
     const { delay, jitter, rate } = flow.condition
     last = Math.max(last, performance.now() + delay + random() * jitter) + size / rate
@@ -99,7 +99,7 @@ const pump = (source: Socket, target: Socket, flow: Flow): void => {
     deliver()
   }
   const forget = flow.onChange(() => {
-    // What is held travels as if it had been sent now, unless it would have arrived before.
+    // Held bytes travel as if they had been sent now, unless they would have arrived earlier.
     last = 0
     for (const parcel of parcels) {
       parcel.due = Math.min(parcel.due, post("bytes" in parcel ? parcel.bytes.length : 0))
@@ -116,7 +116,7 @@ const pump = (source: Socket, target: Socket, flow: Flow): void => {
     forget()
     if (timer !== null) clearTimeout(timer)
     parcels.length = 0
-    // Nobody takes the rest; reading on shows when the source ends, too.
+    // Nobody takes the rest; reading on shows the end of the source.
     source.resume()
   })
   source.on("data", (bytes: Buffer) => {
@@ -133,7 +133,7 @@ const pump = (source: Socket, target: Socket, flow: Flow): void => {
 
 export interface Proxy {
   readonly connections: () => number
-  /** Every connection ends with a reset, at both ends. What it held is lost. */
+  /** Every connection ends with a reset, at both ends. Held bytes are lost. */
   readonly reset: () => void
   readonly close: () => Promise<void>
 }

@@ -1,4 +1,4 @@
-/** One run: a cluster behind proxies, clients, a plan of faults, and at the end the judgement. */
+/** One run: a cluster behind proxies, clients, a plan of faults, and at the end the verdict. */
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -17,13 +17,13 @@ export interface ChaosOptions {
   readonly nodes: number
   readonly clients: number
   readonly plan: readonly Step[]
-  /** The history and what the nodes said go here. */
+  /** The history and the logs of the nodes are written here. */
   readonly out: string
   readonly keys?: number
   readonly pause?: number
   readonly operationsPerKey?: number
   readonly lie?: Lie | null
-  /** What runs a node: words after `node`; dist/kv/cli.js by default. */
+  /** The program of a node: words after `node`; dist/kv/cli.js by default. */
   readonly program?: string
   readonly say?: (text: string) => void
   /** Called every second. */
@@ -32,12 +32,12 @@ export interface ChaosOptions {
 export interface Progress {
   readonly ms: number
   readonly counts: Clients["counts"]
-  /** Acknowledged in the last second. */
+  /** Writes acknowledged in the last second. */
   readonly rate: number
   readonly active: readonly Incident[]
 }
 export interface ChaosReport {
-  /** Empty: all is well. */
+  /** Empty: no violation. */
   readonly violations: readonly string[]
   readonly counts: Clients["counts"]
   readonly keys: number
@@ -45,7 +45,7 @@ export interface ChaosReport {
   readonly ms: number
   readonly incidents: readonly Incident[]
   readonly outage: Outage | null
-  /** The longest in which a majority was unharmed. */
+  /** The longest outage in which a majority was unharmed. */
   readonly unexcused: Outage | null
   readonly failovers: Failovers
   /** From the end of all faults to the next acknowledged write, and until all nodes had applied the same. */
@@ -54,13 +54,13 @@ export interface ChaosReport {
   /** Of the check for linearizability. */
   readonly checkedMs: number
   readonly historyFile: string
-  /** The last of what each life of each node said. */
+  /** The last lines of each process of each node. */
   readonly logFile: string
 }
 
 const preload = fileURLToPath(new URL("own-peers.mjs", import.meta.url))
 
-/** Lines reach the file a few times a second, so that an interrupted run leaves its history, too. */
+/** Lines are written a few times a second, so that an interrupted run leaves its history, too. */
 const historyFile = (path: string): { readonly write: (line: string) => void; readonly close: () => void } => {
   const file = openSync(path, "w")
   let lines: string[] = []
@@ -81,7 +81,7 @@ const historyFile = (path: string): { readonly write: (line: string) => void; re
 
 const message = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-/** What is wrong with what the nodes hold, given what was read last. */
+/** What is wrong with the contents of the nodes, given the last reads. */
 const differences = async (cluster: Cluster, final: ReadonlyMap<string, Value>): Promise<readonly string[]> => {
   const wrong: string[] = []
   const digests = new Map<string, string>()
@@ -107,7 +107,7 @@ interface Ended {
   readonly recovered: number | null
   readonly converged: number | null
 }
-/** Everything is mended and every node runs: the cluster must serve again, and hold one truth. */
+/** All faults are healed and every node runs: the cluster must serve again, and all nodes must hold the same. */
 const settle = async (cluster: Cluster, clients: Clients, say: (text: string) => void): Promise<Ended> => {
   const healed = performance.now()
   const violations: string[] = []
@@ -125,7 +125,7 @@ const settle = async (cluster: Cluster, clients: Clients, say: (text: string) =>
     await clients.stop()
     const final = await clients.readAll()
     const stopped = performance.now()
-    // One that has ended by itself is a violation already.
+    // A node that ended by itself is a violation already.
     await cluster.settled(cluster.ids.filter(cluster.running))
     converged = performance.now() - stopped
     violations.push(...(await differences(cluster, final)))
@@ -146,7 +146,7 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
   const cluster = await startCluster({
     nodes: options.nodes,
     program: ["--import", preload, options.program ?? join("dist", "kv", "cli.js")],
-    // Snapshots are taken and sent often, so that nodes come back by them, too.
+    // Snapshots are taken and sent often, so that nodes also return by them.
     env: { CHAOS_PEERS: JSON.stringify(network.peers), ...smallSnapshots(200_000, 40_000, 60_000) },
   })
   members = cluster.members

@@ -39,15 +39,15 @@ import { effectText, eventText, messageText } from "../../interpreters/debugger/
 interface Node {
   member: Member
   state: State
-  /** What its disk and its state machine hold. */
+  /** The content of its disk and its state machine. */
   stored: StoredLog
   position: LogBase | null
   up: boolean
   slow: boolean
   starts: number
-  /** Written once the disk says so. */
+  /** Written once the disk reports it. */
   unwritten: readonly Persist[]
-  /** Under way while it is slow. */
+  /** Outstanding while it is slow. */
   readonly waiting: Event[]
 }
 interface Flying {
@@ -60,7 +60,7 @@ const payloadOf = (id: number): Payload => ({ bytes: new Uint8Array(4), checksum
 const nothing = (configuration: Configuration): LogBase => ({ index: 0, term: 0, time: 0, chain: 0, configuration })
 const isTimer = (word: string): word is Timer =>
   ["election", "heartbeat", "quorum", "lease", "persist", "transfer", "answer"].includes(word)
-/** Timers are set all the time, and a trace says which of them expire. */
+/** Timers are set all the time; a trace shows only which of them expire. */
 const told = (effect: Effect): string | null => {
   if (effect.type === "SetTimer" || effect.type === "CancelTimer") return null
   return effect.type === "Note" ? `rule ${effect.rule}` : effectText(effect)
@@ -110,7 +110,7 @@ class Trace {
     }
     for (const word of named) {
       const name = word.replace(/^[+-]/, "")
-      // -d: a server that nobody has told of the cluster.
+      // -d: a server that no other server knows yet.
       const base = nothing(word.startsWith("-") ? emptyConfiguration : configuration)
       this.boot(name, { hardState: { term: 0, vote: null }, log: Log.empty(base) }, base, member(name), 0)
     }
@@ -129,7 +129,7 @@ class Trace {
     this.happen(this.node(name), { type: "Started" })
   }
 
-  /** One event, and all that disk and state machine answer at once. */
+  /** One event, and everything that disk and state machine answer at once. */
   private happen(node: Node, ...events: readonly Event[]): void {
     for (const event of events) {
       if (event.type !== "Started") this.say(`${node.member.name}: ${eventText(event)}`)
@@ -147,7 +147,7 @@ class Trace {
       else this.quietly(node, answers)
     }
   }
-  /** Said only if something comes of it. */
+  /** Printed only if it has an effect. */
   private quietly(node: Node, events: readonly Event[]): void {
     for (const event of events) {
       const from = this.lines.length
@@ -177,7 +177,7 @@ class Trace {
     }
   }
 
-  /** What the interpreter does, and how it is answered. */
+  /** What the interpreter does, and the answers. */
   private execute(node: Node, effect: Effect): readonly Event[] {
     switch (effect.type) {
       case "Send":
@@ -250,7 +250,7 @@ class Trace {
     this.lines.push(line)
   }
 
-  /** What came of a command. */
+  /** The result of a command. */
   run(line: string): readonly string[] {
     this.lines = []
     const [verb = "", ...words] = line.split(/\s+/)
@@ -344,7 +344,7 @@ class Trace {
   }
 }
 
-/** The text with what its commands bring about now. */
+/** The text with the present results of its commands. */
 export const retold = (
   text: string,
   make: () => { readonly run: (line: string) => readonly string[] } = () => new Trace(),
