@@ -213,7 +213,8 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
     })
   }
   const ids = members.map(({ id }) => id)
-  const peers = members.map(({ id, peerPort }) => `${id}=127.0.0.1:${peerPort}`).join(",")
+  const listed = new Map(members.map(({ id, peerPort }) => [id, `127.0.0.1:${peerPort}`]))
+  const peers = Array.from(listed, ([id, address]) => `${id}=${address}`).join(",")
   const lives = new Map<string, Watched[]>(ids.map((id) => [id, []]))
   const program = options.program ?? [join("dist", "kv", "cli.js")]
 
@@ -246,6 +247,8 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
       "--peers",
       peers,
       ...(livesOf(id).length === 0 ? ["--bootstrap"] : []),
+      // It has moved, and the lists are as they were.
+      ...(listed.get(id) === `127.0.0.1:${peerPort}` ? [] : ["--advertise-peer", `127.0.0.1:${peerPort}`]),
       ...(options.http === true ? ["--http", `127.0.0.1:${httpPort}`] : []),
       ...(options.flags ?? []),
       ...(extra.flags ?? []),

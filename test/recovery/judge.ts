@@ -4,7 +4,7 @@ import { connect, type Client } from "../../kv/client/index.ts"
 import { makeHistory } from "../../spec/linearizability/index.ts"
 import { startClients } from "../chaos/clients.ts"
 import { linearizability } from "../chaos/judge.ts"
-import type { Cluster } from "../cluster.ts"
+import { contents, digestOf, type Cluster } from "../cluster.ts"
 
 export interface Judged {
   readonly requests: number
@@ -67,11 +67,19 @@ export const startJudge = async (cluster: Cluster, seed: number): Promise<Judge>
       const differing = (await running).filter((one) => one !== null)
       await random.stop()
       await random.readAll()
+      await cluster.settled()
+      const held = await Promise.all(cluster.ids.map((id) => contents(cluster, id)))
       return {
         requests,
         failed: failures.length,
         longest,
-        wrong: [...differing, ...failures, ...random.complaints, ...linearizability(history.events)],
+        wrong: [
+          ...differing,
+          ...failures,
+          ...random.complaints,
+          ...linearizability(history.events),
+          ...(new Set(held.map(digestOf)).size === 1 ? [] : ["the nodes hold different data"]),
+        ],
       }
     },
     abandon: () => {

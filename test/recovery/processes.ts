@@ -1,13 +1,13 @@
 /** The rows on real processes: three nodes on real files and sockets. What clients were told is judged as well. */
-import { spawn } from "node:child_process"
 import { cpSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { openNetwork, type Network, type Pair } from "../chaos/network.ts"
-import { freePort, root, smallSnapshots, startCluster, until, type Cluster, type ClusterOptions } from "../cluster.ts"
+import { freePort, smallSnapshots, startCluster, until, type Cluster, type ClusterOptions } from "../cluster.ts"
 import type { Faults } from "../lossy-files.ts"
 import { ErrorReply } from "../resp.ts"
+import { done, stepraft } from "./backup.ts"
 import { startJudge, type Judge, type Judged } from "./judge.ts"
 import { startLoad, steadily, watchMachine, type Load } from "./load.ts"
 import type { RowId, Times } from "./rows.ts"
@@ -27,18 +27,6 @@ interface Scenario {
 // ── what stories do ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 const now = (): number => performance.now()
-const stepraft = (...words: readonly string[]): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(root, "dist/kv/cli.js"), ...words], {
-      cwd: root,
-      stdio: ["ignore", "pipe", "pipe"],
-    })
-    let text = ""
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (text += chunk.toString()))
-    child.once("close", (code) =>
-      code === 0 ? resolve() : reject(new Error(`stepraft ${words.join(" ")} ended with ${code}:\n${text}`)),
-    )
-  })
 const others = (cluster: Cluster, ...than: readonly string[]): readonly string[] =>
   cluster.ids.filter((id) => !than.includes(id))
 const first = (names: readonly string[]): string => {
@@ -83,7 +71,7 @@ const heal = ({ network }: Stage): void => network.lift("cut")
 /** Mended by the one command, on a node that runs with another disk than before. */
 const replace = async (cluster: Cluster, id: string): Promise<void> => {
   await until(`${id} knows that it counts as lost`, async () => (await cluster.status(id))?.role === "amnesiac")
-  await stepraft("member", "replace", id, "--port", portOf(cluster, first(others(cluster, id))))
+  await done("member", "replace", id, "--port", portOf(cluster, first(others(cluster, id))))
 }
 
 // ── the stages ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -333,7 +321,7 @@ const scenarios: readonly Scenario[] = [
     story: async ({ cluster, load }) => {
       const id = await cluster.leader()
       const from = now()
-      await stepraft("leader", "transfer", first(others(cluster, id)), "--port", portOf(cluster, id))
+      await done("leader", "transfer", first(others(cluster, id)), "--port", portOf(cluster, id))
       await load.next(now())
       return { "hand-over": load.gap(from) }
     },
@@ -376,8 +364,15 @@ const scenarios: readonly Scenario[] = [
       for (const id of ids) {
         await cluster.kill(id, "SIGTERM")
         Object.assign(cluster.member(id), { peerPort: await freePort() })
-        cluster.start(id, { flags: ["--advertise-peer", `127.0.0.1:${cluster.member(id).peerPort}`] })
+        const address = `127.0.0.1:${cluster.member(id).peerPort}`
+        cluster.start(id)
         await isWell(cluster)
+        // The others still have the old list.
+        await until("its address is written down", async () =>
+          (await stepraft("member", "list", "--port", portOf(cluster, first(others(cluster, id))))).text.includes(
+            address,
+          ),
+        )
       }
       await load.next(now())
       return { moved: load.gap(from) }
