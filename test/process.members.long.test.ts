@@ -1,8 +1,60 @@
-/** Members of real processes, under load: leadership handed over, every node restarted, every disk lost and replaced by one command, every node moved. */
+/** Members of real processes, under load: every disk lost in turn and replaced by one command, every node moved, leadership handed over. */
+import { rmSync } from "node:fs"
 import { expect } from "vitest"
+import type { MemberList } from "../interpreters/members/index.ts"
+import { until, withCluster, type Cluster } from "./cluster.ts"
 import { longTest } from "./long.ts"
+import { stepraft } from "./recovery/backup.ts"
 import { measureProcesses } from "./recovery/processes.ts"
 import type { RowId } from "./recovery/rows.ts"
+import { startWorkload, verify, type Workload } from "./workload.ts"
+
+/** A write is acknowledged that was sent after now. */
+const goesOn = (workload: Workload): Promise<unknown> => workload.nextAfter(performance.now(), true)
+const nothingLost = async (cluster: Cluster, workload: Workload): Promise<void> => {
+  const { wrong, digests } = await verify(cluster, [workload], cluster.ids)
+  expect(wrong).toEqual([])
+  expect(new Set(digests).size).toBe(1)
+}
+const portOf = (cluster: Cluster, id: string): string => String(cluster.member(id).clientPort)
+const other = (cluster: Cluster, id: string): string => cluster.ids.find((one) => one !== id) ?? ""
+
+/** The node is killed, its disk wiped, and it is started again; answers with its incarnation before. */
+const wipe = async (cluster: Cluster, id: string, ...flags: readonly string[]): Promise<string | undefined> => {
+  const before = (await cluster.status(id))?.incarnation
+  await cluster.kill(id)
+  rmSync(cluster.member(id).data, { recursive: true })
+  cluster.start(id, { flags })
+  return before
+}
+
+longTest(
+  "every disk is lost in turn and replaced by one command, then one by none, and nothing that was acknowledged is lost",
+  () =>
+    withCluster({}, async (cluster) => {
+      const workload = startWorkload(cluster)
+      await goesOn(workload)
+      for (const id of cluster.ids) {
+        const before = await wipe(cluster, id, "--autopilot-voters", "3", "--autopilot-after", "5000")
+        const { code, text } = await stepraft("member", "replace", id, "--port", portOf(cluster, other(cluster, id)))
+        expect([code, text]).toEqual([0, expect.stringMatching(new RegExp(`${id} (votes|is a voter)`)) as string])
+        expect((await cluster.status(id))?.incarnation).not.toBe(before)
+        await goesOn(workload)
+      }
+      // All of them have an autopilot now.
+      const lost = await cluster.leader()
+      const before = await wipe(cluster, lost)
+      await until(`${lost} votes again`, async () => {
+        const { text } = await stepraft("member", "list", "-o", "json", "--port", portOf(cluster, other(cluster, lost)))
+        const { members } = JSON.parse(text) as MemberList
+        return members.some(
+          ({ name, role, incarnation }) => name === lost && role === "voter" && incarnation !== before,
+        )
+      })
+      await goesOn(workload)
+      await nothingLost(cluster, workload)
+    }),
+)
 
 const rows: readonly RowId[] = ["hand-over", "rolling-restart", "member-replaced", "moved"]
 
