@@ -15,8 +15,9 @@ import { authority, DAY, held, shownBy, stranger, tlsOf } from "./tls.kit.ts"
 
 const opened: Node[] = []
 const sockets: Socket[] = []
-const node = async (name: string, tls: Tls | null): Promise<Node> => {
-  const made = await open(name, tls === null ? {} : { tls })
+const node = async (name: string, tls: Tls | null, cluster: string | null = null): Promise<Node> => {
+  const hello = { cluster, empty: cluster === null }
+  const made = await open(name, { hello, ...(tls === null ? {} : { tls }) })
   opened.push(made)
   return made
 }
@@ -43,7 +44,7 @@ const heartbeat = (round: number): Message => ({
   settled: false,
 })
 const linked = async (...held: readonly Tls[]): Promise<readonly [Node, Node]> => {
-  const [a, b] = [await node("a", held[0] ?? tlsOf("a")), await node("b", held[1] ?? tlsOf("b"))]
+  const [a, b] = [await node("a", held[0] ?? tlsOf("a"), "red"), await node("b", held[1] ?? tlsOf("b"), "red")]
   introduce(a, b)
   await allConnected(a, b)
   return [a, b]
@@ -108,6 +109,29 @@ describe("refused at both ends, in words that say what to do, while the others g
     await until("both say so", () => says(a, here) && says(c, there))
     expect([c.links, c.received]).toEqual([[], []])
     a.transport.setPeer(name, null)
+    await unharmed(a, b)
+  })
+
+  test("another cluster with the same authority", async () => {
+    const other = await node("other", tlsOf("other"), "blue")
+    a.transport.setPeer("other", { host: "127.0.0.1", port: other.port })
+    other.transport.setPeer("a", { host: "127.0.0.1", port: a.port })
+    await until("both say so", () => [a, other].every((one) => says(one, "WrongCluster", "a belongs to cluster red")))
+    a.transport.setPeer("other", null)
+    await unharmed(a, b)
+  })
+
+  test("an older version of TLS: nothing that could be talked down", async () => {
+    const socket = tls.connect({
+      port: a.port,
+      host: "127.0.0.1",
+      rejectUnauthorized: false,
+      maxVersion: "TLSv1.2",
+      ...shownBy("b"),
+    })
+    sockets.push(socket)
+    const error = await new Promise<Error>((resolve) => void socket.once("error", resolve))
+    expect(error.message).toMatch(/protocol version/)
     await unharmed(a, b)
   })
 

@@ -131,6 +131,17 @@ test("a command that somebody adds is for administrators unless it is told to be
   expect(needed("write")).toEqual([])
 })
 
+test("a connection that does not say who it is takes its place for a while only", async () => {
+  const users = await opened(lines.join("\n"))
+  await serving(makeFake(), { users, limits: { loginMs: 200 } }, async (port) => {
+    const [nameless, ann] = [await dial(port), await dial(port)]
+    expect(plain(await ann.send("AUTH", "ann", "a"))).toBe("OK")
+    await nameless.ended
+    expect(plain(await ann.send("PING"))).toBe("PONG")
+    ann.socket.destroy()
+  })
+})
+
 test("guesses from one address lock it out for a minute, others and who is in go on; a right password is known again", async () => {
   await withUsers(async (as, users) => {
     const inside = await as("ann", "a")

@@ -184,10 +184,13 @@ class Listener {
       return this.shared.log(`accepting clients: ${cause.message}`)
     })
     this.server.listen({ host, port }, () => {
+      const { users } = this.shared.host
+      const lookMs = users === null ? stallLookMs : Math.min(stallLookMs, Math.max(idleLookMs, this.limits.loginMs))
       this.stallLook = setInterval(() => {
         const now = performance.now()
         for (const connection of this.open.values()) connection.watchStall(now)
-      }, stallLookMs).unref()
+        this.endNameless()
+      }, lookMs).unref()
       this.sampling = setInterval(() => this.sample(), sampleMs).unref()
       const { idleMs } = this.limits
       if (idleMs > 0)
@@ -305,6 +308,16 @@ class Listener {
     this.shared.log(
       `${this.limits.maxClients} clients are connected, the most that this node serves: further ones are refused (CLIENT LIST shows them, an idle timeout closes those that send nothing)`,
     )
+  }
+
+  /** Whoever has not said who he is takes a place for a while only. */
+  private endNameless(): void {
+    const since = Date.now() - this.limits.loginMs
+    for (const [socket, { client }] of this.open) {
+      if (client.user !== null || client.proving || client.connectedAt > since) continue
+      this.stats.idle++
+      socket.destroy()
+    }
   }
 
   private endIdle(): void {

@@ -3,6 +3,8 @@ import { budgetOfMachine } from "./budget.ts"
 /** Limits of a client, unless "all" is said. All sizes in bytes. */
 export interface Limits {
   readonly maxClients: number
+  /** Where there are users: how long a connection may stay without having said who it is. */
+  readonly loginMs: number
   /** From one address. */
   readonly maxClientsPerAddress: number
   /** TLS handshakes under way; beyond them the oldest is ended. */
@@ -43,6 +45,7 @@ const mebi = 1024 * 1024
 
 export const defaultLimits: Limits = {
   maxClients: 10_000,
+  loginMs: 30_000,
   maxClientsPerAddress: 5_000,
   maxHandshakes: 256,
   reservedClients: 16,
