@@ -79,7 +79,7 @@ export class Cluster {
     candidate[count] = automaton.renameHistory(at(state, count), by)
     candidate[count + 1] = at(state, count + 1)
   }
-  /** The renamings under which the servers, in their order, are least; answers how many. */
+  /** Finds the renamings that give the servers, in their order, the least tuple; returns how many there are. */
   private leastNames(state: Int32Array): number {
     const { automaton, servers, least, ties, count } = this
     least.fill(0x7fffffff)
@@ -99,7 +99,7 @@ export class Cluster {
     }
     return tied
   }
-  /** Fills `canonical`. Least by servers first, so that states of the same servers meet under the same names. */
+  /** Fills `canonical`. The servers are minimised first, so that states with the same servers get the same names. */
   canonicalize(state: Int32Array): void {
     const { canonical, candidate, ties, width } = this
     const tied = this.leastNames(state)
@@ -119,7 +119,7 @@ export class Cluster {
     this.names = this.automaton.permutations.length / same
   }
 
-  /** Messages under way. */
+  /** Messages in flight. */
   weightOf(state: Int32Array): number {
     let sum = 0
     for (let i = 0; i < this.count; i++) sum += this.automaton.messagesOf(at(state, i))
@@ -131,7 +131,7 @@ export class Cluster {
     return sum
   }
 
-  /** A move from `state` that `fits` what it leads to (see `next` and `violation`): what happens to which server. */
+  /** A move from `state` whose result satisfies `fits` (see `next` and `violation`): which action at which server. */
   find(state: Int32Array, fits: () => boolean): { readonly index: number; readonly action: ServerAction } | null {
     const { automaton, count } = this
     for (let index = 0; index < count; index++) {

@@ -1,8 +1,8 @@
 /**
- * Which states need no look: those that can do no more than another. The network forgets nothing and owes nothing, so
- * of two states with the same servers, the one with more messages under way, fewer crashes spent and more history to
- * be measured against can do all that the other can, and breaks whatever the other breaks. Only the most capable
- * states are followed; all others are covered by one of them.
+ * Which states need not be expanded: those that can do no more than another. The network forgets nothing and must
+ * deliver nothing. So of two states with the same servers, the one with more messages in flight, fewer crashes used and
+ * more history to contradict can do everything that the other can, and breaks every rule that the other breaks. Only
+ * the most capable states are followed; all others are covered by one of them.
  */
 import type { Automaton } from "./automaton.ts"
 import { at, makeList, push, put, Records, Tuples } from "./tables.ts"
@@ -17,7 +17,7 @@ export class Store {
   private readonly cover: boolean
   private readonly count: number
   private readonly width: number
-  /** The states of a cluster (a tuple of server states) that nothing covers, as a chain. */
+  /** The states of a cluster (a tuple of server states) that no other state covers, as a chain. */
   private readonly heads = makeList()
   private readonly nexts = makeList()
   private readonly covered = makeList()
@@ -49,7 +49,7 @@ export class Store {
     return true
   }
 
-  /** The id of a state that needs a look, or -1. States met before that it covers need none any more. */
+  /** The id of a state that must be expanded, or -1. Earlier states that it covers need not be expanded any more. */
   add(state: Int32Array, parent: number): number {
     const { automaton, count, records, covered } = this
     const known = records.size

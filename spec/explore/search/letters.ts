@@ -1,4 +1,4 @@
-/** What the automaton's tables hold: messages with their ends, and the numbers that stand for something else than an id. */
+/** The contents of the automaton's tables: messages with their sender and receiver, and numbers that are not ids. */
 import type { Member, Message } from "../../../core/index.ts"
 import { renameMember, renameMessage, type Permutation } from "../identity.ts"
 
@@ -13,11 +13,11 @@ export const renamed = ({ from, to, message }: Letter, names: Permutation): Lett
   message: renameMessage(message, names),
 })
 
-/** Integers of one move: the local state it leads to, the set of messages it sends, what it is, and flags. */
+/** The integers of one move: the next local state, the set of messages it sends, its kind, and flags. */
 export const MOVE = 4
 export const CRASH = 1
 export const JUDGE = 2
-/** From here on: 1 + how much must be committed for the move to be the right one, or 0. */
+/** From here on: 1 + the committed index that the move requires, or 0. */
 export const COMMITTED_SHIFT = 3
 export const OUTSIDE = -1
 export const WRONG = -2

@@ -1,4 +1,4 @@
-/** Search of a whole space: closed when no state is left to look at. */
+/** Search of a whole space: closed when every state was expanded. */
 import { rules, type Rule } from "../../../core/index.ts"
 import { heaviestOfLowest, inOrderOfArrival } from "./agenda.ts"
 import { Automaton } from "./automaton.ts"
@@ -24,7 +24,10 @@ export interface Progress {
   readonly transitions: number
   readonly depth: number
   readonly queue: number
-  /** How far the servers together have come in terms, votes and entries (each durable term counts 16, a vote 8, an entry 1). */
+  /**
+   * The progress of all servers together in terms, votes and entries (each durable term counts 16, a vote 8, an entry
+   * 1).
+   */
   readonly level: number
   readonly seconds: number
 }
@@ -33,28 +36,31 @@ export interface ExploreOptions {
   readonly symmetry?: boolean
   /** Messages that can never matter again are forgotten. Default true; undone if one would have mattered. */
   readonly prune?: boolean
-  /** States that can do no more than another are not looked at. Default true. */
+  /** States that can do no more than another are not expanded. Default true. */
   readonly cover?: boolean
-  /** Breadth first: no history shorter than the counterexample breaks anything. Slower to close. Default false. */
+  /** Breadth first: no shorter history than the counterexample breaks a rule. Slower to close. Default false. */
   readonly shortest?: boolean
-  /** Stop, not closed, after so many. */
+  /** Stop, without closing, after so many. */
   readonly maxStates?: number
   readonly maxSeconds?: number
-  /** Told about once a second. */
+  /** Called about once a second. */
   readonly onProgress?: (progress: Progress) => void
 }
 export interface Explored {
   readonly space: string
-  /** Nothing was left to look at: whatever can happen within the bounds of the space was examined, and no rule was broken. */
+  /**
+   * Every state was expanded: everything that can happen within the bounds of the space was examined, and no rule was
+   * broken.
+   */
   readonly closed: boolean
-  /** Distinct states met, and how many they are with every name counted. */
+  /** The number of distinct states, and of states with every name counted. */
   readonly states: number
   readonly namedStates: number
-  /** Of these, the ones whose steps were all looked at; the others are covered by them. */
+  /** Of these, the fully expanded ones; the others are covered by them. */
   readonly expanded: number
   /** Distinct combinations of the states of the servers. */
   readonly combinations: number
-  /** Steps looked at: each thing that can happen in each expanded state. */
+  /** Steps examined: each thing that can happen in each expanded state. */
   readonly transitions: number
   /** Of these: the moves that led to another state. */
   readonly effective: number
