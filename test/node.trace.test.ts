@@ -45,16 +45,17 @@ test("the lines of all nodes tell which one was asked, where the leader put it, 
           lines.findIndex((line) => (line[stage] ?? 0) >= index),
         )
         expect(stages, id).not.toContain(-1)
-        expect(stages, id).toEqual(stages.toSorted((a, b) => a - b))
         const [log = 0, durable = 0, committed = 0, executed = 0] = stages
         // A disk and a state machine report later, each in a batch of its own.
         expect(durable, id).toBeGreaterThan(log)
         expect(executed, id).toBeGreaterThan(committed)
+        // Nothing is executed that the own disk does not hold; it may be committed before, by the disks of others.
+        expect(executed, id).toBeGreaterThanOrEqual(durable)
         expect(lines.findLast((line) => line.leader !== undefined)?.leader).toBe(leader.id)
         expect(lines.map(({ ms }) => ms)).toEqual(lines.map(({ ms }) => ms).toSorted((a, b) => a - b))
         expect(readFileSync(join(folder, id), "utf8")).not.toContain("secret")
       }
     },
-    { settings: { ...defaultSettings, heartbeat: 20, electionMin: 60, electionMax: 120 } },
+    { settings: { ...defaultSettings, heartbeat: 60, electionMin: 300, electionMax: 400 } },
   )
 })
