@@ -440,6 +440,8 @@ export const measureProcesses = async ({ trials, only, say }: ProcessOptions): P
       }
       network.lift("cut")
       await isWell(cluster)
+      // What the nodes hold is compared at the end: nobody else writes then.
+      load.stop()
       judged.push(await judge.verdict())
     } catch (error) {
       // The other stages are worth no less for it.
