@@ -26,7 +26,7 @@ const texts = {
   autopilotAfter: "Milliseconds for which a voter has been away before the autopilot replaces it (default: 300000)",
   autopilotLeast: "Voters below which the autopilot never goes (default: a majority of --autopilot-voters)",
   maxClientsPerAddress: "Connections of clients from one address at most (5000)",
-  maxHandshakes: "TLS handshakes of clients under way at most (256)",
+  maxHandshakes: "TLS handshakes of clients under way at most (1024)",
   maxFailedLogins: "Wrong passwords from one address within a minute, before it is locked out for one (10)",
   maxPipeline: "Commands of one connection under way at most (4096); the rest waits",
   clientStallTimeout: "Milliseconds after which a client that does not read its answers is disconnected (60000)",

@@ -47,7 +47,7 @@ export const defaultLimits: Limits = {
   maxClients: 10_000,
   loginMs: 30_000,
   maxClientsPerAddress: 5_000,
-  maxHandshakes: 256,
+  maxHandshakes: 1_024,
   reservedClients: 16,
   idleMs: 0,
   memoryBytes: budgetOfMachine(),
