@@ -83,7 +83,7 @@ export class Log {
 
   /** Entries from `first` through `last`, as many as fit `maxBytes`, but always at least one. */
   slice(first: Index, last: Index, maxBytes: number): readonly Entry[] {
-    if (first <= this.base.index || first > this.lastIndex) return []
+    if (first <= this.base.index || first > this.lastIndex || last < first) return []
     const end = this.lastWithin(first, Math.min(last, this.lastIndex), this.bytesThrough(first - 1) + maxBytes)
     // Whole stretches are copied: each entry is sliced several times on its way, so this is among the hottest places.
     const from = first - this.origin
@@ -170,6 +170,11 @@ export class Log {
 
   /** All held entries, oldest first; for tests, recovery and the debugger. */
   toArray(): readonly Entry[] {
-    return this.slice(this.base.index + 1, this.lastIndex, Number.POSITIVE_INFINITY)
+    const out: Entry[] = []
+    for (let index = this.base.index + 1; index <= this.lastIndex; index++) {
+      const entry = this.entry(index)
+      if (entry !== undefined) out.push(entry)
+    }
+    return out
   }
 }

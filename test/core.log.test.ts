@@ -148,4 +148,6 @@ test("a slice holds what fits, but always one entry, and ends where the log does
 test("what is not held cannot be sliced", () => {
   const log = Log.of(baseAt(5, 1), continuing({ base: baseAt(5, 1), entries: [] }, 3, 1))
   expect([log.slice(3, 8, 1000), log.slice(9, 12, 1000), log.slice(7, 6, 1000)]).toEqual([[], [], []])
+  const long = log.append(continuing({ base: baseAt(8, 1), entries: [] }, 200, 1))
+  for (const last of [0, 4, 5, 6, 70, 199]) expect(long.slice(200, last, 1000)).toEqual([])
 })
