@@ -5,7 +5,7 @@
  */
 import { describe, expect, test } from "vitest"
 import type { State } from "../core/index.ts"
-import { nextStep, type Goal, type Step, type View } from "../interpreters/members/index.ts"
+import { awayNow, chore, NOBODY, nextStep, type Goal, type Step, type View } from "../interpreters/members/index.ts"
 import { seconds, type Cluster, type Work } from "../interpreters/simulation/index.ts"
 import { longTest, many } from "./long.ts"
 import { expectAppends, KvWorld, type KvUser } from "./scenario.k.kit.ts"
@@ -26,6 +26,18 @@ const viewOf = (c: Cluster, state: State): View | null =>
             : null,
       }
 
+const carryOut = (c: Cluster, name: string, step: Step): void => {
+  const names = (members: readonly { readonly name: string }[]): readonly string[] => members.map((one) => one.name)
+  if (step.type === "change")
+    c.world.act({
+      type: "change",
+      node: name,
+      voters: names(step.configuration.voters),
+      learners: names(step.configuration.learners),
+    })
+  if (step.type === "transfer") c.world.act({ type: "transfer", node: name, to: step.to?.name ?? null })
+}
+
 /** As members.ts does it: whoever leads is asked for the next step, until it is done. */
 const pursue = function* (c: Cluster, goal: Goal, took: (step: Step) => void): Work<void> {
   for (;;) {
@@ -36,25 +48,44 @@ const pursue = function* (c: Cluster, goal: Goal, took: (step: Step) => void): W
       took(step)
       if (step.type === "done") return
       if (step.type === "refuse" && step.reason !== "wouldLoseQuorum") throw new Error(step.text)
-      const names = (members: readonly { readonly name: string }[]): readonly string[] =>
-        members.map((member) => member.name)
-      if (step.type === "change")
-        c.world.act({
-          type: "change",
-          node: name,
-          voters: names(step.configuration.voters),
-          learners: names(step.configuration.learners),
-        })
-      if (step.type === "transfer") c.world.act({ type: "transfer", node: name, to: step.to?.name ?? null })
+      carryOut(c, name, step)
     }
     yield 30
+  }
+}
+/** Nobody asks: whoever leads looks by itself, until `name` votes with the directory that it has now. */
+const leave = function* (c: Cluster, victim: string, took: (step: Step) => void): Work<void> {
+  let [by, away] = ["", NOBODY]
+  for (;;) {
+    const [name, state] = leading(c) ?? ["", null]
+    const view = state === null ? null : viewOf(c, state)
+    if (view !== null) {
+      const { incarnation } = c.world.node(victim).member
+      const inForce = view.state.configurations.at(-1)
+      if (
+        inForce !== undefined &&
+        inForce.index <= view.state.commitIndex &&
+        inForce.configuration.outgoing.length === 0 &&
+        inForce.configuration.voters.some((one) => one.name === victim && one.incarnation === incarnation)
+      )
+        return
+      away = awayNow(view, name === by ? away : NOBODY, c.now)
+      by = name
+      const goal = chore(view, { voters: 3, after: 600 }, away, c.now)
+      if (goal !== null) {
+        const step = nextStep(view, goal)
+        took(step)
+        carryOut(c, name, step)
+      }
+    }
+    yield 100
   }
 }
 
 interface Outcome {
   readonly steps: ReadonlySet<string>
 }
-const story = (seed: number, replacements: number): Outcome => {
+const story = (seed: number, replacements: number, autopilot = false): Outcome => {
   const it = new KvWorld({ servers: 3, seed, unreliable: seed % 2 === 0, most: 1500 })
   const { cluster: c } = it
   const users = Array.from({ length: 3 }, () => it.client())
@@ -95,11 +126,11 @@ const story = (seed: number, replacements: number): Outcome => {
       c.world.act({ type: "wipe", node: victim })
       yield c.random.below(800)
       c.world.act({ type: "start", node: victim })
-      yield* pursue(
-        c,
-        { type: "replace", name: victim, by: victim, address: null, evenIfQuorumIsLost: false },
-        (step) => steps.add(step.type === "wait" ? step.text.replace(/[\d ,]+.*/u, "") : step.type),
-      )
+      const took = (step: Step): void =>
+        void steps.add(step.type === "wait" ? step.text.replace(/[\d ,]+.*/u, "") : step.type)
+      if (autopilot) yield* leave(c, victim, took)
+      else
+        yield* pursue(c, { type: "replace", name: victim, by: victim, address: null, evenIfQuorumIsLost: false }, took)
       expect(c.world.node(victim).member.incarnation).not.toBe(before)
     }
     over = true
@@ -127,6 +158,10 @@ describe("every server is replaced, one after the other, under load and faults",
   })
   longTest("the same over many seeds, each server twice", () => {
     for (let seed = 1; seed <= many(200, 30); seed++) story(seed, 6)
+    return Promise.resolve()
+  })
+  longTest("the same by the autopilot: nobody asks for anything", () => {
+    for (let seed = 1; seed <= many(100, 10); seed++) expect(story(seed, 3, true).steps).toContain("change")
     return Promise.resolve()
   })
 })

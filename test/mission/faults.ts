@@ -90,6 +90,10 @@ export const faults: Rows = {
         "process.chaos",
         "disks are wiped, a log is damaged, a member leaves and joins again, leadership is moved, while nodes are killed and links cut: the same is true",
       ],
+      [
+        "process.members.long",
+        "every node moves to another port with the lists as they were, while another one is killed",
+      ],
       ["members.worlds", "nothing acknowledged is lost, the history is linearizable, and each votes again"],
     ),
     F10: row(
@@ -100,6 +104,7 @@ export const faults: Rows = {
         "a voter that is away is replaced by a learner that waits, after the stated time and not before; without one it is waited for",
         "who came back with another directory is taken in again, unless fewer than stated would vote meanwhile",
       ],
+      ["members.worlds", "the same by the autopilot: nobody asks for anything"],
     ),
   },
 }
