@@ -2,7 +2,7 @@
 import { rmSync } from "node:fs"
 import { expect } from "vitest"
 import type { MemberList } from "../interpreters/members/index.ts"
-import { freePort, until, withCluster, type Cluster } from "./cluster.ts"
+import { until, withCluster, type Cluster } from "./cluster.ts"
 import { longTest } from "./long.ts"
 import { stepraft } from "./recovery/backup.ts"
 import { measureProcesses } from "./recovery/processes.ts"
@@ -72,27 +72,4 @@ longTest(
     // The longest time without an acknowledged write of anybody, for each: as printed.
     expect(trials.flatMap(Object.keys)).toEqual(rows)
   },
-)
-
-longTest("every node moves to another port with the lists as they were, while another one is killed", () =>
-  withCluster({}, async (cluster) => {
-    const workload = startWorkload(cluster)
-    const moved = new Map<string, readonly string[]>()
-    for (const id of cluster.ids) {
-      await goesOn(workload)
-      await cluster.kill(id, "SIGTERM")
-      const peer = `127.0.0.1:${await freePort()}`
-      Object.assign(cluster.member(id), { peerPort: Number(peer.split(":")[1]) })
-      moved.set(id, ["--advertise-peer", peer])
-      const hurt = other(cluster, id)
-      await cluster.kill(hurt)
-      for (const one of [id, hurt]) cluster.start(one, { flags: moved.get(one) ?? [] })
-      await until(`${id} is well at ${peer}`, async () => (await cluster.status(id))?.health === "ok")
-      await until("its address is written down", async () =>
-        (await stepraft("member", "list", "--port", portOf(cluster, other(cluster, id)))).text.includes(peer),
-      )
-    }
-    await goesOn(workload)
-    await nothingLost(cluster, workload)
-  }),
 )

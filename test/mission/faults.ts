@@ -92,7 +92,7 @@ export const faults: Rows = {
       ],
       [
         "process.members.long",
-        "every node moves to another port with the lists as they were, while another one is killed",
+        "every node restarted, replaced and moved under load, one by one: no request of a client that tries again fails, nothing is lost or doubled, all is linearizable",
       ],
       ["members.worlds", "nothing acknowledged is lost, the history is linearizable, and each votes again"],
     ),
