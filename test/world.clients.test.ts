@@ -36,6 +36,15 @@ describe("clients in random worlds", () => {
     expect(given).toBeGreaterThan(5)
   }, 3_600_000)
 
+  test("a snapshot that is installed holds later writes of a connection than the read that waits: it is not served", () => {
+    for (const [seed, profile] of [
+      [40006, "partitions"],
+      [40184, "everything"],
+      [40352, "partitions"],
+    ] as const)
+      passing(generateScript(seed, profile, { nodes: 3 }), { companions: kvLoad({ clients: 4 }) })
+  })
+
   test("the same seed, the same world and the same history", () => {
     const lived = (): readonly [number, string] => {
       let lines = ""

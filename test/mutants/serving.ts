@@ -144,6 +144,17 @@ const server: readonly Seeded[] = [
     ],
   },
   {
+    id: "own-pipeline-5",
+    title: "after a snapshot was installed, a read waits for the answers of later writes that the state holds already",
+    patches: [
+      {
+        file: "interpreters/replica/session/session.ts",
+        find: "this.lane.list(0, this.lane.sent).toReversed()",
+        replace: "this.lane.list(0, this.lane.sent)",
+      },
+    ],
+  },
+  {
     id: "own-budget-1",
     title: "clients that hold too much together are left alone",
     patches: [

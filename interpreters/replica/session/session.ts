@@ -141,7 +141,9 @@ export class ServerSession<Request, Answer> {
     const { session } = this
     if (session === null) return
     let lost = false
-    for (const write of this.lane.list(0, this.lane.sent)) {
+    // The last one first: a read that waits between two of them must know of the later one, which the state holds already,
+    // before the answer to the earlier one lets it be served.
+    for (const write of this.lane.list(0, this.lane.sent).toReversed()) {
       if (write.settled) continue
       const state = this.format.outcomeOf(session, write.sequence)
       if (state.type === "kept") this.answer(write, state.reply)
