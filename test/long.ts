@@ -8,6 +8,11 @@ export const longTest = (name: string, body: () => Promise<void>): void => {
   if (full) test(name, body)
 }
 
+/** Registered by `npm test` only: it takes seconds of real processes and finds no more when it runs again. */
+export const shortTest = (name: string, body: () => Promise<void>): void => {
+  if (!full) test(name, body)
+}
+
 /** Registered by `npm run soak` only. */
 export const soakTest = (name: string, body: () => Promise<void>): void => {
   if (soak) test(name, body)

@@ -1,9 +1,9 @@
-import { expect, test } from "vitest"
+import { expect } from "vitest"
 import { makePlan, type Fault, type Step, type Targets } from "./chaos/plan.ts"
 import { reportOf } from "./chaos/report.ts"
 import { runChaos } from "./chaos/run.ts"
 import { temporaryFolder } from "./cluster.ts"
-import { longTest, soakTest } from "./long.ts"
+import { longTest, shortTest, soakTest } from "./long.ts"
 
 const ids = (nodes: number): readonly string[] => Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
 
@@ -33,13 +33,16 @@ const short: readonly (readonly [at: number, ms: number, fault: Fault])[] = [
   [5100, 1200, { type: "mute", targets: leader, end: "reset" }],
   [6000, 300, { type: "kill", targets: all }],
 ]
-test("the leader is killed, cut off, paused, not heard, then all are killed: everything that clients were told fits together, and all nodes hold the same", () =>
-  survives(
-    short.map(([at, ms, fault], i) => ({ number: i + 1, at, ms, fault })),
-    1,
-    3,
-    "npx vitest run --config test/vitest.config.ts test/process.chaos.test.ts",
-  ))
+shortTest(
+  "the leader is killed, cut off, paused, not heard, then all are killed: everything that clients were told fits together, and all nodes hold the same",
+  () =>
+    survives(
+      short.map(([at, ms, fault], i) => ({ number: i + 1, at, ms, fault })),
+      1,
+      3,
+      "npx vitest run --config test/vitest.config.ts test/process.chaos.test.ts",
+    ),
+)
 
 const one = (id: string): Targets => ({
   count: 1,

@@ -1,6 +1,6 @@
 /** Each kind of damage to one node's disk: what the node does is defined, and the others go on serving. */
 import { cpSync, rmSync, statSync } from "node:fs"
-import { expect, test } from "vitest"
+import { expect } from "vitest"
 import {
   contents,
   digestOf,
@@ -12,7 +12,7 @@ import {
   type Cluster,
   type Watched,
 } from "./cluster.ts"
-import { longTest } from "./long.ts"
+import { longTest, shortTest } from "./long.ts"
 import { flipBit, lastSegment, levelFiles, recordsOf, segmentsOf, tear } from "./damage.ts"
 import { ErrorReply } from "./resp.ts"
 import { startWorkload, verify, type Workload } from "./workload.ts"
@@ -163,7 +163,7 @@ longTest("the data directory of another cluster is refused", async () => {
   }
 })
 
-test("a second process on the same directory is refused and disturbs nobody", () =>
+shortTest("a second process on the same directory is refused and disturbs nobody", () =>
   withCluster({}, async (cluster) => {
     const workload = startWorkload(cluster)
     const { id, data, clientPort } = cluster.member(await aFollower(cluster))
@@ -185,7 +185,8 @@ test("a second process on the same directory is refused and disturbs nobody", ()
     expect(cluster.running(id)).toBe(true)
     await goesOn(workload)
     await nothingLost(cluster, workload)
-  }))
+  }),
+)
 
 longTest("a node whose disk was lost says so, gives no vote and serves nothing; the others go on", () =>
   withCluster({}, async (cluster) => {

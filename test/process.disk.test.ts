@@ -1,9 +1,9 @@
 /** Disks that fail, fill up, stall, lose power and lie, under whole processes. */
 import { cpSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { expect, test } from "vitest"
+import { expect } from "vitest"
 import { contents, until, withCluster, type Cluster } from "./cluster.ts"
-import { longTest } from "./long.ts"
+import { longTest, shortTest } from "./long.ts"
 import type { Faults } from "./lossy-files.ts"
 import { ErrorReply } from "./resp.ts"
 import { judge, startWorkload, verify, type Workload } from "./workload.ts"
@@ -41,7 +41,7 @@ for (const who of ["leader", "follower"] as const)
     ["sync", { failSync: true }, /durable failed/],
     ["write", { failWrite: "EIO" }, /failed/],
   ] as const)
-    (who === "leader" && name === "sync" ? test : longTest)(
+    (who === "leader" && name === "sync" ? shortTest : longTest)(
       `a ${name} that fails stops the ${who} with a clear error; it never serves from memory, and returns once the disk is well`,
       () =>
         withCluster({ program }, async (cluster) => {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest"
 import { full, until, withCluster, type Cluster } from "./cluster.ts"
 import { runScenario } from "./hostile/run.ts"
 import { findScenario } from "./hostile/scenarios.ts"
-import { longTest } from "./long.ts"
+import { longTest, shortTest } from "./long.ts"
 import { residentBytes } from "./rejoin.ts"
 import { seeded } from "./disk.ts"
 import { attack } from "./attack.ts"
@@ -72,8 +72,10 @@ const held = async (name: string): Promise<void> => {
   expect(failures).toEqual([])
 }
 
-test("legal requests that ask for too much: every node goes on within its memory, nothing acknowledged is lost, and all come back", () =>
-  held("brief"))
+shortTest(
+  "legal requests that ask for too much: every node goes on within its memory, nothing acknowledged is lost, and all come back",
+  () => held("brief"),
+)
 /** The others: npm run hostile. */
 for (const name of ["descriptors", "numbers", "exec-get", "exec-append", "mix"])
   longTest(`hostile, ${name}: ${findScenario(name)?.about ?? "unknown"}`, () => held(name))

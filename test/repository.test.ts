@@ -14,6 +14,7 @@ import {
   syntaxOf,
   walk,
 } from "./house.ts"
+import { longHelpers } from "./suites.ts"
 import { mission, page, PAGE, unknown } from "./mission/page.ts"
 import { seeded } from "./mutants/all.ts"
 import { applies } from "./mutants/mutant.ts"
@@ -76,6 +77,14 @@ describe("the house", () => {
       ...HOUSES,
     ])
     expect(readdirSync(root).filter((name) => !name.startsWith(".") && !agreed.has(name))).toEqual([])
+  })
+
+  // A test that runs longer only through another helper would be left out of `npm run test:all`.
+  test("what STEPRAFT_ALL changes is seen in the imports of a test", () => {
+    expect(longHelpers()).toEqual(["cluster.ts", "counting.ts", "long.ts", "scenario.kit.ts", "vitest.config.ts"])
+    for (const file of walk("test", ".test.ts"))
+      if (/from "[./]+counting\.ts"/.test(readFileSync(join(root, file), "utf8")))
+        expect(file).toMatch(/\.long\.test\.ts$/)
   })
 
   test("no house imports one above it: kv → spec → interpreters → core", () => {

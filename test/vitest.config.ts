@@ -2,13 +2,27 @@ import { dirname } from "node:path"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 import { BaseSequencer, type TestSpecification } from "vitest/node"
-
-const processes = "test/process.*.test.ts"
+import { longFiles } from "./suites.ts"
 
 const all = process.env["STEPRAFT_ALL"] !== undefined
 
+const processes = "test/process.*.test.ts"
+/** Long ones that mostly wait, and measure no times: they may run beside each other. */
+const waiting = "test/process.{alerts,doctor,examples,packed,prometheus,replicate,runtimes,workers}.long.test.ts"
+
 /** Long tests begin first: other workers would wait for one that began last. */
-const long = ["scenario.k", "node.lives", "cli.", "machine.", "scripts.worlds", "core.paper.clock"]
+const long = [
+  "process.doctor",
+  "process.examples",
+  "process.alerts",
+  "process.",
+  "scenario.k",
+  "node.lives",
+  "cli.",
+  "machine.",
+  "scripts.worlds",
+  "core.paper.clock",
+]
 class LongestFirst extends BaseSequencer {
   override sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification): number => {
@@ -19,41 +33,63 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+const environment = { environment: "node", isolate: false, hookTimeout: 120_000 }
+
+/** `npm run test:all`: the long versions, and only the files that have some. One cluster of processes at a time, where times are measured. */
+const longProjects = [
+  {
+    test: {
+      ...environment,
+      name: "fast",
+      include: longFiles().filter((file) => !file.startsWith("test/process.")),
+      testTimeout: 1_800_000,
+    },
+  },
+  {
+    test: {
+      ...environment,
+      name: "processes that wait",
+      include: [waiting],
+      sequence: { groupOrder: 1 },
+      testTimeout: 3_600_000,
+    },
+  },
+  {
+    test: {
+      ...environment,
+      name: "processes",
+      include: longFiles().filter((file) => file.startsWith("test/process.")),
+      exclude: [waiting],
+      fileParallelism: false,
+      sequence: { groupOrder: 2 },
+      testTimeout: 3_600_000,
+    },
+  },
+]
+
 /**
- * Two projects: everything in one process, and tests of whole clusters of processes. Short ones run three at a time,
- * because they mostly wait; long ones one after the other.
+ * `npm test`: everything in one process, and tests of whole clusters of processes. Three at a time, for many of them
+ * wait; none of them judges how long something took.
  */
+const projects = [
+  { test: { ...environment, name: "fast", include: ["test/**/*.test.ts"], exclude: [processes], testTimeout: 60_000 } },
+  {
+    test: {
+      ...environment,
+      name: "processes",
+      include: [processes],
+      exclude: ["test/*.long.test.ts"],
+      testTimeout: 300_000,
+    },
+  },
+]
+
 export default defineConfig({
   root: dirname(dirname(fileURLToPath(import.meta.url))),
   test: {
-    maxWorkers: 2,
+    maxWorkers: all ? 2 : 3,
     sequence: { sequencer: LongestFirst },
     reporters: ["default", "./test/scenario.reporter.ts"],
-    projects: [
-      {
-        test: {
-          name: "fast",
-          environment: "node",
-          isolate: false,
-          include: ["test/**/*.test.ts"],
-          exclude: [processes],
-          testTimeout: all ? 1_800_000 : 60_000,
-        },
-      },
-      {
-        test: {
-          name: "processes",
-          environment: "node",
-          isolate: false,
-          include: [processes],
-          exclude: all ? [] : ["test/*.long.test.ts"],
-          fileParallelism: !all,
-          maxWorkers: all ? 2 : 3,
-          sequence: { groupOrder: 1 },
-          testTimeout: all ? 3_600_000 : 300_000,
-          hookTimeout: 120_000,
-        },
-      },
-    ],
+    projects: all ? longProjects : projects,
   },
 })
