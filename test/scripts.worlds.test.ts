@@ -309,7 +309,7 @@ describe("a script that fails", () => {
   })
 
   test("a file that is none says which line, and why", () => {
-    expect(() => readTrace("")).toThrow(/nothing in it/)
+    expect(() => readTrace("")).toThrow(/it is empty/)
     expect(() => readTrace("{}")).toThrow(/line 1 .*header/)
     expect(() => readTrace(`${scenarioText(generateScript(1, "calm"))}{"action":{"type":"fly"}}\n`)).toThrow(
       /line \d+ .*fly/,
