@@ -24,7 +24,7 @@ describe("clients in random worlds", () => {
       operations += history.events.filter(({ type }) => type === "invoke").length
       given += history.events.filter(({ type }) => type === "info").length
     }
-    for (let seed = 1; seed <= (full ? many(2000, 120) : 12); seed++) {
+    for (let seed = 1; seed <= (full ? many(2000, 120) : 8); seed++) {
       const script = generateScript(seed, profileNames[seed % profileNames.length] ?? "everything", {
         nodes: 1 + (seed % 5),
         steps: 40,
