@@ -70,7 +70,7 @@ export type Effect =
       readonly since?: number
     }
   | { readonly type: "CancelTimer"; readonly timer: Timer }
-  /** Make the state machine durable without the log, then report SnapshotTaken. */
+  /** Save the state machine, so that it can be recovered without the log before this point; then report SnapshotTaken. */
   | { readonly type: "TakeSnapshot" }
   /** Pin an image of the state machine for `to`, then report SnapshotOpened. */
   | { readonly type: "OpenSnapshot"; readonly to: Member }

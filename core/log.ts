@@ -128,7 +128,7 @@ export class Log {
         chunk = { entries: [], bytesThrough: [] }
         chunks.push(chunk)
       } else if (chunk === undefined) {
-        throw new Error("a log lost a chunk")
+        throw new Error(`a fault of the log in memory: the chunk of entry ${entry.index} is missing`)
       } else if (chunk.entries.length > place) {
         chunk = { entries: chunk.entries.slice(0, place), bytesThrough: chunk.bytesThrough.slice(0, place) }
         chunks = chunks.slice(0, slot)

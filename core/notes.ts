@@ -40,9 +40,11 @@ export const rules = {
   "vote.refused.sticky": "vote refused without adopting its term: a leader was heard recently, thesis §4.2.3",
   "vote.refused.amnesiac": "no vote is given by a server that does not know its configuration",
   "preVote.granted": "pre-vote granted: no leader was heard recently, and the sender's log is up to date, thesis §9.6",
-  "preVote.refused": "pre-vote refused: a leader was heard recently, or the sender's log is older, thesis §9.6",
+  "preVote.refused":
+    "pre-vote refused: a leader was heard recently, the sender's log is older, or the vote of that term was given to another, thesis §9.6",
   "append.accepted": "the log agrees at prevLogIndex: entries appended, §5.3",
-  "append.rejected": "no entry of prevLogTerm at prevLogIndex: rejected with the conflicting term, §5.3",
+  "append.rejected":
+    "no entry of prevLogTerm at prevLogIndex: rejected with the conflicting term, or with the end of a log that is too short, §5.3",
   "append.truncated": "an entry conflicts with a new one: it and all that follow are deleted, §5.3",
   "halt.twoLeaders": "two leaders in one term: must never happen, so the node stops, §5.2",
   "halt.committedConflict":

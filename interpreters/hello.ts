@@ -134,7 +134,7 @@ export const judgeStart = (self: Member, met: Sighting | null, hello: Hello): Re
 
 export const startedTwice = (self: Member, hello: Hello, live: Start): Refusal => ({
   reason: "StartedTwice",
-  detail: `${self.name} is connected with another process of ${hello.member.name}, incarnation ${hello.member.incarnation}: start ${live.number} lives, this is start ${hello.start.number}. If that one has just ended this passes by itself; if not, two processes run on copies of one directory: stop the one that should not be. Nothing was exchanged.`,
+  detail: `${self.name} is connected with another process of ${hello.member.name} (incarnation ${hello.member.incarnation}): that process is start ${live.number}, the one that is refused is start ${hello.start.number}. If the other process has just ended, this passes by itself; if not, two processes run on copies of one directory: stop the one that should not run. Nothing was exchanged.`,
 })
 
 export const duplicateName = (self: Member, name: string, address: string): Refusal => ({

@@ -238,7 +238,7 @@ describe("over a wire", () => {
     await allConnected(a, b)
     const double = raw(a.port, preambleAndHello(b.self, "a", { start: line(1, 2) }))
     await until("it is cut off", () => double.closed())
-    expect(double.got().toString("latin1")).toContain("start 1 lives, this is start 2")
+    expect(double.got().toString("latin1")).toContain("that process is start 1, the one that is refused is start 2")
     expect(a.peer("b")).toMatchObject({ connected: true, refused: expect.stringContaining("StartedTwice") as string })
     expect([...a.links, ...b.links]).toEqual(["+b/b-1", "+a/a-1"])
     const { port } = b

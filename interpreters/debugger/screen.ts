@@ -81,7 +81,7 @@ export const picture = (
   const width = Math.max(10, columns)
   const view = frameView(session)
   const share = Math.max(2, Math.floor(rows / 5))
-  // The action and its consequences, on a screen of any size: shortened rather than left out.
+  // Rows for the action and its consequences: at least three, on any screen. What does not fit is cut, and counted below.
   const eventShare = Math.max(3, share)
   const events = wrapped(view.events, width, "plain")
   const headEvents =

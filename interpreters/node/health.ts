@@ -137,7 +137,7 @@ export const amnesiacText = ({
   const lost = `${name} has an empty data directory, and ${holder} not know it (incarnation ${incarnation}): its disk was lost or replaced, or it is new. It votes for nobody and serves no data.`
   const empty = links.filter(isEmpty).map((link) => link.name)
   const old = links.filter(({ hello }) => hello !== null && !hello.empty).map((link) => link.name)
-  // If nearly all nodes are empty, the node with data is probably the misplaced one.
+  // Another node is empty too: perhaps the node with data is the misplaced one. Both ways out are named.
   if (phase.doing === "waiting" && empty.length > 0)
     return `${lost} So ${one(empty, "is", "are")} ${list(empty)}. If ${list(old)} ${one(old, "was", "were")} started with an old directory by mistake, stop ${one(old, "it", "them")} and start ${one(old, "it", "them")} with an empty one: nothing was written down here, and the nodes then form a new cluster by themselves. If the data of ${list(old)} are wanted, bring the directories of ${list([name, ...empty])} back as they were last.`
   return `${lost} Bring its old directory back as it was last, if there is one. ${MEMBER_LOST}`

@@ -59,7 +59,15 @@ export const makeRotation = (given: readonly Endpoint[], start: number): Rotatio
   }
 }
 
-/** A node's status from JSON, or null if the text is no status. Only the fields that are used are checked. */
+const isPeer = (peer: unknown): boolean =>
+  typeof peer === "object" &&
+  peer !== null &&
+  "id" in peer &&
+  typeof peer.id === "string" &&
+  "client" in peer &&
+  (peer.client === null || typeof peer.client === "string")
+
+/** A node's status from JSON, or null if the text is no status. Of the fields, those are checked that are used here. */
 export const parseStatus = (text: string): NodeStatus | null => {
   try {
     const value: unknown = JSON.parse(text)
@@ -69,7 +77,8 @@ export const parseStatus = (text: string): NodeStatus | null => {
       !("id" in value) ||
       !("role" in value) ||
       !("peers" in value) ||
-      !Array.isArray(value.peers)
+      !Array.isArray(value.peers) ||
+      !value.peers.every(isPeer)
     )
       return null
     return value as NodeStatus

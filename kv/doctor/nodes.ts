@@ -389,7 +389,7 @@ const memberLists = (view: View): readonly Finding[] => {
       say(
         [id],
         `${list(absent)} ${one(absent, "is a member", "are members")} that ${id} does not know where to find`,
-        `the --peers of ${id} lack ${list(absent)}, and no address is recorded`,
+        `the --peers of ${id} do not name ${list(absent)}, and the configuration of the cluster holds no address for ${one(absent, "it", "them")}`,
         `Add ${list(absent)} to --peers of ${id}, or start ${list(absent)} with --advertise-peer.`,
       ),
     ),

@@ -154,7 +154,8 @@ export class ImageReader {
     let [first] = this.parts
     if (first === undefined || first.length < FRAME_HEADER) first = this.join()
     const length = first.readUInt32BE(0)
-    if (length > MAX_FRAME) throw new MalformedBytes(`a record of ${length} bytes`)
+    if (length > MAX_FRAME)
+      throw new MalformedBytes(`a record says that it has ${length} bytes; at most ${MAX_FRAME} are allowed`)
     const size = FRAME_HEADER + length
     if (this.held < size) return null
     if (first.length < size) first = this.join()

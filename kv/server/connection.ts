@@ -365,7 +365,7 @@ export class Connection implements Job, Account {
     return slot.cost !== null && this.shared.admission.enter(slot.cost, this.resume)
   }
 
-  /** The answer of the read that was started. */
+  /** Takes the reply to the read at the head of the queue, or its refusal; delivers it and goes on. */
   answered(slot: Slot, reply: Reply): void {
     if (this.closed) return
     try {

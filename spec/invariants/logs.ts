@@ -5,6 +5,8 @@ import {
   sameMember,
   type Effect,
   type Entry,
+  type HardState,
+  type Index,
   type Member,
   type Message,
   type Persist,
@@ -27,7 +29,12 @@ const checkWritten = ({ node, history, state }: Seen, entry: Entry): void => {
   const { index, term, time } = entry
   const prevTerm = log.termAt(index - 1) ?? 0
   const prevTime = index - 1 === log.base.index ? log.base.time : (log.entry(index - 1)?.time ?? 0)
-  if (time < prevTime) fail("ClockMonotonic", node, `entry ${index} is stamped ${time} after ${prevTime}`)
+  if (time < prevTime)
+    fail(
+      "ClockMonotonic",
+      node,
+      `entry ${index} has time ${time}, which is before ${prevTime}, the time of the entry before it`,
+    )
   if (chainAfter(log.chainAt(index - 1) ?? 0, entry) !== entry.chain)
     fail("ChainTrue", node, `the chain of entry ${index} is not over itself and the one before it`)
   if (term < prevTerm) fail("LogMatching", node, `entry ${index} of term ${term} follows one of term ${prevTerm}`)
@@ -254,10 +261,12 @@ const sameImage = ({ hardState, base, entries }: Recovered, image: DiskImage): b
 export const checkRecovered = (node: string, server: Server, recovered: Recovered): void => {
   if ([server.durable, ...server.outstanding].some((image) => sameImage(recovered, image))) return
   const { hardState, base, entries } = recovered
+  const text = ({ term, vote }: HardState, first: Index, last: Index): string =>
+    `term ${term}, vote ${vote?.name ?? "none"}, entries ${first} to ${last}`
   fail(
     "DurableMonotonic",
     node,
-    `starts in term ${hardState.term} with entries ${base.index + 1} to ${base.index + entries.length}; durable were term ${server.durable.hardState.term} and ${server.durable.log.lastIndex}`,
+    `starts with ${text(hardState, base.index + 1, base.index + entries.length)}, which is no state that its disk may hold: durable was ${text(server.durable.hardState, server.durable.log.base.index + 1, server.durable.log.lastIndex)}`,
   )
 }
 
@@ -316,7 +325,7 @@ export const checkSent = (seen: Seen, { to, message }: Extract<Effect, { type: "
       fail(
         "ChainTrue",
         node,
-        `says that the chain of entry ${verifiedIndex} is ${verifiedChain}, it is ${state.log.chainAt(verifiedIndex)}`,
+        `reports the chained checksum ${verifiedChain} for its log through entry ${verifiedIndex}, but its log has ${state.log.chainAt(verifiedIndex)}`,
       )
     if (durable.hardState.term !== message.term)
       fail("DurableBeforeTold", node, `acknowledges in term ${message.term}, durable is term ${durable.hardState.term}`)

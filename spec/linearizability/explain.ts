@@ -32,7 +32,7 @@ export interface Explanation<State, Input, Output> {
   readonly start: readonly State[]
   /** The operation after whose return the state was one of `start`; null: `start` is the initial state. */
   readonly after: Operation<Input, Output> | null
-  /** In the core: the operation that fits nowhere. */
+  /** The operation of `core` (the smallest impossible part) that fits in no order of the others. */
   readonly coreCulprit: Operation<Input, Output>
   /** False if the limits were reached while the core was being made smaller. */
   readonly smallest: boolean
@@ -62,7 +62,7 @@ export interface Place<State, Input, Output> {
   /** True if of the states that nobody saw one stands for all. */
   readonly oneUnseen: boolean
   readonly states: readonly State[]
-  /** All possible states just after this operation (by order of return) had returned. */
+  /** The states possible right after the operation returned, given all that returned before it. Empty if the states were not listed. */
   readonly statesAfter: (operation: Operation<Input, Output>) => readonly State[]
 }
 
@@ -144,10 +144,11 @@ const isFirm = <Input, Output>({ returned, output }: Operation<Input, Output>): 
   returned !== null || output !== undefined
 
 /**
- * A cut must not make a linearizable history look broken, so only an operation that changes nothing may simply be left
- * out. Operations that were over before a certain return are replaced by all states that were possible then; the others
- * are loosened (answer and return are forgotten, so the operation may also not have happened), and left out once nobody
- * sees their effect.
+ * Removing operations must never make a linearizable history look impossible. So:
+ * - An operation that changes nothing may be left out.
+ * - Operations that returned before a chosen point are replaced by every state that was possible at that point.
+ * - Any other operation is loosened: its answer and its return are forgotten, so it may also never have happened. It is
+ *   left out when no other operation can see its effect.
  */
 export const explain = <State, Input, Output>(
   partition: string,
