@@ -20,8 +20,9 @@ test("a command runs while its lock is held: one holder at a time, tokens that g
       await cluster.startAll()
       const node = await cluster.leader()
       const folder = temporaryFolder("stepraft-lock-")
+      /** A file that is there and empty is still being written. */
       const read = (name: string): string | null =>
-        existsSync(join(folder, name)) ? readFileSync(join(folder, name), "utf8").trim() : null
+        (existsSync(join(folder, name)) && readFileSync(join(folder, name), "utf8").trim()) || null
       const locked = async (
         script: string,
         change: Partial<LockOptions> = {},
@@ -50,7 +51,7 @@ test("a command runs while its lock is held: one holder at a time, tokens that g
 
       // It will not end when it is asked to, and has a child that would outlive it.
       const holding = locked('trap "" TERM; sleep 60 & echo $! > child.new; mv child.new child; wait; wait; wait', {
-        ttlMs: 300,
+        ttlMs: 1000,
       })
       await until("it runs", () => read("child") !== null)
       expect(await locked("echo ran > never", { waitMs: 50 })).toEqual({
@@ -77,6 +78,10 @@ test("a command runs while its lock is held: one holder at a time, tokens that g
       expect(await stopped).toEqual({ code: 143, said: "" })
       // Released, not left to end by itself.
       expect(await client.call("EXISTS", "lease:job")).toBe(0)
+
+      // What a command leaves behind ends before the lock is another's.
+      expect(await locked("sleep 60 & echo $! > left.new; mv left.new left; exit 3")).toEqual({ code: 3, said: "" })
+      expect(lives(Number(read("left")))).toBe(false)
 
       const printed: string[] = []
       const write = vi.spyOn(process.stdout, "write").mockImplementation((text) => printed.push(String(text)) > 0)

@@ -1,12 +1,15 @@
 /** A record in the middle of a node's log is damaged: it votes for nobody until the others have made it whole again. */
 import { existsSync, readFileSync, renameSync } from "node:fs"
+import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import { expect, test } from "vitest"
-import { defaultSettings } from "../core/index.ts"
+import { defaultSettings, type Configuration, type Member } from "../core/index.ts"
 import { nodeFiles, readFormat, type LogCorrupted } from "../interpreters/file/index.ts"
+import { unstarted, writeFormat } from "../interpreters/file/identity.ts"
+import { createSegment } from "../interpreters/file/segment.ts"
 import { setAside } from "../interpreters/node/repair.ts"
 import { serveNode } from "../kv/node/index.ts"
-import { until } from "./cluster.ts"
+import { temporaryFolder, until } from "./cluster.ts"
 import { flipBit, lastSegment, recordsOf } from "./damage.ts"
 import { withLocalCluster, type LocalNode } from "./node.help.ts"
 import { turns } from "./waiting.ts"
@@ -112,4 +115,35 @@ test("alone, a node with a damaged record stops by name and keeps all: there is 
     expect((await failure(node)).message).toMatch(/is damaged at offset \d+/)
     expect(existsSync(`${node.config.dataDir}/damaged`)).toBe(false)
   })
+})
+
+test("what is set aside says how it is taken in again: a learner as a learner; the only voter is not set aside, for its log is all that is left", async () => {
+  const folder = temporaryFolder("stepraft-aside-")
+  const member = (name: string): Member => ({ name, incarnation: name.repeat(16) })
+  const [n1, n2, n4] = [member("1"), member("2"), member("4")]
+  const configuration = (voters: readonly Member[], learners: readonly Member[] = []): Configuration => ({
+    voters,
+    outgoing: [],
+    learners,
+  })
+  const asideOf = async (self: Member, now: Configuration): Promise<string | null> => {
+    const data = join(folder, `${self.name}.${now.voters.length}`)
+    const base = { index: 5, term: 1, time: 0, chain: 0, configuration: now }
+    const directory = join(data, "log")
+    await nodeFiles.makeDirectory(directory)
+    const summary = { hardState: { term: 1, vote: null }, base, lastIndex: 5 }
+    await (await createSegment(nodeFiles, directory, 1, summary)).file.close()
+    await writeFormat(nodeFiles, directory, { ...unstarted({ self, cluster: "c", founding: now }), last: 1 })
+    const format = await readFormat(nodeFiles, join(data, "log"))
+    if (format === null) throw new Error("no FORMAT")
+    const kept = await setAside(
+      data,
+      () => 2,
+      () => undefined,
+    )({ file: "wal", offset: 1, reason: "a test" } as LogCorrupted, format)
+    return kept ? readFileSync(join(data, "damaged", "REPAIRING"), "utf8") : null
+  }
+  expect(await asideOf(n1, configuration([n1, n2]))).toBe("")
+  expect(await asideOf(n4, configuration([n1, n2], [n4]))).toBe("learner")
+  expect(await asideOf(n1, configuration([n1]))).toBeNull()
 })

@@ -182,6 +182,35 @@ test("the file changes: who is gone or has another password goes, another role c
   })
 })
 
+test("a role that was taken away stays away: RESET gives none back, and what was queued under another is not executed", async () => {
+  await withUsers(async (as, users) => {
+    const [first, second] = [await as(), await as()]
+    expect(await code(first, "CONFIG", "GET", "maxmemory")).not.toBe("-NOPERM")
+    await second.send("MULTI")
+    await second.send("SET", "a", "1")
+    writeFileSync(file, `default read nopass\n${lines[0]}`)
+    await users.look()
+    expect(await code(second, "EXEC")).toBe("-EXECABORT")
+    expect(await code(first, "CONFIG", "GET", "maxmemory")).toBe("-NOPERM")
+    expect(await code(first, "RESET")).toBe("RESET")
+    expect(await code(first, "CONFIG", "GET", "maxmemory")).toBe("-NOPERM")
+    // Under MULTI nobody could wait for the proof.
+    await first.send("MULTI")
+    expect(await code(first, "AUTH", "default", "x")).toBe("-ERR")
+    expect(await code(first, "EXEC")).toBe("-EXECABORT")
+    expect(await code(first, "PING")).toBe("PONG")
+  }, "default admin nopass")
+})
+
+test("a right password that was looked at while the file changed is no guess", async () => {
+  await withUsers(async (_, users) => {
+    const logins = Array.from({ length: 5 }, () => users.login("ann", Buffer.from("a"), "10.0.0.1"))
+    writeFileSync(file, `${lines.join("\n")}\n# a note`)
+    await users.look()
+    for (const login of logins) expect(await login).toMatchObject({ type: "granted" })
+  })
+})
+
 test("a certificate is a user's without a password; default needs none if it says nopass", async () => {
   const users = await opened(`${lines.join("\n")}\nops admin - # by certificate only\ndefault read nopass`)
   expect(users.arrives("ops")).toMatchObject({ name: "ops", role: "admin" })

@@ -144,8 +144,15 @@ export type Environment = Layer.Success<typeof services>
 /** A second signal means "now"; but one keystroke can arrive twice (from the terminal and from a wrapper that relays it). */
 const sameSignalMs = 500
 
+const dying = new Set<() => void>()
+/** Run if the program ends by a signal at once, without its finalizers. Returns what takes it back. */
+export const whenDying = (run: () => void): (() => void) => {
+  dying.add(run)
+  return () => void dying.delete(run)
+}
 /** Ends as if we had never listened for it. `process.exit` waits for a thread that waits for a disk; this does not. */
 const dieOf = (signal: NodeJS.Signals): void => {
+  for (const run of dying) run()
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)
 }

@@ -76,6 +76,8 @@ export interface FileStorageOptions {
   readonly waiting?: (text: string) => void
   /** Called while the log is read: bytes read so far, and the file that is read next. */
   readonly reading?: (bytes: number, file: number, files: number) => void
+  /** Called once the directory is locked, before anything is read or written. If it rejects, opening fails with that. */
+  readonly locked?: () => Promise<void>
   /**
    * Called when a record of the log is damaged. Once it has saved all content elsewhere, the directory is reset: an
    * empty log and a new incarnation, which has promised nothing. It still belongs to the same cluster, so it founds
@@ -132,6 +134,7 @@ const open = async (options: FileStorageOptions): Promise<Opened> => {
   await files.makeDirectory(directory)
   const lock = await takeLock(files, directory)
   try {
+    await options.locked?.()
     return await openLocked(options, files, lock)
   } catch (error) {
     // The error of opening is the one to report.

@@ -42,7 +42,7 @@ export interface Foundation<M> {
 export interface Built {
   readonly driver: Driver
   readonly counters: () => Readonly<Record<string, number>>
-  readonly members: Pick<RunningMembers, "replace">
+  readonly members: Pick<RunningMembers, "add" | "replace">
   /** Nothing that this server says may count any more: from here on it answers nobody. */
   readonly withdraw: (why: string) => void
   /** Transfers leadership, and answers the waiting requests. */
@@ -51,7 +51,7 @@ export interface Built {
 
 export interface Assembly<M extends RecoverableMachine, B extends Built, E> extends Pick<
   FileStorageOptions,
-  "files" | "space" | "segmentBytes"
+  "files" | "space" | "segmentBytes" | "locked"
 > {
   /** Its log is in `log`, its state machine in `state`. */
   readonly data: string
@@ -127,6 +127,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
       ...(assembly.files === undefined ? {} : { files: assembly.files }),
       ...(assembly.space === undefined ? {} : { space: assembly.space }),
       ...(assembly.segmentBytes === undefined ? {} : { segmentBytes: assembly.segmentBytes }),
+      ...(assembly.locked === undefined ? {} : { locked: assembly.locked }),
       waiting: (text) => log("error", text),
       reading: (bytes, file, files) => {
         alive.phase = { doing: "reading", bytes, file, files }
@@ -228,9 +229,10 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
         const stopRepairing = repairItself(data, id, standing.members, log, (aside) => {
           alive.repairing = aside
         })
-        yield* Effect.addFinalizer(() => Effect.sync(stopRepairing))
         const end = watch(alive, standing, log)
         yield* Effect.addFinalizer(() => Effect.promise(end))
+        // Runs first: it asks no more before the members stop to answer.
+        yield* Effect.addFinalizer(() => Effect.sync(stopRepairing))
         withdraw()
         return standing
       })

@@ -9,14 +9,25 @@
  */
 import * as fs from "node:fs/promises"
 import { join } from "node:path"
-import { isLock, nodeFiles, readFormat, type Format, type LogCorrupted, type Mend } from "../file/index.ts"
+import type { Configuration } from "../../core/index.ts"
+import { inspectLog, isLock, nodeFiles, readFormat, type Format, type LogCorrupted, type Mend } from "../file/index.ts"
 import type { Logger } from "../log.ts"
-import type { RunningMembers } from "../members/index.ts"
+import { MemberRefused, type RunningMembers } from "../members/index.ts"
 
 /** In the data folder: log and state as they were. */
 const ASIDE = "damaged"
 /** In there, until the node votes again. */
 const MARKER = "REPAIRING"
+/** What the marker of a learner holds: it is taken in as a learner again. */
+const LEARNER = "learner"
+
+/** As far as the log can be read. It may have been another later: then the leader says so. */
+const configurationOf = async (log: string): Promise<Configuration | null> => {
+  const stored = (await inspectLog(nodeFiles, log))?.stored ?? null
+  if (stored === null) return null
+  const last = stored.entries.findLast((entry) => entry.kind === "configuration")
+  return last?.configuration ?? stored.base.configuration
+}
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 const exists = (path: string): Promise<boolean> =>
@@ -37,6 +48,10 @@ export const setAside =
     if (cluster === null || peers() === 0) return false
     const aside = join(data, ASIDE)
     try {
+      const now = await configurationOf(join(data, "log"))
+      const learns = now?.learners.some(({ name }) => name === self.name) === true
+      // Nobody could take it in: what is left of its log is the best that there is of the cluster.
+      if (now?.voters.length === 1 && now.voters[0]?.name === self.name && now.outgoing.length === 0) return false
       const earlier = await readFormat(nodeFiles, join(aside, "log"))
       if (earlier?.identity.self.incarnation !== self.incarnation && (await exists(aside))) {
         log(
@@ -45,7 +60,7 @@ export const setAside =
         )
         return false
       }
-      if (earlier === null) await keepLog(data, aside)
+      if (earlier === null) await keepLog(data, aside, learns ? LEARNER : "")
       // The state is that of the lost directory too: a part of it may be newer than what its log still tells.
       if (await exists(join(data, "state"))) await fs.rename(join(data, "state"), join(aside, "state"))
       await nodeFiles.syncDirectory(aside)
@@ -62,13 +77,13 @@ export const setAside =
   }
 
 /** Linked, not copied: the log's files are never changed in place after this, and no room is needed. */
-const keepLog = async (data: string, aside: string): Promise<void> => {
+const keepLog = async (data: string, aside: string, standing: string): Promise<void> => {
   const making = `${aside}.new`
   await fs.rm(making, { recursive: true, force: true })
   await fs.mkdir(join(making, "log"), { recursive: true, mode: 0o700 })
   for (const name of await fs.readdir(join(data, "log")))
     if (!isLock(name)) await fs.link(join(data, "log", name), join(making, "log", name))
-  await fs.writeFile(join(making, MARKER), "", { mode: 0o600 })
+  await fs.writeFile(join(making, MARKER), standing, { mode: 0o600 })
   await nodeFiles.syncDirectory(join(making, "log"))
   await nodeFiles.syncDirectory(making)
   await fs.rename(making, aside)
@@ -80,7 +95,7 @@ const AGAIN_MS = 5000
 export const repairItself = (
   data: string,
   self: string,
-  members: Pick<RunningMembers, "replace">,
+  members: Pick<RunningMembers, "add" | "replace">,
   log: Logger,
   /** Told where what was damaged is kept, until it is over; null then. */
   repairing: (aside: string | null) => void,
@@ -95,9 +110,10 @@ export const repairItself = (
   const repair = async (): Promise<void> => {
     if (!(await exists(marker))) return
     repairing(join(data, ASIDE))
+    let learns = (await fs.readFile(marker, "utf8")) === LEARNER
     while (!over.signal.aborted) {
       try {
-        const { text } = await members.replace(self, {
+        const { text } = await (learns ? members.add : members.replace)(self, {
           signal: over.signal,
           onProgress: (progress) => {
             if (progress.catchUp === null) tell(`${self} began anew and waits to be taken in: ${progress.text}`)
@@ -112,6 +128,8 @@ export const repairItself = (
         return
       } catch (error) {
         if (over.signal.aborted) return
+        // It has become a voter since.
+        if (error instanceof MemberRefused && error.reason === "otherIncarnation") learns = false
         tell(
           `${self} began anew and is not taken in yet: ${reasonOf(error)} If no majority of the members comes back, see stepraft recover plan`,
         )

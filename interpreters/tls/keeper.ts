@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import { readFile } from "node:fs/promises"
+import { createSecureContext } from "node:tls"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Logger } from "../log.ts"
@@ -103,6 +104,11 @@ const checked = async (name: string, files: TlsFiles): Promise<Checked> => {
     throw wrong(`it is for ${common}, and this node is ${name}: give it its own (stepraft cert node ${name})`)
   if (!leads(own, between, authorities))
     throw wrong(`none of the authorities in ${files.ca} has signed it, so no other node would accept this one`)
+  try {
+    createSecureContext({ cert, key, ca })
+  } catch (error) {
+    throw wrong(`TLS does not take it: ${error instanceof Error ? error.message : String(error)}`)
+  }
   return { cert, key, ca, ends }
 }
 

@@ -64,9 +64,11 @@ export const secureServer = (
     underWay.delete(keyOf(socket))
     secured(socket)
   })
-  server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) =>
-    failed(remoteOf(socket), error.code ?? error.message),
-  )
+  server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
+    failed(remoteOf(socket), error.code ?? error.message)
+    // Node only tells, also of a handshake that took too long.
+    socket.destroy()
+  })
   server.once(
     "close",
     keeper.onChange(() => server.setSecureContext(contextOf(keeper.shown(), minVersion))),

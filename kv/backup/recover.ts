@@ -9,6 +9,7 @@
  * What follows the last executed entry there may never have been committed. It is executed all the same: a client that got no
  * answer had to expect that. What comes after the last entry is gone, and whoever was acknowledged it must write it again.
  */
+import { join } from "node:path"
 import type { Configuration, Entry, Member, Sighting } from "../../core/index.ts"
 import { majority, sameMember, votersOf } from "../../core/index.ts"
 import { DamagedSurvivor, NoSurvivor, SurvivorsDiffer } from "./errors.ts"
@@ -91,6 +92,14 @@ const survivorAt = async (at: NodeDirectory): Promise<Survivor> => {
       found.push(
         `${at.state}: entries ${position.index + 1} to ${stored.base.index} are neither in the data nor in the log`,
       )
+    const configuration =
+      position !== null && position.index > end.index && position.configuration.voters.length > 0
+        ? position.configuration
+        : configurationIn(stored.base.configuration, stored.entries)
+    if (configuration.voters.length === 0)
+      found.push(
+        `it holds nothing: it began anew after its log was damaged, and was never taken in. What was there before is kept in ${join(at.data, "damaged")}`,
+      )
     // Data that were restored from a snapshot may be ahead of the log: they hold what was committed.
     const last = position !== null && position.index > end.index ? position : end
     return {
@@ -101,10 +110,7 @@ const survivorAt = async (at: NodeDirectory): Promise<Survivor> => {
       vote: stored.hardState.vote?.name ?? null,
       last: reachOf(last),
       executed: position === null ? null : reachOf(position),
-      configuration:
-        position !== null && position.index > end.index && position.configuration.voters.length > 0
-          ? position.configuration
-          : configurationIn(stored.base.configuration, stored.entries),
+      configuration,
       met: format.met,
       damage: found,
       refused: format.refused === null ? null : `${format.refused.reason}, says ${format.refused.by}`,
@@ -128,6 +134,7 @@ const ranked = (survivors: readonly Survivor[]): readonly Survivor[] =>
 
 /** The voters that are there are a majority, of both configurations while they change. */
 export const isMajority = ({ voters, outgoing }: Configuration, there: (member: Member) => boolean): boolean =>
+  voters.length > 0 &&
   [voters, outgoing].every((half) => half.length === 0 || half.filter(there).length >= majority(half.length))
 
 /** Of directories that no node runs in. Changes nothing. */

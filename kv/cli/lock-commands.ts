@@ -14,7 +14,7 @@ export const lockCommand = Command.make(
       Argument.atLeast(1),
     ),
     ...where,
-    ttl: intFlag("ttl", "Milliseconds that the lock outlasts a holder who dies", 10_000, 100),
+    ttl: intFlag("ttl", "Milliseconds that the lock outlasts a holder who dies", 10_000, 1_000),
     wait: maybeInt("wait", "Milliseconds to wait for it (default: as long as it takes)", 1),
     timeout,
   },
@@ -35,7 +35,7 @@ export const lockCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Run a command while holding a lock"),
   Command.withDescription(
-    "Run a command while holding a lock: of all who ask for the same name, one at a time. The command finds a number in STEPRAFT_LOCK_TOKEN that grows from holder to holder: let it send that along, and let what it changes refuse smaller numbers than it has seen, because a machine that was suspended may go on after another holder has begun. If the lock is lost, the command and what it started get SIGTERM, and SIGKILL before the lock can be another's. Exit code: that of the command; 1 if the lock was lost or not taken in time.",
+    "Run a command while holding a lock: of all who ask for the same name, one at a time. The command finds a number in STEPRAFT_LOCK_TOKEN that grows from holder to holder: let it send that along, and let what it changes refuse smaller numbers than it has seen, because a machine that was suspended may go on after another holder has begun. If the lock is lost, the command and what it started get SIGTERM, and SIGKILL before the lock can be another's. What the command leaves running when it ends is stopped too, before the lock is released. Exit code: that of the command; 1 if the lock was lost or not taken in time.",
   ),
   Command.withExamples([
     {

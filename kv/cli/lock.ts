@@ -2,8 +2,8 @@
 import { spawn } from "node:child_process"
 import { constants } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
-import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
-import { lock, type Lock } from "../../interpreters/lease/index.ts"
+import { exitCodes, failure, whenDying } from "../../interpreters/cli/runtime.ts"
+import { LeaseRefused, lock, type Lock } from "../../interpreters/lease/index.ts"
 import type { Client } from "../client/client.ts"
 import { type DataOptions, printNow, withClient } from "./data.ts"
 
@@ -16,12 +16,13 @@ export interface LockOptions extends DataOptions {
 }
 
 /**
- * When a lease is lost, so much of its time is left at least, however the cluster's clock runs: it is counted on for four
+ * When a lease is lost, so much of its time is left for SIGTERM, and as much again at least before it ends, however the cluster's clock runs: it is counted on for four
  * fifths, and the cluster's clock is a tenth faster at most.
  */
-const LEFT = 0.1
+const LEFT = 0.05
 /** Told to stop, a command may take this long. */
 const STOP_MS = 10_000
+const LOOK_MS = 20
 
 const take = async (client: Client, options: LockOptions, signal: AbortSignal): Promise<Lock> => {
   const { name, ttlMs, waitMs } = options
@@ -32,6 +33,7 @@ const take = async (client: Client, options: LockOptions, signal: AbortSignal): 
   try {
     return await lock(client, name, { ttl: ttlMs, signal: waiting.signal })
   } catch (error) {
+    if (error instanceof LeaseRefused) throw failure(error.message)
     if (!waiting.signal.aborted) throw error
     throw failure(
       signal.aborted ? "" : `${name} is held by another: not taken within ${waitMs} ms, and the command was not run`,
@@ -52,25 +54,37 @@ const run = (held: Lock, { name, words, ttlMs }: LockOptions, signal: AbortSigna
       stdio: [process.stdin.isTTY ? "ignore" : "inherit", "inherit", "inherit"],
       env: { ...process.env, STEPRAFT_LOCK: name, STEPRAFT_LOCK_TOKEN: String(held.token) },
     })
-    const tell = (how: NodeJS.Signals): void => {
-      if (child.pid === undefined) return
+    const tell = (how: NodeJS.Signals | 0): boolean => {
+      if (child.pid === undefined) return false
       try {
-        process.kill(-child.pid, how)
+        return process.kill(-child.pid, how)
       } catch {
         // Nobody is left there.
+        return false
       }
     }
+    const isThere = (): boolean => tell(0)
     let last: NodeJS.Timeout | null = null
+    let due = Infinity
+    const kill = (): void => void tell("SIGKILL")
+    // The earlier deadline counts: a lock may be lost while the command is being stopped already.
     const end = (patience: number) => (): void => {
       tell("SIGTERM")
-      last ??= setTimeout(() => tell("SIGKILL"), patience)
+      const at = performance.now() + patience
+      if (at >= due) return
+      due = at
+      if (last !== null) clearTimeout(last)
+      last = setTimeout(kill, patience)
     }
     const lost = end(ttlMs * LEFT)
     const stopped = end(STOP_MS)
     held.signal.addEventListener("abort", lost)
     signal.addEventListener("abort", stopped)
+    // A second signal ends this program at once: then nobody would renew the lock for the command.
+    const forget = whenDying(kill)
     const over = (): void => {
       if (last !== null) clearTimeout(last)
+      forget()
       held.signal.removeEventListener("abort", lost)
       signal.removeEventListener("abort", stopped)
     }
@@ -79,9 +93,15 @@ const run = (held: Lock, { name, words, ttlMs }: LockOptions, signal: AbortSigna
       reject(failure(`${command} cannot be run: ${error.message}`, exitCodes.usage))
     })
     child.once("exit", (code, how) => {
-      over()
-      if (held.signal.aborted) tell("SIGKILL")
-      resolve(code ?? 128 + (how === null ? 0 : constants.signals[how]))
+      // What it has started and left behind is stopped too, before the lock is released.
+      if (isThere()) end(STOP_MS)()
+      const look = (): void => {
+        // Nobody may be there to take note of their end, as in a container: that must not be waited for without limit.
+        if (isThere() && performance.now() < due + 1000) return void setTimeout(look, LOOK_MS)
+        over()
+        resolve(code ?? 128 + (how === null ? 0 : constants.signals[how]))
+      }
+      look()
     })
     if (held.signal.aborted) lost()
     if (signal.aborted) stopped()

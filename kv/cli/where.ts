@@ -3,7 +3,7 @@ import * as Option from "effect/Option"
 import { described, intFlag, maybe, maybeString } from "../../interpreters/cli/flags.ts"
 import { exitCodes, failure, Flag } from "../../interpreters/cli/runtime.ts"
 import { speakAsTold } from "./access.ts"
-import { type Endpoint, parseEndpoint } from "../client/endpoints.ts"
+import { type Endpoint, parseEndpoint, withoutLogin } from "../client/endpoints.ts"
 
 export const where = {
   host: Flag.String("host").pipe(
@@ -49,7 +49,10 @@ export const endpointsOf = ({ host, port, endpoints, ...flags }: Where): readonl
       list.split(",").map((each) => {
         const endpoint = parseEndpoint(each)
         if (endpoint === null)
-          throw failure(`--endpoints: ${JSON.stringify(each)} is no host:port, as in 127.0.0.1:7001`, exitCodes.usage)
+          throw failure(
+            `--endpoints: ${JSON.stringify(withoutLogin(each))} is no host:port, as in 127.0.0.1:7001`,
+            exitCodes.usage,
+          )
         return endpoint
       }),
   })

@@ -38,8 +38,9 @@ export type Dial = (
   surroundings: Surroundings,
 ) => Connection
 
-/** Of the answers to AUTH: asking again may help. */
-const PASSING: ReadonlySet<string> = new Set(["BUSY", "LOADING"])
+/** Of the answers to AUTH: no other node gives another. After all others, one may. */
+const FINAL: ReadonlySet<string> = new Set(["WRONGPASS", "NOAUTH", "NOPERM"])
+const isFinal = (code: string, text: string): boolean => FINAL.has(code) || text.startsWith("AUTH <password> called")
 
 const materialOf = ({ ca, cert, key, servername }: NonNullable<Access["tls"]>): tls.ConnectionOptions => {
   const asBuffer = (pem: string | Uint8Array): string | Buffer => (typeof pem === "string" ? pem : Buffer.from(pem))
@@ -115,7 +116,7 @@ export const openConnection = (
         timer.cancel()
         if (reply.type !== "error") return events.up()
         const { code, text } = reply
-        end(`${showEndpoint(endpoint)}: ${code} ${text}`, PASSING.has(code) ? undefined : { code, text })
+        end(`${showEndpoint(endpoint)}: ${code} ${text}`, isFinal(code, text) ? { code, text } : undefined)
       })
   })
   socket.on("data", (chunk: Buffer) => {

@@ -19,11 +19,16 @@ export const parseEndpoint = (text: string): Endpoint | null => {
   return { host: host === "" ? "127.0.0.1" : host, port }
 }
 
+/** As it may be shown: a name and a password stand before the last @. */
+export const withoutLogin = (text: string): string => text.replace(/^.*@/su, "…@")
+
 export const requireEndpoint = (endpoint: string | Endpoint): Endpoint => {
   if (typeof endpoint !== "string") return endpoint
   const parsed = parseEndpoint(endpoint)
   if (parsed === null)
-    throw new TypeError(`not an endpoint: ${JSON.stringify(endpoint)} (expected host:port, for example 127.0.0.1:7001)`)
+    throw new TypeError(
+      `not an endpoint: ${JSON.stringify(withoutLogin(endpoint))} (expected host:port, for example 127.0.0.1:7001)`,
+    )
   return parsed
 }
 

@@ -155,6 +155,8 @@ export const serveNode = (
       join: joined,
     } = yield* openServer(alive, {
       data: config.dataDir,
+      // Once more, now that the log is locked: a recovery may have been decided meanwhile, and it needs this lock.
+      locked: () => requireFinished(config.dataDir),
       peers: config.peers,
       advertise,
       settings: config.settings,
@@ -206,9 +208,11 @@ export const serveNode = (
           },
           on,
         ),
-    })
-    // Once more, now that the log is locked: a recovery may have been decided meanwhile.
-    yield* requireRecovered(config.dataDir)
+    }).pipe(
+      Effect.catchTag("DirectoryUnusable", (error) =>
+        Effect.fail(error.cause instanceof RecoveryUnfinished ? error.cause : error),
+      ),
+    )
     const place = joined.pipe(Effect.tap((built) => Effect.sync(() => (machine = built.machine))))
     if (storage.identity.cluster === null) {
       // Forming takes as long as it takes; meanwhile the node answers for itself.

@@ -232,8 +232,11 @@ class Listener {
     const { users } = this.shared.host
     for (const [socket, { client }] of this.open) {
       if (users === null || client.user === null) continue
+      const { role } = client.user
       client.user = users.still(client.user)
       if (client.user === null) socket.destroy()
+      // What it has queued was judged by its former role.
+      else if (client.user.role !== role && client.transaction !== null) client.transaction.aborted = true
     }
   }
 

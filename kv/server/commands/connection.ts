@@ -18,8 +18,10 @@ const quit: Handler = ({ client }) => {
   return ok
 }
 
-const reset: Handler = ({ client }) => {
+const reset: Handler = ({ client, host }) => {
   resetClient(client)
+  // What it was allowed when it connected may have been taken away since.
+  if (client.user !== null && host.users !== null) client.user = host.users.still(client.user)
   return { type: "simple", text: "RESET" }
 }
 

@@ -155,8 +155,11 @@ class Keeper implements Users {
     if (user?.password === "nopass") return { type: "granted", grant: granted(user) }
     const right = password.length <= MOST_PASSWORD ? await this.proves(user, password, address) : false
     if (right === null) return { type: "busy" }
-    // It may have been taken away meanwhile.
-    if (right && user !== undefined && this.list.get(name) === user) return { type: "granted", grant: granted(user) }
+    if (right && user !== undefined) {
+      // It may have been taken away meanwhile, which makes the password no guess.
+      const now = this.list.get(name)
+      return now?.password === user.password ? { type: "granted", grant: granted(now) } : { type: "wrong" }
+    }
     this.guessed(address)
     this.tell(
       `wrong ${address}`,
@@ -178,6 +181,9 @@ class Keeper implements Users {
     try {
       // Its address may have been locked while it waited.
       if (this.lockedFor(address) > 0) return false
+      // Another connection may have proved the same meanwhile: after a restart they come all at once.
+      const since = user === undefined ? undefined : this.proven.get(user.password)
+      if (since !== undefined && timingSafeEqual(since, digest)) return true
       const kept = user === undefined ? null : parseHash(user.password)
       const right = (await matches(password, kept ?? nobodys)) && kept !== null
       if (right && user !== undefined) this.proven.set(user.password, digest)
