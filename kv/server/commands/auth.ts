@@ -154,7 +154,4 @@ const hello: Handler = (context, words) => {
   )
 }
 
-export const authCommands = [
-  own("auth", -2, auth, { underMulti: "refuse" }),
-  own("hello", -1, hello, { underMulti: "refuse" }),
-]
+export const authCommands = [own("auth", -2, auth), own("hello", -1, hello, { underMulti: "refuse" })]

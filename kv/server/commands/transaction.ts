@@ -195,9 +195,10 @@ const abandon = (transaction: Transaction, why: string): Reply => {
 const local = (context: Context, name: string, does: Handler, words: Words): Reply => {
   try {
     const answer = does(context, words)
-    return answer.type === "work.read" || answer.type === "work.write"
-      ? err("this command cannot run inside MULTI")
-      : answer
+    if (answer.type !== "work.read" && answer.type !== "work.write") return answer
+    // An AUTH whose password must be looked at: it is not, so nothing waits for it.
+    context.client.proving = false
+    return err("this command cannot run inside MULTI")
   } catch (thrown) {
     context.host.faults.report(`${name.toUpperCase()} of a client, inside MULTI`, thrown)
     return err("internal error")
