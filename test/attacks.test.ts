@@ -34,10 +34,13 @@ describe("in the clear", () => {
   test("a stranger is believed to be a member: each message arrives as its own, its address is what he says, its link is pushed away", async () => {
     const [a, b] = await pair(false)
     a.received.length = 0
+    // The true one may be back, with its own address, before anybody looks.
+    const told: string[] = []
+    a.transport.onHello(({ clientAddress }) => told.push(clientAddress))
     attack(a.port, null, "b", "a", { clientAddress: "evil:1" }, everything)
     await until("all of it is believed", () => a.received.length === everything.length)
     expect(a.received.map(({ from }) => from.name)).toEqual(everything.map(() => "b"))
-    expect(a.peer("b").clientAddress).toBe("evil:1")
+    expect(told).toContain("evil:1")
     // The true one loses its connection, and has to come again.
     await until("b is pushed away", () => b.links.includes("-a/a-1"))
   })
