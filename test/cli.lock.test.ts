@@ -80,8 +80,9 @@ test("a command runs while its lock is held: one holder at a time, tokens that g
       expect(await client.call("EXISTS", "lease:job")).toBe(0)
 
       // What a command leaves behind ends before the lock is another's.
-      expect(await locked("sleep 60 & echo $! > left.new; mv left.new left; exit 3")).toEqual({ code: 3, said: "" })
-      expect(lives(Number(read("left")))).toBe(false)
+      const tidy = '(trap "sleep 0.3; echo done > tidied; exit" TERM; echo > ready; while :; do sleep 0.02; done) &'
+      expect(await locked(`${tidy} until [ -e ready ]; do sleep 0.02; done; exit 3`)).toEqual({ code: 3, said: "" })
+      expect(read("tidied")).toBe("done")
 
       const printed: string[] = []
       const write = vi.spyOn(process.stdout, "write").mockImplementation((text) => printed.push(String(text)) > 0)
