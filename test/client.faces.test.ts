@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as fc from "fast-check"
 import { afterEach, describe, expect, test } from "vitest"
-import { parseEndpoint } from "../kv/client/endpoints.ts"
+import { parseEndpoint, requireEndpoint } from "../kv/client/endpoints.ts"
 import { ClientService } from "../kv/client/effect.ts"
 import { connect } from "../kv/client/index.ts"
 import { encodeRequest, makeDecoder, ProtocolError } from "../kv/client/resp.ts"
@@ -263,4 +263,8 @@ describe("the decoder", () => {
       "*4\r\n$3\r\nSET\r\n$8\r\n\xd0\xba\xd0\xbb\xd1\x8e\xd1\x87\r\n$2\r\n\x00\xff\r\n$1\r\n7\r\n",
     )
   })
+})
+
+test("an address that cannot be read is shown without the password in it", () => {
+  expect(() => requireEndpoint("rediss://alice:top@secret@10.0.0.1")).toThrow(/^not an endpoint: "…@10\.0\.0\.1"/)
 })

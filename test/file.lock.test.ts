@@ -1,7 +1,7 @@
 /** One process per data directory: never two, and never none because of one that is dead. */
 import { spawn, type ChildProcess } from "node:child_process"
 import { once } from "node:events"
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -76,6 +76,23 @@ test("an opening that fails gives the lock back", async () => {
   await (await openStorage({ directory })).close()
   await expect(openStorage({ directory, name: "n2" })).rejects.toMatchObject({ _tag: "WrongNode" })
   expect(await locks()).toHaveLength(0)
+})
+
+test("what must hold before a start is asked for under the lock, and before anything is read or written", async () => {
+  const first = await openStorage({ directory })
+  await first.close()
+  const before = await readFile(join(directory, "FORMAT"))
+  const refused = openStorage({
+    directory,
+    locked: async () => {
+      await expect(takeLock(nodeFiles, directory)).rejects.toThrow(/in use|locked|running/i)
+      throw new Error("not now")
+    },
+  })
+  await expect(refused).rejects.toThrow(/not now/)
+  expect(await readFile(join(directory, "FORMAT"))).toEqual(before)
+  const again = await openStorage({ directory })
+  await again.close()
 })
 
 test("a pid that belongs to another process by now does not hold the lock", async () => {

@@ -116,6 +116,18 @@ test("the best survivor is the one whose last entry is of the latest term, then 
   expect((await planRecovery([one, two])).best.directory).toBe(two)
 })
 
+test("a directory that began anew holds nothing: it is no survivor to choose, and no majority", async () => {
+  const [good = ""] = await survivors([[1, 1, 1]])
+  const data = join(temporaryFolder(), "n2")
+  const { storage, close } = await openStorage({ directory: join(data, "log"), name: "n2" })
+  await Effect.runPromise(storage.found("c", { voters: [], outgoing: [], learners: [] }))
+  await close()
+  const plan = await planRecovery([data, good])
+  expect(plan).toMatchObject({ majority: false, best: { directory: good } })
+  expect(plan.survivors[1]?.damage.join()).toMatch(/it holds nothing: it began anew/)
+  expect((await planRecovery([data])).majority).toBe(false)
+})
+
 test("a damaged survivor is not chosen, and nothing is made of damaged ones alone", async () => {
   const [good = "", damaged = ""] = await survivors([
     [1, 1],

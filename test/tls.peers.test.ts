@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
 import type { Message } from "../core/index.ts"
 import { makeAuthority, openTls, type Shown, type Tls } from "../interpreters/tls/index.ts"
 import { temporaryFolder } from "./cluster.ts"
+import { secureServer } from "../interpreters/tls/server.ts"
 import { allConnected, introduce, memberOf, open, preambleAndHello, until, type Node } from "./tcp.nodes.ts"
 import { authority, DAY, held, shownBy, stranger, tlsOf } from "./tls.kit.ts"
 
@@ -168,6 +169,24 @@ describe("refused at both ends, in words that say what to do, while the others g
     b.transport.flush()
     await until("and the others talk as before", () => a.received.length > 0)
   })
+})
+
+test("a handshake that is begun and left alone is closed in time, however few they are", async () => {
+  const failed: string[] = []
+  const server = secureServer(
+    tlsOf("a"),
+    { minVersion: "TLSv1.3", ask: true, patienceMs: 50, handshakes: 64 },
+    { secured: () => undefined, failed: (_, code) => failed.push(code) },
+  )
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const address = server.address()
+  if (address === null || typeof address === "string") throw new Error("no port")
+  const silent = Array.from({ length: 3 }, () => connect(address.port, "127.0.0.1"))
+  sockets.push(...silent)
+  for (const one of silent) one.on("error", () => {})
+  await until("all are closed", () => silent.every(({ closed }) => closed))
+  expect(failed).toHaveLength(3)
+  server.close()
 })
 
 test("certificates and their authority are replaced while both are trusted, and no link is lost", async () => {
