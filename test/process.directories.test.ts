@@ -84,6 +84,25 @@ const replaced = async (cluster: Cluster, id: string): Promise<void> => {
   expect(after.health).toContain(`(incarnation ${after.incarnation}): its disk was lost or replaced`)
 }
 
+/** A process of the same name, with another directory and other ports. */
+const startedBeside = (cluster: Cluster, id: string, directory: string): Watched => {
+  const { clientPort } = cluster.member(id)
+  return launch(process.execPath, [
+    "dist/kv/cli.js",
+    "serve",
+    "--id",
+    id,
+    "--data",
+    directory,
+    "--client",
+    `127.0.0.1:${clientPort + 1}`,
+    "--peer",
+    `127.0.0.1:${clientPort + 2}`,
+    "--peers",
+    cluster.members.map((one) => `${one.id}=127.0.0.1:${one.id === id ? clientPort + 2 : one.peerPort}`).join(","),
+  ])
+}
+
 test("a directory put back to an earlier copy is named at both ends, counts as lost, also after a restart, and nothing acknowledged is lost", () =>
   withCluster({}, async (cluster) => {
     const workload = startWorkload(cluster)
@@ -145,21 +164,7 @@ longTest(
       const copy = copied(cluster, id)
       cluster.start(id)
       await until("it has caught up", async () => ((await cluster.status(id))?.applied ?? 0) > 50)
-      const { clientPort } = cluster.member(id)
-      const second: Watched = launch(process.execPath, [
-        "dist/kv/cli.js",
-        "serve",
-        "--id",
-        id,
-        "--data",
-        copy,
-        "--client",
-        `127.0.0.1:${clientPort + 1}`,
-        "--peer",
-        `127.0.0.1:${clientPort + 2}`,
-        "--peers",
-        cluster.members.map((one) => `${one.id}=127.0.0.1:${one.id === id ? clientPort + 2 : one.peerPort}`).join(","),
-      ])
+      const second = startedBeside(cluster, id, copy)
       await until(
         "the second process is named",
         () => /RolledBack/.test(second.output()) && second.output().includes("counts as lost"),
@@ -182,21 +187,7 @@ longTest("a copy made of a running node and started beside it is named, and the 
     cluster.signal(id, "SIGSTOP")
     const copy = copied(cluster, id)
     cluster.signal(id, "SIGCONT")
-    const { clientPort } = cluster.member(id)
-    const second: Watched = launch(process.execPath, [
-      "dist/kv/cli.js",
-      "serve",
-      "--id",
-      id,
-      "--data",
-      copy,
-      "--client",
-      `127.0.0.1:${clientPort + 1}`,
-      "--peer",
-      `127.0.0.1:${clientPort + 2}`,
-      "--peers",
-      cluster.members.map((one) => `${one.id}=127.0.0.1:${one.id === id ? clientPort + 2 : one.peerPort}`).join(","),
-    ])
+    const second = startedBeside(cluster, id, copy)
     await until("the second process is named", () => /StartedTwice|RolledBack/.test(second.output()))
     const leader = await cluster.leader()
     await until("the leader names it", async () =>

@@ -18,6 +18,8 @@ import {
   until,
   type Node,
   type NodeOptions,
+  heartbeat,
+  says,
 } from "./tcp.nodes.ts"
 
 const opened: Node[] = []
@@ -64,20 +66,6 @@ const met = (made: Node, hello: Buffer): Promise<void> => {
   return until("the hello is answered", () => first.got().length > 0).then(() => void first.socket.destroy())
 }
 const at = (port: number): { readonly host: string; readonly port: number } => ({ host: "127.0.0.1", port })
-const says = (made: Node, ...words: readonly string[]): boolean =>
-  made.logs.some((line) => words.every((word) => line.includes(word)))
-const heartbeat = (round: number): Message => ({
-  type: "AppendEntries",
-  term: 1,
-  prevLogIndex: 0,
-  prevLogTerm: 0,
-  prevLogChain: 0,
-  entries: [],
-  leaderCommit: 0,
-  round,
-  time: 0,
-  settled: false,
-})
 /** The link between a and b has neither been lost nor hurt. */
 const unharmed = async (a: Node, b: Node): Promise<void> => {
   a.received.length = 0

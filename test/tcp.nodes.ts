@@ -130,3 +130,19 @@ export const raw = (
   })
   return { socket, got: () => Buffer.concat(chunks), closed: () => closed }
 }
+
+/** Whether a line of its log holds all of these. */
+export const says = (made: Node, ...words: readonly string[]): boolean =>
+  made.logs.some((line) => words.every((word) => line.includes(word)))
+export const heartbeat = (round: number): Message => ({
+  type: "AppendEntries",
+  term: 1,
+  prevLogIndex: 0,
+  prevLogTerm: 0,
+  prevLogChain: 0,
+  entries: [],
+  leaderCommit: 0,
+  round,
+  time: 0,
+  settled: false,
+})

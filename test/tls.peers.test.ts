@@ -7,11 +7,20 @@ import { connect, type Socket } from "node:net"
 import { join } from "node:path"
 import * as tls from "node:tls"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
-import type { Message } from "../core/index.ts"
 import { makeAuthority, openTls, type Shown, type Tls } from "../interpreters/tls/index.ts"
 import { temporaryFolder } from "./cluster.ts"
 import { secureServer } from "../interpreters/tls/server.ts"
-import { allConnected, introduce, memberOf, open, preambleAndHello, until, type Node } from "./tcp.nodes.ts"
+import {
+  allConnected,
+  heartbeat,
+  introduce,
+  memberOf,
+  open,
+  preambleAndHello,
+  says,
+  until,
+  type Node,
+} from "./tcp.nodes.ts"
 import { authority, DAY, held, shownBy, stranger, tlsOf } from "./tls.kit.ts"
 
 const opened: Node[] = []
@@ -29,20 +38,6 @@ afterEach(async () => {
 })
 afterAll(async () => {
   for (const made of opened) await made.close()
-})
-const says = (made: Node, ...words: readonly string[]): boolean =>
-  made.logs.some((line) => words.every((word) => line.includes(word)))
-const heartbeat = (round: number): Message => ({
-  type: "AppendEntries",
-  term: 1,
-  prevLogIndex: 0,
-  prevLogTerm: 0,
-  prevLogChain: 0,
-  entries: [],
-  leaderCommit: 0,
-  round,
-  time: 0,
-  settled: false,
 })
 const linked = async (...held: readonly Tls[]): Promise<readonly [Node, Node]> => {
   const [a, b] = [await node("a", held[0] ?? tlsOf("a"), "red"), await node("b", held[1] ?? tlsOf("b"), "red")]

@@ -129,6 +129,32 @@ const etcdStatus = async (endpoint: string): Promise<EtcdStatus> => {
   return (await response.json()) as EtcdStatus
 }
 /** Default settings, fsync on. */
+/** How one of several members is started; `all` names them with their addresses for peers. */
+export const etcdWords = (
+  { name, client, peer }: { readonly name: string; readonly client: string; readonly peer: string },
+  data: string,
+  all: string,
+): readonly string[] => [
+  "--name",
+  name,
+  "--data-dir",
+  data,
+  "--listen-client-urls",
+  `http://${client}`,
+  "--advertise-client-urls",
+  `http://${client}`,
+  "--listen-peer-urls",
+  `http://${peer}`,
+  "--initial-advertise-peer-urls",
+  `http://${peer}`,
+  "--initial-cluster",
+  all,
+  "--initial-cluster-state",
+  "new",
+  "--log-level",
+  "error",
+]
+
 export const startEtcd = async (parent: string): Promise<System> => {
   const folder = temporaryFolder("stepraft-etcd-", parent)
   const members = []
@@ -136,26 +162,7 @@ export const startEtcd = async (parent: string): Promise<System> => {
     members.push({ name, client: `127.0.0.1:${await freePort()}`, peer: `127.0.0.1:${await freePort()}` })
   const all = members.map(({ name, peer }) => `${name}=http://${peer}`).join(",")
   const running = members.map(({ name, client, peer }) =>
-    launch("etcd", [
-      "--name",
-      name,
-      "--data-dir",
-      join(folder, name),
-      "--listen-client-urls",
-      `http://${client}`,
-      "--advertise-client-urls",
-      `http://${client}`,
-      "--listen-peer-urls",
-      `http://${peer}`,
-      "--initial-advertise-peer-urls",
-      `http://${peer}`,
-      "--initial-cluster",
-      all,
-      "--initial-cluster-state",
-      "new",
-      "--log-level",
-      "error",
-    ]),
+    launch("etcd", etcdWords({ name, client, peer }, join(folder, name), all)),
   )
   const endpoints = members.map(({ client }) => client)
   const leader = (): Promise<string> =>

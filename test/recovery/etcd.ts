@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import { etcdWords } from "../bench/systems.ts"
 import { freePort, launch, temporaryFolder, until, type Watched } from "../cluster.ts"
 import { startLoad, steadily, watchMachine, type Load } from "./load.ts"
 import type { RowId, Times } from "./rows.ts"
@@ -54,30 +55,7 @@ const startEtcd = async (): Promise<Etcd> => {
   const member = (name: string): Member => members.find((one) => one.name === name) ?? { name, client: "", peer: "" }
   const start = (name: string): void => {
     const { client, peer } = member(name)
-    lives.set(
-      name,
-      launch("etcd", [
-        "--name",
-        name,
-        "--data-dir",
-        join(folder, name),
-        "--listen-client-urls",
-        `http://${client}`,
-        "--advertise-client-urls",
-        `http://${client}`,
-        "--listen-peer-urls",
-        `http://${peer}`,
-        "--initial-advertise-peer-urls",
-        `http://${peer}`,
-        "--initial-cluster",
-        all,
-        "--initial-cluster-state",
-        "new",
-        "--log-level",
-        "error",
-        ...timeouts,
-      ]),
-    )
+    lives.set(name, launch("etcd", [...etcdWords({ name, client, peer }, join(folder, name), all), ...timeouts]))
   }
   const running = (name: string): boolean => lives.get(name)?.running() ?? false
   const status = async (name: string): Promise<Status | null> => {
