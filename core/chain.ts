@@ -57,8 +57,8 @@ const foldPlace = (kind: number, index: number, term: number, time: number): num
   fold(fold(fold(fold(fold(kind, index | 0), term | 0), time | 0), (above(index) << 16) | above(term)), above(time))
 
 /**
- * An entry is folded on its own, and its sum into the chain: one step hangs on the entry before, so that a processor works
- * on several entries of a run at once.
+ * Each entry is folded on its own, and only the result is folded into the chain. So only one step depends on the entry
+ * before, and a processor can work on several entries at once.
  */
 const link = (before: Chain, entry: number): Chain => fold(before, entry)
 
@@ -84,7 +84,7 @@ export const chainAfter = (before: Chain, entry: UnchainedEntry | Entry): Chain 
   }
 }
 
-/** Index of the first entry whose chain does not continue the one before it, or null. */
+/** The index of the first entry whose chain does not continue that of the entry before it, or null. */
 export const brokenAt = (before: Chain, entries: readonly Entry[]): number | null => {
   let chain = before
   for (const entry of entries) {

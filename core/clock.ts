@@ -1,12 +1,13 @@
 /**
- * The replicated clock: the time that entries are stamped with. It advances with the leader's monotonic clock, and a new
- * leader continues from the time that it last heard, so no wall clock can make it jump or stop. Wall clocks only steer it:
- * a leader learns its followers' clocks from their replies, and steers towards the time on which a majority of the voters
- * agrees.
+ * The replicated clock: the time that entries are stamped with. It advances with the leader's monotonic clock, and a
+ * new leader continues from the time that it last received, so no wall clock can make it jump or stop. Wall clocks only
+ * steer it: a leader learns its followers' wall clocks from their replies, and steers towards the time on which a
+ * majority of the voters agrees.
  *
- * After an outage of the whole cluster nothing newer than the last stamp is known. Only then does the first leader step
- * the clock forward to what a majority agrees on, before it accepts a command. It may do so until it has done it, until
- * all voters have reported their clocks and no majority agrees, or until PATIENCE is over. Then the clock is settled.
+ * After an outage of the whole cluster nothing newer than the last stamp in the log is known. Only then may the first
+ * leader step the clock forward, once, to the time on which a majority agrees, before it accepts a command. It gives up
+ * waiting for such a majority when all voters have reported their clocks and no majority agrees, or after PATIENCE.
+ * From then on the clock is settled.
  */
 import { MAX_COUNT } from "./domain.ts"
 import { configurationOf } from "./membership.ts"
@@ -19,19 +20,25 @@ import type { Candidate, Follower, Leader, Millis, Progress, ReplicatedClock, St
  * clock then runs at between 0.9 and 1.1 of real time.
  */
 const STEERING = 20
-/** The clocks of a majority agree if they are this close together, including the delays of the replies. */
+/** The clocks of a majority agree if they differ by no more than this, which includes the delays of the replies. */
 const TOLERANCE: Millis = 2000
 /** A reply that took longer than this says too little about its sender's clock. */
 const MOST_DELAY: Millis = 1000
-/** A clock that was not heard of for this long no longer counts. */
+/** A clock that has not been reported for this long no longer counts. */
 const OUTDATED: Millis = 10_000
 /** A leader compares clocks this often. */
 const INTERVAL: Millis = 100
 /** How long the first leader after an outage waits for clocks that agree. */
 const PATIENCE: Millis = 5000
-/** A leader whose messages tell of another time for this long has another time: what had come while this server stood still is read in less. */
+/**
+ * A leader whose messages carry another time for this long really has another time: the messages that queued up while
+ * this process was paused are all read within less.
+ */
 const CERTAIN: Millis = 2000
-/** A follower that is ahead of its leader slows down by at most one part in this many: the message may just have been slow. */
+/**
+ * A follower that is ahead of its leader slows its clock by at most one part in this many. It may not be ahead at all:
+ * the message may just have been slow.
+ */
 const GIVING_WAY = 5
 
 export const newClock = (time: Stamp): ReplicatedClock => ({
@@ -43,7 +50,7 @@ export const newClock = (time: Stamp): ReplicatedClock => ({
   unsteered: 0,
 })
 
-/** On a leader, what it would stamp now; elsewhere the best estimate of that. */
+/** On a leader, the stamp that an entry would get now; elsewhere the best estimate of it. */
 export const replicatedTime = ({ clock }: Pick<State, "clock">): Stamp =>
   Math.min(clock.time + clock.monotonic - clock.at, MAX_COUNT)
 
@@ -57,9 +64,9 @@ const goOnFrom = (clock: ReplicatedClock, time: Stamp): void => {
 // ------------------------------------------------------------------------------------------- followers
 
 /**
- * A leader sent its time. The latest time counts: a slow message must not set the clock back. A server whose process stood
- * still reads, when it goes on, messages that are as old as that took; so a leader's time that is more than PATIENCE behind
- * counts only once all its messages have told the same for some time.
+ * A leader sent its time. The latest time counts: a slow message must not set the clock back. A process that was paused
+ * then reads messages that are as old as the pause was long. So a leader's time that is more than PATIENCE behind
+ * counts only after every message for the length of CERTAIN has said the same.
  */
 export const hearTime = (state: State, follower: Follower, time: Stamp, settled: boolean): void => {
   const { clock } = state
@@ -158,7 +165,10 @@ export const startClock = (turn: Turn, leader: Leader, candidate: Candidate | nu
   compareClocks(turn, leader)
 }
 
-/** A follower's reply carries its wall clock, and the leader's time that it had last heard, which shows how old the reading is. */
+/**
+ * A follower's reply carries its wall clock, and the latest leader's time that it had received, which shows how old the
+ * reading is.
+ */
 export const hearFollowerClock = (
   turn: Turn,
   leader: Leader,

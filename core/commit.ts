@@ -6,12 +6,12 @@ import { asLeader, note, sameMember, type Turn } from "./turn.ts"
 import type { Index } from "./types.ts"
 
 /**
- * "If there exists an N such that N > commitIndex, a majority of matchIndex[i] ≥ N, and log[N].term == currentTerm:
- * set commitIndex = N", Figure 2. The leader's own share is what its disk holds, not what its log holds.
+ * "If there exists an N such that N > commitIndex, a majority of matchIndex[i] ≥ N, and log[N].term == currentTerm: set
+ * commitIndex = N", Figure 2. For the leader itself, what its disk holds counts, not what its log in memory holds.
  *
  * Why the term must be the current one: Figure 8. An entry of an earlier term may be stored on a majority and still be
- * overwritten by a leader that never saw it. It is committed together with a later entry of the current term, the first
- * of which is the no-op that opens the term (becomeLeader).
+ * overwritten by a leader that never saw it. It is committed together with a later entry of the current term; the first
+ * such entry is the no-op that opens the term (becomeLeader).
  */
 export const commitPass = (turn: Turn): void => {
   const { state } = turn

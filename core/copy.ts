@@ -1,6 +1,6 @@
 /**
- * A copy of a state, for callers that run the reducer in place and keep the earlier state: the simulation and the explorer.
- * (The public `step` shares structure through immer; this takes a twentieth of its time.)
+ * A copy of a state, for callers that run the reducer in place and keep the earlier state: the simulation and the
+ * explorer. (The public `step` shares structure through immer; this copy takes a twentieth of its time.)
  */
 import type { State } from "./types.ts"
 

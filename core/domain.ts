@@ -1,18 +1,21 @@
 /**
  * The domain of every kind of number, checked wherever numbers come in: where bytes become messages or records, where
- * settings are read, and at the gate (term.ts). The core never steps to a number that its codecs cannot write.
+ * settings are read, and at the gate (term.ts). The core never reaches a number that its codecs cannot write.
  */
 import { brokenAt } from "./chain.ts"
 import type { Entry, HardState, LogBase, Message, Persist } from "./types.ts"
 
 /** 48 bits, which JavaScript and the codecs represent exactly: counters, stamps, offsets. */
 export const MAX_COUNT = 2 ** 48 - 1
-/** One less, so that the next one can still be written: the term of a pre-vote, the index after the last entry. */
+/**
+ * One less than MAX_COUNT, so that the next one can still be written: the term of a pre-vote, the index after the last
+ * entry.
+ */
 export const MAX_TERM = MAX_COUNT - 1
 export const MAX_INDEX = MAX_COUNT - 1
 /**
- * A term further ahead than this is not believed: at two elections a second it would take 68 years to get there. One
- * damaged number must not use up all the terms that exist.
+ * A term further ahead than this is not believed: at two elections a second it would take 68 years to get there. So one
+ * damaged number cannot use up all the terms that exist.
  */
 export const TERM_LEAP = 2 ** 32
 

@@ -54,13 +54,16 @@ export interface Persist {
 export type Effect =
   | { readonly type: "Send"; readonly to: Member; readonly message: Message }
   | Persist
-  /** Committed, durable on this node, in order, each exactly once while the state machine is not replaced. */
+  /**
+   * Execute these entries. They are committed and durable on this node. They come in order, each exactly once unless
+   * the state machine is replaced.
+   */
   | { readonly type: "Apply"; readonly entries: readonly Entry[] }
   | { readonly type: "Respond"; readonly ref: number; readonly outcome: Outcome }
   /**
-   * Start or restart the timer: fire once, at a random point of [min, max] from now, or from just before the first message
-   * of the leader's round `since` was sent. It may fire late, never early. The end of a lease must be handed to the reducer
-   * before anything else that happened in the meantime.
+   * Start or restart the timer: it fires once, at a random point of [min, max], counted from now or, if `since` is
+   * given, from just before the first message of the leader's round `since` was sent. It may fire late, never early.
+   * When a lease ends, its TimerExpired must reach the reducer before any event that happened later.
    */
   | {
       readonly type: "SetTimer"

@@ -89,7 +89,7 @@ export const onRequestVote = (turn: Turn, from: Member, message: RequestVote): v
   send(turn, from, voteReply(state, false))
 }
 
-/** A pre-vote changes nothing. Its term is one that nobody may have yet. */
+/** A pre-vote changes no state. No server need have its term yet. */
 export const onRequestPreVote = (turn: Turn, from: Member, message: RequestPreVote): void => {
   const { state } = turn
   if (configurationOf(state).voters.length === 0) {

@@ -101,7 +101,7 @@ export const onlyLeader = (turn: Turn, leader: Member): boolean => {
   return false
 }
 
-/** A halted node reports that it halts, and does nothing else. */
+/** A halted node emits Halt, and no other effect except notes. */
 export const haltOnly = (turn: Turn): void => {
   const { halted } = turn.state
   if (halted === null) return

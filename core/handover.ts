@@ -6,7 +6,9 @@ import { becomeFollower } from "./roles.ts"
 import { bestTarget, onTransferRequested } from "./transfer.ts"
 import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
 
-/** Step down at once and let a successor campaign, if there is one; false if there is none, and nothing was done. */
+/**
+ * Step down at once and let a successor campaign. If there is no successor, nothing is done and the result is false.
+ */
 export const handOver = (turn: Turn): boolean => {
   const { state } = turn
   const leader = asLeader(state)
@@ -19,11 +21,14 @@ export const handOver = (turn: Turn): boolean => {
 
 // --------------------------------------------------------------------------------------------- no space
 
-/** Others may have room. Only the transition hands over, so that two full servers do not pass leadership back and forth. */
+/**
+ * A leader whose disk becomes full hands over: other servers may have room. It does so only at the moment when its
+ * space runs low, so that two full servers do not pass leadership back and forth.
+ */
 export const onSpaceChanged = (turn: Turn, low: boolean): void => {
   const { state } = turn
   state.spaceLow = low
-  // Tell the leader at once, so that it stops sending entries that no quorum can store.
+  // A follower tells the leader at once, so that it stops sending entries that no quorum can store.
   const follower = asFollower(state)
   if (follower !== null) follower.reply ??= "accept"
   const leader = asLeader(state)
@@ -61,7 +66,7 @@ export const onPersistTimeout = (turn: Turn): void => {
 
 // ------------------------------------------------------------------------------ a state machine that is lost
 
-/** A leader without a state machine can serve no client: it hands over, and is rebuilt as a follower. */
+/** A leader without a state machine cannot serve clients: it hands over, and is rebuilt as a follower. */
 export const onMachineDamaged = (turn: Turn): void => {
   const { state } = turn
   note(turn, "machine.damaged")
@@ -69,7 +74,10 @@ export const onMachineDamaged = (turn: Turn): void => {
   handOver(turn)
 }
 
-/** A server may be elected without a state machine because its log is needed. It can serve no read, so it hands over soon. */
+/**
+ * A server without a state machine may be elected because its log is needed. It cannot serve reads, so it hands over
+ * soon.
+ */
 export const machineLostPass = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)

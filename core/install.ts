@@ -68,7 +68,7 @@ export const restorePass = (turn: Turn): void => {
   const { state } = turn
   const follower = asFollower(state)
   if (follower?.install?.phase === "complete" && !isUseful(state, follower.install.snapshot)) {
-    // The log has overtaken the snapshot while its chunks arrived.
+    // The log has overtaken the snapshot while the chunks were arriving.
     note(turn, "snapshot.stale")
     follower.install = null
     follower.reply = "accept"
@@ -106,7 +106,8 @@ export const onSnapshotRejected = (turn: Turn, id: string): void => {
 
 /**
  * "If existing log entry has same index and term as snapshot's last included entry, retain log entries following it",
- * otherwise "discard the entire log", Figure 13. Also used at start, for a node that crashed before it had done so.
+ * otherwise "discard the entire log", Figure 13. Also used at start, by a node that crashed between restoring the
+ * snapshot and this step.
  */
 export const installBase = (turn: Turn, base: LogBase): void => {
   const { state } = turn

@@ -1,15 +1,15 @@
 /**
- * Leases (thesis §6.4.1), off by default: a server that answered a round refuses its vote for the minimum election timeout.
- * So for that time, counted from the sending of a round that a quorum has answered and reduced by the permitted clock drift,
- * no other leader can have been elected, and the commit index of this one is current.
+ * Leases (thesis §6.4.1), off by default. A server that has answered a round refuses its vote for the minimum election
+ * timeout. So for that time, counted from the sending of a round that a quorum has answered and reduced by the
+ * permitted clock drift, no other leader can have been elected, and this leader's commit index is current.
  *
- * A lease ends in one of three ways: it expires (onLeaseTimeout), a successor is told to campaign (barLease), or the leader
- * steps down (dropLease).
+ * A lease ends in one of three ways: it expires (onLeaseTimeout), a successor is told to campaign (barLease), or the
+ * leader steps down (dropLease).
  */
 import { asLeader, note, type Turn } from "./turn.ts"
 import type { Leader, State } from "./types.ts"
 
-/** True: the commit index is current, and stays so for the rest of this batch. */
+/** True if the commit index is current, and stays current for the rest of this batch. */
 export const holdsLease = (state: State, leader: Leader): boolean =>
   leader.lease === "held" && state.commitIndex >= leader.termStart
 
@@ -32,8 +32,8 @@ export const onLeaseTimeout = (turn: Turn): void => {
 }
 
 /**
- * A late pass: the lease serves from the next batch on, and if it has expired by then the interpreter reports that
- * before anything else.
+ * Runs late among the passes: the lease serves from the next batch on, and if it has expired by then the interpreter
+ * reports that before anything else.
  */
 export const leasePass = (turn: Turn): void => {
   const { state } = turn

@@ -21,7 +21,7 @@ interface Chunk {
   readonly entries: Entry[]
   readonly bytesThrough: number[]
 }
-/** Stands where an entry was trimmed. It is before the base, so nobody is given it. */
+/** Takes the place of a trimmed entry. It lies before the base, so no caller ever gets it. */
 const TRIMMED: Entry = { kind: "noop", index: 0, term: 0, time: 0, chain: 0 }
 
 export class Log {
@@ -66,11 +66,11 @@ export class Log {
     const offset = index - this.origin
     return this.chunks[offset >>> CHUNK_BITS]?.entries[offset & PLACE]
   }
-  /** Known for every held entry and for the base itself. */
+  /** The term of the entry at `index`: known for every entry that is held, and for the base. */
   termAt(index: Index): Term | undefined {
     return index === this.base.index ? this.base.term : this.entry(index)?.term
   }
-  /** The same for the chained checksum. */
+  /** The chained checksum of the entry at `index`, likewise. */
   chainAt(index: Index): Chain | undefined {
     return index === this.base.index ? this.base.chain : this.entry(index)?.chain
   }
@@ -85,7 +85,8 @@ export class Log {
   slice(first: Index, last: Index, maxBytes: number): readonly Entry[] {
     if (first <= this.base.index || first > this.lastIndex || last < first) return []
     const end = this.lastWithin(first, Math.min(last, this.lastIndex), this.bytesThrough(first - 1) + maxBytes)
-    // Whole stretches are copied: each entry is sliced several times on its way, so this is among the hottest places.
+    // Whole ranges are copied at once: each entry is sliced several times on its way, so this is one of the hottest
+    // functions.
     const from = first - this.origin
     const to = end - this.origin
     const lastChunk = to >>> CHUNK_BITS
@@ -142,13 +143,13 @@ export class Log {
     return new Log(this.base, this.lastIndex + entries.length, chunks, this.origin, this.bytesBefore)
   }
 
-  /** Without the entries at `index` and after it. */
+  /** This log without the entries at `index` and after it. */
   truncateFrom(index: Index): Log {
     if (index > this.lastIndex) return this
     return new Log(this.base, Math.max(index - 1, this.base.index), this.chunks, this.origin, this.bytesBefore)
   }
 
-  /** Without the entries through `base.index`, which this log holds. */
+  /** This log without the entries through `base.index`, an entry that it holds. */
   trim(base: LogBase): Log {
     if (base.index <= this.base.index) return this
     if (base.index >= this.lastIndex) return Log.empty(base)

@@ -10,7 +10,8 @@ export { replicatedTime } from "./clock.ts"
 export { emptyConfiguration, isVoter, membersOf, votersOf } from "./membership.ts"
 export { hasQuorum, majority } from "./quorum.ts"
 export { knownLeader, sameMember } from "./turn.ts"
-// For authors of storages, transports and codecs: what a log holds after a Persist, its checksums, which numbers can be written, starts of a directory.
+// For authors of storages, transports and codecs: what a log holds after a Persist, its checksums, which numbers can be
+// written, and the recorded starts of a data directory.
 export { origin, storedAfter, type StoredLog } from "./stored.ts"
 export { brokenAt, chainAfter, type Chain, type UnchainedEntry } from "./chain.ts"
 export {

@@ -23,7 +23,9 @@ export interface RequestPreVote extends MessageOf<"RequestPreVote"> {
   readonly lastLogIndex: Index
   readonly lastLogTerm: Term
 }
-/** A granted reply repeats the asked-for term; a refusal carries the refuser's current term. */
+/**
+ * A granted reply repeats the term that was asked for; a refusal carries the current term of the server that refuses.
+ */
 export interface RequestPreVoteReply extends MessageOf<"RequestPreVoteReply"> {
   readonly granted: boolean
 }
@@ -45,17 +47,23 @@ export interface AppendAccepted extends MessageOf<"AppendAccepted"> {
   readonly verifiedIndex: Index
   /** Chain of the entry at verifiedIndex: if the follower has committed something else, the leader must not count it. */
   readonly verifiedChain: Chain
-  /** The part of that which is durable: this counts towards commitment. */
+  /** The last of these entries that is durable: only entries through this index count towards commitment. */
   readonly matchIndex: Index
   readonly round: number
   readonly condition: Condition
-  /** The sender's wall clock, 0 if it has none, and the latest of the leader's time that it had heard (clock.ts). */
+  /**
+   * The sender's wall clock (0 if it has none), and the latest replicated time that it had received from the leader
+   * (clock.ts).
+   */
   readonly wall: Stamp
   readonly leaderTime: Stamp
 }
 /** rebuild: the state machine is lost or damaged and needs a snapshot. full: no disk space, entries are not accepted. */
 export type Condition = "ready" | "rebuild" | "full"
-/** Paper §5.3, the optimisation at its end: tells where the conflicting term starts, so that one round trip skips it. */
+/**
+ * Paper §5.3, the optimisation at its end: says where the conflicting term starts, so that the leader skips that term
+ * in one round trip.
+ */
 export interface AppendRejected extends MessageOf<"AppendRejected"> {
   /** prevLogIndex of the rejected request. */
   readonly prevLogIndex: Index

@@ -33,7 +33,7 @@ export const closeSnapshot = (turn: Turn, progress: Progress): void => {
     turn.effects.push({ type: "CloseSnapshot", id: mode.snapshot.id })
 }
 
-/** Find out up to where the logs agree, by one append at `nextIndex`. */
+/** Find out how far the logs agree, by one append at `nextIndex`. */
 export const probeFrom = (turn: Turn, progress: Progress, nextIndex: Index): void => {
   closeSnapshot(turn, progress)
   progress.nextIndex = Math.max(nextIndex, progress.matchIndex + 1)
@@ -46,7 +46,7 @@ export const replicateFrom = (turn: Turn, progress: Progress, nextIndex: Index):
     note(turn, "progress.replicate")
     progress.mode = { type: "replicate", inflight: [], inflightBytes: 0 }
   }
-  // A late reply may report less than is known to match by now.
+  // A reply that arrives late may report less than is already known to match.
   progress.nextIndex = Math.max(progress.nextIndex, nextIndex, progress.matchIndex + 1)
 }
 

@@ -36,7 +36,7 @@ const quorumHasRoom = (state: State, leader: Leader): boolean => {
   )
 }
 
-/** What they come to together, or null if one of them is larger than an entry may be. */
+/** The sum of the payloads' bytes, or null if one of them is larger than an entry may be. */
 const bytesOf = (payloads: readonly Payload[], most: number): number | null => {
   let bytes = 0
   for (const payload of payloads) {
@@ -69,7 +69,7 @@ const refused = (
   return { type: "ProposalRefused", reason, leader }
 }
 
-/** All of them or none. */
+/** Appends all of the payloads, or none of them. */
 const append = (turn: Turn, payloads: readonly Payload[]): ProposalOutcome => {
   const { state } = turn
   const reason = refusalReason(state, payloads)
@@ -100,10 +100,13 @@ export const onProposed = (turn: Turn, ref: number, payloads: readonly Payload[]
   } else respond(turn, ref, append(turn, payloads))
 }
 
-/** This many forwarded proposals of one start can overtake one another; one that is later than that is taken for a copy. */
+/**
+ * Up to this many forwarded proposals of one start can overtake one another; one that arrives later than that is taken
+ * for a duplicate.
+ */
 const OVERTAKING = 64
 
-/** Records that a forwarded proposal is being answered; false if it was answered before. */
+/** Records that a forwarded proposal is being answered; false if it was already answered. */
 const isFirstCopy = ({ forwards }: Leader, from: Member, bootId: number, ref: number): boolean => {
   const known = forwards.find((each) => each.bootId === bootId && sameMember(each.from, from))
   if (known === undefined) {
@@ -120,8 +123,8 @@ const isFirstCopy = ({ forwards }: Leader, from: Member, bootId: number, ref: nu
 }
 
 /**
- * Never forwarded a second time: the sender tries again with what this reply tells it. A refusal is final, so only the
- * leader of the term in which the proposal was forwarded may accept it, and a second copy is ignored.
+ * A proposal is never forwarded a second time: the sender tries again with what this reply tells it. A refusal is
+ * final, so only the leader of the term in which the proposal was forwarded may accept it, and a duplicate is ignored.
  */
 export const onForwardProposal = (turn: Turn, from: Member, { term, ref, bootId, payloads }: ForwardProposal): void => {
   const { state } = turn

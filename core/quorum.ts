@@ -7,7 +7,9 @@ import type { Configuration, Member } from "./types.ts"
 /** Smallest count that is more than half: 2 of 3, 3 of 4, 3 of 5. */
 export const majority = (size: number): number => Math.floor(size / 2) + 1
 
-/** The highest value that more than half of `members` have reached; of nobody: 0, for nothing is ever decided. */
+/**
+ * The highest value that more than half of `members` have reached. Without members it is 0: nothing is ever decided.
+ */
 const majorityValue = (members: readonly Member[], valueOf: (member: Member) => number): number => {
   const values: number[] = []
   // Kept in falling order. This runs several times in each step, on three to seven values: sort() takes longer.

@@ -1,4 +1,4 @@
-/** Linearizable reads without writing to the log: ReadIndex, on the leader and on followers (thesis §6.4). */
+/** Linearizable reads that append nothing to the log: ReadIndex, on the leader and on followers (thesis §6.4). */
 import { configurationOf } from "./membership.ts"
 import { holdsLease } from "./lease.ts"
 import { progressOf } from "./progress.ts"
@@ -151,7 +151,10 @@ export const awaitAnswersPass = (turn: Turn): void => {
   turn.effects.push({ type: "SetTimer", timer: "answer", min: electionMin, max: electionMin })
 }
 
-/** A request or its reply was lost. Reads are requested again; proposals end as unknown, because they may have been appended. */
+/**
+ * A request or its reply was lost. Reads are requested again; proposals are answered ProposalUnknown, because they may
+ * have been appended.
+ */
 export const onAnswerTimeout = (turn: Turn): void => {
   const { state } = turn
   state.awaitingAnswer = false

@@ -20,16 +20,16 @@ const sameMembers = (some: readonly Member[], others: readonly Member[]): boolea
   some.length === others.length && some.every((member) => others.some((other) => sameMember(member, other)))
 
 type Change = Omit<Configuration, "outgoing">
-/** None given: they stay. */
+/** If no addresses are given, they stay the same. */
 const sameAddresses = (now: Addresses = {}, then: Addresses = now): boolean => {
   const names = Object.keys(then)
   return names.length === Object.keys(now).length && names.every((name) => now[name] === then[name])
 }
 
 /**
- * There is a voter, no name occurs twice, something changes; and "before they are added to the configuration, the new
- * servers join the cluster as non-voting members", thesis §4.2.1. Otherwise a new voter without a configuration could not
- * vote, and a server that lost its disk would vote beside its earlier incarnation.
+ * A valid change leaves at least one voter, names no member twice, and changes something. And "before they are added to
+ * the configuration, the new servers join the cluster as non-voting members", thesis §4.2.1. Otherwise a new voter
+ * without a configuration could not vote, and a server that lost its disk would vote beside its earlier incarnation.
  */
 const isValidChange = (now: Configuration, { voters, learners, addresses }: Change): boolean => {
   const names = [...voters, ...learners].map(({ name }) => name)
@@ -109,7 +109,7 @@ const leaveJoint = (turn: Turn, leader: Leader): void => {
     state.log.lastIndex >= MAX_INDEX
   )
     return
-  // Otherwise no remaining voter might be able to give the others a snapshot.
+  // If no remaining voter were fit, perhaps none of them could give the others a snapshot.
   if (!inForce.configuration.voters.some((voter) => isFit(state, leader, voter, inForce.index))) return
   note(turn, "member.jointLeft")
   appendConfiguration(state, { ...inForce.configuration, outgoing: [] })
@@ -124,7 +124,8 @@ const updateTargets = (turn: Turn, leader: Leader): void => {
   const targets = replicationTargets(state)
   for (const progress of Object.values(leader.progress)) {
     if (targets.some((member) => sameMember(member, progress.member))) continue
-    // Tell it once that it was removed, without waiting for a reply, so that it stops campaigning.
+    // Send the removed server one last append, without waiting for a reply, so that it learns of its removal and stops
+    // campaigning.
     if (progress.mode.type === "replicate" && progress.nextIndex > state.log.base.index)
       sendAppend(turn, leader, progress, progress.nextIndex - 1, [])
     closeSnapshot(turn, progress)

@@ -1,20 +1,24 @@
 /**
- * What happens to a server that a configuration change removes. Until the change is committed it may still be needed, so it
- * receives entries, and may campaign and lead (thesis §4.2.2). Then it is told once that it was removed (updateTargets in
- * reconfiguration.ts), and a leader that removed itself steps down (leaveIfRemoved in the same file; paper §6).
+ * What happens to a server that a configuration change removes. Until the change is committed the server may still be
+ * needed, so it receives entries, and may campaign and lead (thesis §4.2.2). Then it is told once that it was removed
+ * (updateTargets in reconfiguration.ts), and a leader that removed itself steps down (leaveIfRemoved in the same file;
+ * paper §6).
  */
 import { committedConfiguration, isVoter, membersOf } from "./membership.ts"
 import type { Leader, Member, State } from "./types.ts"
 
-/** The configuration in force, and each that would be in force if later entries were overwritten. */
+/**
+ * The configuration in force, and every configuration that would be in force again if later entries were overwritten.
+ */
 const possibleConfigurations = (state: State): State["configurations"] => {
   const committed = committedConfiguration(state)
   return state.configurations.filter(({ index }) => index >= committed)
 }
 
 /**
- * Until a change is committed, the log of a server that it removes may be the one that the others need (thesis §4.2.2). A
- * server with a lost state machine may campaign for the same reason; it hands over soon after (handover.ts).
+ * Until a change is committed, the log of a server that it removes may be the one that the others need (thesis §4.2.2).
+ * For the same reason a server that has lost its state machine may campaign; it hands over soon afterwards
+ * (handover.ts).
  */
 export const canCampaign = (state: State): boolean =>
   state.restoring === null &&
@@ -29,7 +33,7 @@ export const replicationTargets = (state: State): readonly Member[] => {
   return [...members.values()]
 }
 
-/** Identifies the configurations that the targets are derived from: while this is unchanged, so are the targets. */
+/** Identifies the configurations from which the targets are derived: while this is unchanged, the targets are too. */
 export const targetsAsOf = (state: State): Leader["targetsAsOf"] => ({
   inForce: state.configurations.at(-1)?.index ?? 0,
   committed: committedConfiguration(state),

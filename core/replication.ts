@@ -49,8 +49,8 @@ const rejectionAt = (state: State, prevLogIndex: Index): Exclude<Follower["reply
 
 /**
  * "If an existing entry conflicts with a new one (same index but different terms), delete the existing entry and all
- * that follow it. Append any new entries not already in the log", Figure 2. Only a conflict truncates: a late request
- * must not cut off what a later one brought.
+ * that follow it. Append any new entries not already in the log", Figure 2. Only a conflict truncates: a request that
+ * arrives late must not remove entries that a later request brought.
  */
 const appendNew = (turn: Turn, entries: readonly Entry[]): void => {
   const { state } = turn
@@ -76,7 +76,8 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
   if (!appendAgrees(turn, from, message)) return
   follower.round = Math.max(follower.round, round)
   hearTime(state, follower, message.time, message.settled)
-  // Entries of earlier terms and this term's no-op are accepted even so: without them no leader could serve a read.
+  // Entries of earlier terms and this term's no-op are accepted even when space is low: without them no leader could
+  // serve a read.
   if (state.spaceLow && entries.some((entry) => entry.kind === "command" && entry.term === state.currentTerm)) {
     note(turn, "append.refused.spaceLow")
     follower.reply = "accept"
@@ -94,7 +95,7 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
   }
   const through = prevLogIndex + entries.length
   follower.verified = Math.max(follower.verified, through)
-  // A request that brought nothing new is answered too: the reply to the first one may have been lost.
+  // A request that brought nothing new is answered too: the first reply may have been lost.
   if (entries.length > 0 && through <= state.durability.index) follower.reply = "accept"
   // "set commitIndex = min(leaderCommit, index of last new entry)", Figure 2: never past what is known to agree.
   const commit = Math.min(leaderCommit, follower.verified)
@@ -153,8 +154,9 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
   const { log } = state
   const { verifiedIndex, verifiedChain } = message
   if (verifiedIndex > log.lastIndex || (log.chainAt(verifiedIndex) ?? verifiedChain) !== verifiedChain) {
-    // The follower has more, or something else, committed. That must not count. An append at exactly this index makes the
-    // follower notice, at the latest at the no-op of this term, which only this leader can have sent.
+    // The follower has committed more than this log holds, or something else. That must not count. An append at exactly
+    // this index makes the follower notice, at the latest with the no-op of this term, which only this leader can have
+    // sent.
     note(turn, "progress.diverged")
     probeFrom(turn, progress, Math.min(verifiedIndex, log.lastIndex) + 1)
     return
@@ -220,14 +222,14 @@ export const onHeartbeatTimeout = (turn: Turn): void => {
   })
 }
 
-/** A connection opened or broke: messages in flight are lost, so probe again up to where the logs agree. */
+/** A connection opened or broke: messages in flight are lost, so probe again for how far the logs agree. */
 export const onPeerLink = (turn: Turn, peer: Member, connected: boolean): void => {
   const leader = asLeader(turn.state)
   const progress = leader === null ? undefined : progressOf(leader, peer)
   if (progress === undefined) return
   const nextIndex = progress.matchIndex + 1
-  // The follower may have restarted with less on its disk than it acknowledged (a record that looked torn was cut off), so
-  // it is asked again what it holds. Counting less towards commitment is always safe.
+  // The follower may have restarted with less on its disk than it acknowledged (a record that looked torn was cut off),
+  // so it must report again what it holds. To count less towards commitment is always safe.
   if (connected) progress.matchIndex = 0
   else progress.active = false
   if (progress.mode.type === "snapshot")
@@ -282,7 +284,10 @@ const sendAhead = (turn: Turn, leader: Leader, progress: Progress): void => {
   }
 }
 
-/** A new round is sent even without entries; so is a commit index for which clients of the follower wait. */
+/**
+ * Every follower is sent each new round, even without entries. A follower whose clients wait for it is also sent the
+ * commit index.
+ */
 const needsHeartbeat = (state: State, leader: Leader, progress: Progress): boolean => {
   if (progress.sentRound < leader.round) return true
   const { sentCommit, wantsCommit, nextIndex } = progress
@@ -294,9 +299,9 @@ const needsHeartbeat = (state: State, leader: Leader, progress: Progress): boole
 }
 
 /**
- * prevLogIndex of a heartbeat during a snapshot transfer. No common entry is known yet, but index 0 always agrees. A leader
- * that has lost its state machine cannot send a snapshot, so it probes at its base instead: the follower's log may reach
- * that far, and then it can be given entries and lead.
+ * prevLogIndex of a heartbeat during a snapshot transfer. No common entry is known yet, but index 0 always agrees. A
+ * leader that has lost its state machine cannot send a snapshot, so it probes at its base instead: if the follower's
+ * log reaches that far, it can be given entries, and then lead.
  */
 const heartbeatPrevIndex = ({ machine, log }: State): Index => (machine === "ready" ? 0 : log.base.index)
 

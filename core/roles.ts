@@ -93,7 +93,10 @@ export const stepDown = (turn: Turn, term: Term): void => {
   state.role = { ...newFollower(state.commitIndex, null), stickiness }
 }
 
-/** A message from the leader of this term arrived: follow it, and restart the minimum election timeout. null: there is another leader. */
+/**
+ * A message from the leader of this term arrived: follow it, and restart the minimum election timeout. Returns null if
+ * another server is already known to lead this term.
+ */
 export const followLeader = (turn: Turn, leader: Member): Follower | null => {
   const { state } = turn
   if (!onlyLeader(turn, leader)) return null
@@ -107,7 +110,10 @@ export const followLeader = (turn: Turn, leader: Member): Follower | null => {
   return follower
 }
 
-/** Before the restart this server may have confirmed a leader's lease: grant no vote for the minimum election timeout. */
+/**
+ * Before the restart this server may have helped to confirm a leader's lease: grant no vote for the minimum election
+ * timeout.
+ */
 export const startSticky = (turn: Turn): void => {
   const { electionMin } = turn.state.settings
   setElectionTimer(turn, electionMin, electionMin)

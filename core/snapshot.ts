@@ -46,7 +46,10 @@ const trimmingPoint = ({ log, settings }: State, through: Index): Index => {
   return high
 }
 
-/** Transfers hold back trimming until the log is this many times `snapshotBytes`; then they are given up. */
+/**
+ * Transfers hold back trimming until the log is this many times `snapshotBytes`; then trimming no longer waits for
+ * them.
+ */
 const TRANSFER_PATIENCE = 4
 
 /** A follower that receives a snapshot needs the entries after it: if they were trimmed, it would need another snapshot, and so on for ever. */
@@ -88,7 +91,7 @@ export const onSnapshotTaken = (turn: Turn, base: LogBase): void => {
 
 // --------------------------------------------------------------------------------------------- sending
 
-/** Send a snapshot instead of entries. The pass below pins an image for it. */
+/** From now on send a snapshot instead of entries. sendSnapshotsPass pins an image for it. */
 const startTransfer = (turn: Turn, progress: Progress): void => {
   closeSnapshot(turn, progress)
   note(turn, "progress.snapshot")
@@ -148,7 +151,8 @@ export const onInstallSnapshotReply = (turn: Turn, from: Member, message: Instal
   if (mode.type !== "snapshot" || mode.snapshot === null || mode.snapshot.id !== message.id) return
   switch (message.status) {
     case "more":
-      // The expected offset only grows, unless the follower lost all chunks and starts over; any other reply is an old one.
+      // The expected offset only grows, unless the follower lost all chunks and starts over; a reply with any other
+      // offset is an old one.
       if (message.nextOffset <= mode.offset && !(message.nextOffset === 0 && mode.offset > 0)) break
       mode.offset = message.nextOffset
       mode.waiting = false
@@ -165,7 +169,7 @@ export const onInstallSnapshotReply = (turn: Turn, from: Member, message: Instal
   }
 }
 
-/** Its next entry was trimmed, or it has reported that its state machine is lost. */
+/** The follower's next entry was trimmed, or it has reported that its state machine is lost. */
 const needsSnapshot = (
   { log, applied }: State,
   leader: Leader,

@@ -1,8 +1,8 @@
 /**
  * Identifies each start of a data directory. A directory counts its starts and draws a random word for each; peers
- * remember the latest start that they have met. So a directory that was put back to an earlier state, or whose copy was
- * started too, is recognised by any peer that met the later start, because its words do not include that one's. The reducer
- * knows nothing of this: interpreters keep such a server from taking part at all, as if its disk were lost.
+ * remember the latest start of it that they have seen. If the directory is restored to an earlier state, or a copy of
+ * it is started too, any peer that has seen the later start recognises this, because that start's word is missing. The
+ * reducer knows nothing of starts: interpreters keep such a server from taking part at all, as if its disk were lost.
  */
 import { sameMember } from "./turn.ts"
 import type { Index, Member, Message, Term } from "./types.ts"
@@ -12,7 +12,7 @@ export interface Start {
   /** Random words of the latest starts of this directory; the last one belongs to start `number`. */
   readonly words: readonly number[]
 }
-/** 0: never started. */
+/** The directory has never been started. */
 export const NO_START: Start = { number: 0, words: [] }
 /** How many words are kept and sent. A peer that has missed more starts than this can prove nothing. */
 export const LINE = 128
@@ -26,9 +26,9 @@ const wordOf = (start: Start, number: number): number | undefined =>
   start.words[start.words.length - 1 - (start.number - number)]
 
 /**
- * How a presented start relates to the latest one that was met. later: it comes after that one, or nothing contradicts
- * this. superseded: it came before that one, so this directory, or a copy of it, was started again since. forked: its
- * directory never went through that start.
+ * How the start that a server presents relates to the latest one that a peer has seen. later: it comes after that one,
+ * or nothing contradicts this. superseded: it came before that one, so this directory, or a copy of it, was started
+ * again since. forked: its directory never went through that start.
  */
 export type Lineage = "same" | "later" | "superseded" | "forked"
 export const lineage = (met: Start, told: Start): Lineage => {
@@ -43,16 +43,19 @@ export interface Held {
   readonly term: Term
   readonly index: Index
 }
-/** Within a term acknowledged entries are never truncated; in a later term they may be. */
+/**
+ * Within a term acknowledged entries are never truncated; in a later term they may be, so then fewer entries are no
+ * loss.
+ */
 export const holdsLess = (recovered: Held, said: Held): boolean =>
   recovered.term < said.term || (recovered.term === said.term && recovered.index < said.index)
 
 /** What a node knows about the starts of one incarnation of a peer. */
 export interface Sighting {
   readonly member: Member
-  /** The latest start that was met; written to disk before anything from it counts. */
+  /** The latest start that was seen; written to disk before anything from it counts. */
   start: Start
-  /** What it has claimed that its disk holds. */
+  /** The last position that the peer claimed its disk holds. */
   term: Term
   index: Index
 }
@@ -70,7 +73,7 @@ const raiseClaim = (sighting: Sighting, term: Term, index: Index): void => {
 
 const PER_NAME = 4
 const MOST = 128
-/** Adds a sighting at the front. Of each name, the incarnations met last are kept. */
+/** Adds a sighting at the front. For each name, only the most recently seen incarnations are kept. */
 export const withSighting = (all: readonly Sighting[], one: Sighting): readonly Sighting[] => {
   let kept = 1
   return [

@@ -24,7 +24,7 @@ export interface OutstandingPersist {
 }
 export interface Durability {
   nextSeq: number
-  /** In order: each Persist that was handed out and not yet reported durable. */
+  /** Every Persist that was handed out and is not yet reported durable, in order. */
   outstanding: OutstandingPersist[]
   /** What would survive a crash now. */
   hardState: HardState
@@ -48,7 +48,10 @@ export interface Progress {
   condition: Condition
   /** The highest round that it has answered. */
   round: number
-  /** Its clients wait until entries up to here are committed: it is told at once, other followers with the next append. */
+  /**
+   * Its clients wait until entries up to here are committed: the leader tells it of that commit at once, other
+   * followers with the next append.
+   */
   wantsCommit: Index
   /** The commit index and round last sent to it. */
   sentCommit: Index
@@ -59,7 +62,7 @@ export interface Progress {
   mode: ProgressMode
 }
 export type ProgressMode =
-  /** It is not known up to where the logs agree: one append at a time. */
+  /** It is not known how far the two logs agree: one append at a time. */
   | { type: "probe"; waiting: boolean }
   /** The logs agree: entries are pipelined within the window. */
   | { type: "replicate"; inflight: Inflight[]; inflightBytes: number }
@@ -103,9 +106,12 @@ export interface Follower {
   reportedMatch: Index
   reportedRound: number
   round: number
-  /** The latest time that this leader sent. */
+  /** The latest replicated time that this leader sent. */
   leaderTime: Stamp
-  /** Since when, by the monotonic clock, all that came from it told of a time far behind this server's; null: the last did not. */
+  /**
+   * The monotonic time since which every message from the leader carried a time far behind this server's; null: the
+   * last message did not.
+   */
   aheadSince: Millis | null
   reply: null | "accept" | { readonly prevLogIndex: Index; readonly conflictTerm: Term; readonly conflictIndex: Index }
   /** Reads of local clients: those in the outstanding request to the leader, and those that wait for the next one. */
@@ -145,7 +151,7 @@ export interface Leader {
   transfer: { readonly to: Member; sent: boolean } | null
   /** none: reads need a round. held: until the lease timer expires. barred: a successor was told to campaign. */
   lease: "none" | "held" | "barred"
-  /** The round from whose sending the lease was last counted. */
+  /** The lease is counted from the sending of this round. */
   leasedRound: number
   /** The configurations from which the targets were derived: the one in force, and the last committed one. */
   targetsAsOf: { readonly inForce: Index; readonly committed: Index }
@@ -169,7 +175,7 @@ export interface ReplicatedClock {
   at: Millis
   /** The time comes from a leader or from clocks that were compared, not only from the last stamp in the log. */
   settled: boolean
-  /** As leader: elapsed time that was not yet enough for a whole millisecond of steering. */
+  /** As leader: elapsed milliseconds, too few so far to steer the clock by a whole millisecond. */
   unsteered: Millis
 }
 

@@ -203,7 +203,8 @@ const passes = (turn: Turn): void => {
 }
 
 const react = (turn: Turn, events: readonly Event[]): void => {
-  // Reported once per start: by the batch that found it, or by the first one if the recovered state shows it.
+  // A halt is reported once per start: by the batch that detects it, or by the first batch if the recovered state
+  // already shows it.
   if (isHalted(turn.state) && events.every(({ type }) => type !== "Started")) return
   for (const event of events) {
     if (isHalted(turn.state)) break
@@ -219,10 +220,10 @@ export const stepAll = (state: State, events: readonly Event[]): readonly [State
   return [turn.state, turn.effects]
 }
 
-/** The pure face: frozen, structurally shared states, for time travel, search and tests. */
+/** The pure form of the reducer: frozen, structurally shared states, for time travel, search and tests. */
 export const step = (state: State, event: Event): readonly [State, readonly Effect[]] => stepAll(state, [event])
 
-/** The same reducer over a state with a single owner: every `run` changes `state` in place. */
+/** The same reducer on a state with a single owner: every `run` changes `state` in place. */
 export interface Runner {
   readonly state: State
   readonly run: (events: readonly Event[]) => readonly Effect[]
@@ -292,13 +293,14 @@ export const initialState = (settings: Settings, recovered: Recovered): State =>
     clock: newClock(log.last.time),
     spaceLow: false,
   }
-  // Ahead of the log: it was restored from a snapshot just before a crash, and the log must follow.
+  // The state machine is ahead of the log: it was restored from a snapshot just before a crash, and the log must
+  // follow.
   const turn: Turn = { state, effects: [] }
   if (known !== null && log.termAt(known.index) !== known.term) installBase(turn, known)
-  // If it has executed a different entry than the log holds there, it does not serve what the cluster agreed on.
+  // If the state machine has executed another entry than the log holds at that index, the server halts.
   else if (known !== null) snapshotAgrees(turn, null, known)
   return state
 }
 
-/** Is this server a voter? For status, and for interpreters that must not act for others. */
+/** Is this server a voter? For status reports, and for interpreters in which only a voter may act. */
 export const isMember = (state: State): boolean => isVoter(configurationOf(state), state.self)

@@ -3,7 +3,7 @@ import { Log } from "./log.ts"
 import { emptyConfiguration } from "./membership.ts"
 import type { Configuration, HardState, LogBase, Persist } from "./types.ts"
 
-/** What stands before the first entry of a log: nothing but the founding configuration. */
+/** The base of a log that has no entries yet: it holds only the founding configuration. */
 export const originOf = (founding: Configuration): LogBase => ({
   index: 0,
   term: 0,
@@ -11,7 +11,7 @@ export const originOf = (founding: Configuration): LogBase => ({
   chain: 0,
   configuration: founding,
 })
-/** The same where no cluster was founded. */
+/** The base of a log where no cluster was founded. */
 export const origin = originOf(emptyConfiguration)
 
 export interface StoredLog {

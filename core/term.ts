@@ -22,7 +22,7 @@ const passesHigherTerm = (turn: Turn, message: Message): boolean => {
     case "RequestPreVote":
       return true
     case "RequestPreVoteReply":
-      // A granted one repeats the term that was asked for; a refusal carries a term that some server has.
+      // A granted reply repeats the term that was asked for; a refusal carries a term that some server has.
       if (!message.granted) adoptTermOf(turn, message)
       return true
     case "RequestVote":
@@ -45,7 +45,8 @@ const passesHigherTerm = (turn: Turn, message: Message): boolean => {
       adoptTermOf(turn, message)
       return true
     case "ForwardProposalReply":
-      // Stepping down would turn its definite outcome into an unknown one. It is matched by start and ref, not by term.
+      // If this server stepped down, a definite outcome would become an unknown one. The reply is matched by bootId and
+      // ref, not by term.
       return true
   }
 }
@@ -87,7 +88,7 @@ const passesLowerTerm = (turn: Turn, from: Member, message: Message): boolean =>
     case "ReadIndex":
     case "ForwardProposal":
     case "ForwardProposalReply":
-      // Matched by start and number instead of term: the present leader can serve them.
+      // Matched by bootId and number, not by term: the present leader can serve them.
       return true
     case "RequestVoteReply":
     case "RequestPreVoteReply":

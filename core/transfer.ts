@@ -6,7 +6,7 @@ import { barLease } from "./lease.ts"
 import { asLeader, note, send, type Turn } from "./turn.ts"
 import type { Leader, Member, Progress, State } from "./types.ts"
 
-/** The voter with a working state machine and the longest matching log, preferably one that was heard from lately. */
+/** The voter with a working state machine and the longest matching log, preferably one that has answered lately. */
 export const bestTarget = (state: State, leader: Leader): Progress | undefined => {
   const voters = Object.values(leader.progress).filter(
     (progress) => progress.condition === "ready" && isVoter(configurationOf(state), progress.member),

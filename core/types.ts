@@ -40,7 +40,10 @@ export interface Configuration {
   readonly voters: readonly Member[]
   readonly outgoing: readonly Member[]
   readonly learners: readonly Member[]
-  /** Where members are found, by name, as far as it was told: handed on with the log, and never looked at here. */
+  /**
+   * The members' network addresses by name, as far as they are known. They travel with the log; the core never reads
+   * them.
+   */
   readonly addresses?: Addresses
 }
 export type Addresses = Readonly<Record<string, string>>
@@ -69,7 +72,7 @@ export interface ConfigurationEntry extends EntryOf<"configuration"> {
 }
 export type Entry = NoOpEntry | CommandEntry | ConfigurationEntry
 
-/** The last entry that a snapshot or a trimmed log covers; the log starts right after it. */
+/** The last entry that a snapshot covers, or that was trimmed from the log; the log starts right after it. */
 export interface LogBase {
   readonly index: Index
   readonly term: Term
