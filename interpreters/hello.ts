@@ -86,7 +86,7 @@ export const judge = (
   if (!known(name))
     return {
       reason: "UnknownPeer",
-      detail: `${name} is not in the peer list of ${self.name}, nor a member that it knows of: if it is to join, have it taken in (stepraft member add ${name}, or members.add in a program); else stop it.`,
+      detail: `${name} is not in the peer list of ${self.name}, nor a member that it knows of: if it is to join, add it (stepraft member add ${name}, or members.add in a program); else stop it.`,
     }
   return null
 }

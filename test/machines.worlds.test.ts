@@ -59,7 +59,7 @@ describe("a machine that is not deterministic is told as such", () => {
         become(kept)
       },
     })
-    expect([failed.violation, /where nobody sees it: change the draft/.test(message)]).toEqual([
+    expect([failed.violation, /without going through the draft: change the draft/.test(message)]).toEqual([
       "NotDeterministic",
       true,
     ])

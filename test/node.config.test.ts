@@ -95,7 +95,7 @@ describe("configuration", () => {
       "a port for peers that others reach",
       { ...least, peer: "10.0.0.1:8001" },
       {},
-      ["peer", "10.0.0.1:8001", "end the cluster for ever", "--tls-cert", "--plaintext peers"],
+      ["peer", "10.0.0.1:8001", "destroy the cluster", "--tls-cert", "--plaintext peers"],
     ],
     [
       "a peer elsewhere",

@@ -58,7 +58,7 @@ test("a damaged record: the node sets its directory aside, votes for nobody, and
       await until("it has asked the other one", () => n2.lines.some((line) => line.includes("no leader is known")))
       await turns(50)
       expect(n2.status().health).toMatch(
-        /^the log of n2 was damaged, so it has begun anew .* for which it asks by itself/,
+        /^the log of n2 was damaged, so it started again with an empty one .* It asks them by itself/,
       )
       expect(n1.status().leader).toBeNull()
       expect(n2.status()).toMatchObject({ cluster: id, term: 0, lastIndex: 0 })
@@ -92,7 +92,7 @@ test("a damaged record: the node sets its directory aside, votes for nobody, and
         cluster.nodes.every(
           (node) =>
             node.status().peers.every(({ connected }) => connected) &&
-            node.lines.some((line) => line.includes("waits to be taken in")),
+            node.lines.some((line) => line.includes("waits to become a member")),
         ),
       )
       for (const node of cluster.nodes) {

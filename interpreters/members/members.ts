@@ -168,7 +168,7 @@ export const makeMembers = ({
             tell({
               type: "refused",
               reason: "exhausted",
-              text: "the log has reached the last index that there is. Nothing was changed: move the state to a new cluster",
+              text: "the log has reached the last possible index. Nothing was changed: move the state to a new cluster",
             })
           else
             tell({

@@ -1,7 +1,8 @@
 /**
- * Where members are found. The list that a server was started with is only a beginning: the configuration carries the
- * addresses that members announce, so all find whoever joins or moves, also after restarts, without a change to any
- * list. All known addresses of a member are dialled in turn: the last announced one before the recorded one.
+ * Where members are found. The list with which a server was started serves only at first: the configuration carries the
+ * addresses that members announce, so every server finds members that join or move, also after a restart, without a
+ * change to any list. All known addresses of a member are dialled in turn: the address that it announced last, and then
+ * the recorded one.
  */
 import {
   configurationOf,
@@ -50,23 +51,26 @@ export interface AddressesOptions {
   readonly configuration: Configuration
 }
 export interface KnownAddresses {
-  /** May this server, which is on no list, become a peer? For TcpOptions. */
+  /** May this server, which is on no list, become a peer? Passed to TcpOptions. */
   readonly welcome: (hello: PeerHello) => boolean
-  /** Begins to follow members that move. Returns the function that ends it. */
+  /** Starts to follow members that move. Returns the function that stops it. */
   readonly follow: (transport: TcpTransport) => () => void
-  /** Also dial the member at this address: for Members. */
+  /** Also dial the member at this address; used by Members. */
   readonly reach: (name: string, address: string) => void
   /**
-   * From now on the driver says which configuration is in force, and the leader keeps the addresses in it current.
-   * Returns the function that ends it.
+   * From now on the driver reports which configuration is in force, and the leader keeps the addresses in it current.
+   * Returns the function that stops this.
    */
   readonly keep: (driver: Pick<Driver, "state" | "change" | "onConfiguration">) => () => void
 }
 
 const LOOK_MS = 1000
-/** A leader tells a removed member after the commit that it was removed: until then the link between them must stay. */
+/**
+ * After a removal is committed the leader still has to tell the removed member: until then the link between them must
+ * stay open.
+ */
 const FAREWELL_MS = 5000
-/** Each newcomer is dialled until it is a member. If there are too many, the oldest is given up. */
+/** Each newcomer is dialled until it is a member. If there are too many, the oldest newcomer is given up. */
 const MOST_WANTED = 16
 
 export const makeAddresses = ({
@@ -78,12 +82,12 @@ export const makeAddresses = ({
 }: AddressesOptions): KnownAddresses => {
   let transport: TcpTransport | null = null
   let now = configuration
-  /** By name: the address of its last hello, and an address that was given for it. */
+  /** By name: the address in the member's last hello, and an address that was given for it. */
   const told = new Map<string, string>()
   const wanted = new Map<string, string>()
   /** Names of earlier members, as far as this server knows. */
   const left = new Set<string>()
-  /** Since when it is no member. */
+  /** By name: when the removed member left the configuration. */
   const leaving = new Map<string, number>()
 
   const apply = (): void => {
@@ -95,7 +99,8 @@ export const makeAddresses = ({
       const places = placesOf([wanted.get(name), told.get(name), now.addresses?.[name]], listed[name])
       if (places.length > 0) transport.setPeer(name, places)
     }
-    // Until it is known who belongs to the cluster, every server that says so counts as a member.
+    // As long as this server does not know the members of the cluster, it treats every server that claims membership as
+    // a member.
     if (members.length > 0)
       for (const { name } of transport.peers()) if (!names.has(name)) transport.setPeer(name, null)
   }
@@ -113,7 +118,7 @@ export const makeAddresses = ({
     apply()
   }
 
-  /** The right addresses of the members, or null if the present ones are right. */
+  /** The addresses of the members as they should be in the configuration, or null if they are right already. */
   const corrected = (): Addresses | null => {
     const { addresses = {} } = now
     const right: Record<string, string> = { ...addresses }

@@ -1,7 +1,7 @@
 /**
- * A server, from its directory to whatever runs on its driver: storage → peers → place in the cluster → state machine →
- * driver. Each part is a resource of the scope; closing the scope first transfers leadership and then closes the parts
- * in reverse order. The caller supplies the state machine and what runs on it.
+ * Assembles a server from its directory upwards: storage → peers → place in the cluster → state machine → driver. Each
+ * part is a resource of the scope; closing the scope first transfers leadership and then closes the parts in reverse
+ * order. The caller supplies the state machine and the service that runs on the driver.
  */
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
@@ -38,12 +38,12 @@ export interface Foundation<M> {
   readonly machine: M
   readonly position: LogBase | null
 }
-/** What runs on the driver. */
+/** The service that runs on the driver. */
 export interface Built {
   readonly driver: Driver
   readonly counters: () => Readonly<Record<string, number>>
   readonly members: Pick<RunningMembers, "add" | "replace">
-  /** Nothing that this server says may count any more: from here on it answers nobody. */
+  /** Nothing that this server says may count any more: from now on the service answers no client. */
   readonly withdraw: (why: string) => void
   /** Transfers leadership, and answers the waiting requests. */
   readonly stop: () => Promise<void>
@@ -53,23 +53,23 @@ export interface Assembly<M extends RecoverableMachine, B extends Built, E> exte
   FileStorageOptions,
   "files" | "space" | "segmentBytes" | "locked"
 > {
-  /** Its log is in `log`, its state machine in `state`. */
+  /** The server's directory: its log is in `log`, its state machine in `state`. */
   readonly data: string
-  /** The addresses of other servers, as far as the log does not hold them. */
+  /** The addresses of other servers, for those that the log does not name yet. */
   readonly peers: Readonly<Record<string, Address>>
-  /** The address that others are told, as host:port; empty: they use their own lists. */
+  /** The address that other servers are told, as host:port; empty: they use their own lists. */
   readonly advertise: string
   readonly settings: Settings
-  /** Makes it an error to wait as amnesiac. */
+  /** Then it is an error if the server would have to wait as amnesiac. */
   readonly bootstrap: boolean
-  /** Its address for clients, which other servers pass on; empty: it serves none. */
+  /** This server's address for clients, which other servers pass on; empty: it serves no clients. */
   readonly clientAddress: string
-  /** The address of its HTTP port. Default: none. */
+  /** The address of the server's HTTP port. Default: none. */
   readonly http?: Address | null
-  /** With its peers, and over HTTP; null: in the clear. */
+  /** TLS with peers, and over HTTP; null: plaintext. */
   readonly tls: Tls | null
   readonly httpTls: Tls | null
-  /** What runs on the driver adds these. */
+  /** Metrics of the service that runs on the driver. */
   readonly metrics?: () => readonly Metric[]
   readonly log: Logger
   /** `whole`: the log holds every entry from the first one on, so a lost state can be rebuilt from it. */
@@ -81,23 +81,24 @@ export interface Assembly<M extends RecoverableMachine, B extends Built, E> exte
   }) => Effect.Effect<M, E, Scope.Scope>
   /** Creates the driver and starts it. */
   readonly build: (on: Foundation<M>) => B
-  /** The server cannot continue. */
+  /** Called when the server cannot continue. */
   readonly failed: (error: NodeFailed) => void
   /**
-   * A peer has met a later start of this directory. Called at once, also before this server has a place in the cluster.
+   * Called when a peer has seen a later start of this directory: at once, even before this server has a place in the
+   * cluster.
    */
   readonly refused?: (why: string) => void
 }
 export interface Opened<B, E> {
   readonly storage: FileStorage
   readonly address: Address
-  /** Takes its place in the cluster, however long that takes, and starts the rest. */
+  /** Takes this server's place in the cluster, however long that takes, and starts the rest. */
   readonly join: Effect.Effect<B, E | BootstrapRefused | LostTail | NodeFailed | StorageError, Scope.Scope>
 }
 
 const errorOf = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)))
 
-/** Opens the directory and the port for peers. `alive` is filled step by step. */
+/** Opens the directory and the port for peers. `alive` is filled in step by step. */
 export const openServer = <M extends RecoverableMachine, B extends Built, E>(
   alive: Alive,
   assembly: Assembly<M, B, E>,
@@ -110,7 +111,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
     const { id } = alive
     alive.tls = assembly.tls ?? assembly.httpTls
     const { data, log, clientAddress } = assembly
-    // Comes first: it answers while the log is read, which may take long. HTTP is loaded only where it is wanted.
+    // HTTP comes first: it answers while the log is read, which may take long. It is loaded only if it is wanted.
     if (assembly.http != null) {
       const { openPages } = yield* Effect.promise(() => import("./pages.ts"))
       yield* openPages(alive, {
@@ -192,7 +193,8 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
     const withdraw = (): void => {
       if (alive.refused !== null) built?.withdraw(refusedText(id, alive.refused))
     }
-    // Nothing that this server says may count any more: at once, and after every later start.
+    // If a peer has seen a later start, nothing that this server says may count any more: now, and after every later
+    // start.
     watchRefused(
       storage,
       transport,
@@ -231,7 +233,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
         })
         const end = watch(alive, standing, log)
         yield* Effect.addFinalizer(() => Effect.promise(end))
-        // Runs first: it asks no more before the members stop to answer.
+        // Runs first: the repair must stop asking before the member service stops answering.
         yield* Effect.addFinalizer(() => Effect.sync(stopRepairing))
         withdraw()
         return standing

@@ -1,25 +1,28 @@
 /**
- * /livez and /readyz: whether a node lives, and whether it can serve, with each check by its name. The reasons come
- * from health.
+ * /livez and /readyz: whether a node is alive, and whether it can serve, as a list of named checks. Their texts come
+ * from health.ts.
  */
 import type { Driver } from "../driver/index.ts"
 import { standing, troublesOf, type Facts, type Reason } from "./health.ts"
 
 export interface Asked {
   readonly facts: Facts
-  /** null: it does not run yet. */
+  /** null: the driver does not run yet. */
   readonly driver: Pick<Driver, "read" | "state"> | null
 }
 /** null: passed; otherwise the reason. */
 export type Check = (asked: Asked) => string | null | Promise<string | null>
 
-/** A restart helps no disk. But whoever watches the node may count it as dead if it does not answer for that long. */
+/**
+ * A restart does not help a slow disk. But whatever watches the node may count it as dead if it does not answer for
+ * that long.
+ */
 const DEAD_DISK_MS = 30_000
 /** Confirming a read takes a round trip. */
 const READ_MS = 1000
 const LOOK_MS = 10
 
-/** Fails with these reasons. */
+/** A check that fails if health gives one of these reasons. */
 const none =
   (...reasons: readonly Reason[]): Check =>
   ({ facts }) =>
@@ -34,7 +37,8 @@ const member: Check = (asked) => {
 }
 
 /**
- * Whether the cluster confirms a read here, and the state has reached its index. One read at a time, however many ask.
+ * Checks that the cluster confirms a read here, and that the state has reached its index. There is one read at a time,
+ * however many clients ask.
  */
 const confirmed = async (driver: Pick<Driver, "read" | "state">): Promise<string | null> => {
   const until = performance.now() + READ_MS
@@ -63,13 +67,13 @@ const read = (): Check => {
   let asked: Promise<string | null> | null = null
   return ({ facts: { stopping, failed, refused }, driver }) => {
     if (driver === null || stopping || failed !== null || refused !== null)
-      return "it does not serve (see the other checks)"
+      return "this node does not serve clients (see the other checks)"
     asked ??= confirmed(driver).finally(() => (asked = null))
     return asked
   }
 }
 
-/** Only what this node alone can fail. That it answers at all proves that its loop runs. */
+/** Only problems of this node alone count here. That it answers at all proves that its event loop runs. */
 export const livez: Readonly<Record<string, Check>> = {
   loop: none("failed"),
   disk: ({

@@ -1,14 +1,14 @@
 /**
- * Reports a wall clock that is far from the cluster's time: once in the log, and in health and status for as long as it
- * lasts.
+ * Reports a wall clock that is far from the cluster's time: once in the log, and in health and status for as long as
+ * that is so.
  */
 import { replicatedTime, type Millis, type State } from "../../core/index.ts"
 import type { Driver } from "../driver/index.ts"
 import type { Logger } from "../log.ts"
 
 /**
- * A larger difference, at so many checks in a row, is reported; a smaller one is a machine whose NTP is still
- * adjusting.
+ * A larger difference, seen in this many checks in a row, is reported; a smaller one may just be a machine whose NTP is
+ * still adjusting.
  */
 const FAR: Millis = 2000
 const LOOKS = 3
@@ -17,7 +17,7 @@ const LOOK_MS = 1000
 /** This node's wall clock minus the cluster's time; null: one of them is not known. */
 export const clockOffset = (state: Readonly<State>): Millis | null =>
   state.clock.settled && state.clock.wall > 0 ? state.clock.wall - replicatedTime(state) : null
-/** The same for a peer, as its leader last heard it; null on other servers. */
+/** The same for a peer, from what it last told its leader; null on servers that do not lead. */
 export const peerClockOffset = (state: Readonly<State>, name: string): Millis | null => {
   const progress = state.role.type === "leader" ? state.role.progress[name] : undefined
   return !state.clock.settled || progress === undefined || progress.wallOffset === null
@@ -35,7 +35,7 @@ export const clockText = (name: string, offset: Millis): string =>
   `the clock of ${name} is ${text(offset)} ${offset > 0 ? "ahead of" : "behind"} the cluster's time, which a majority of the clocks determines. Set the clock of the machine of ${name}, and keep it set by NTP`
 
 export interface ClockWatch {
-  /** How far off, if that has lasted; otherwise null. */
+  /** The offset if it has been too large for some time; otherwise null. */
   readonly far: () => Millis | null
   readonly stop: () => void
 }

@@ -1,5 +1,6 @@
 /**
- * What a server knows beyond its status table: the facts that `doctor` judges. Cheap to collect, and free of user data.
+ * What a server knows beyond its status table: the facts from which `doctor` draws its findings. Cheap to collect, and
+ * free of user data.
  */
 import {
   configurationOf,
@@ -14,19 +15,19 @@ import type { Alive } from "./status.ts"
 
 export interface ConfigurationMembers {
   readonly voters: readonly Member[]
-  /** Voters of the configuration that is being left. */
+  /** While the configuration is joint: the voters of the old configuration. */
   readonly outgoing: readonly Member[]
   readonly learners: readonly Member[]
 }
 export interface LinkDetails {
   readonly id: string
   readonly connected: boolean
-  /** The incarnation of the running process; null: it has not said so yet. */
+  /** The incarnation of the peer's running process; null: not known yet. */
   readonly incarnation: string | null
-  /** The process runs with another directory than the one that the configuration names. */
+  /** The process runs with another directory than the configuration names. */
   readonly stranger: boolean
   readonly silentMs: number | null
-  /** The round-trip time, or how long an answer has been outstanding. */
+  /** The round-trip time, or how long the last keep-alive has been unanswered. */
   readonly transitMs: number | null
   readonly behindBytes: number
   readonly problem: string | null
@@ -39,7 +40,7 @@ export interface FollowerDetails {
   readonly matchIndex: number
   readonly mode: "probe" | "replicate" | "snapshot"
   readonly condition: "ready" | "rebuild" | "full"
-  /** Bytes of the snapshot that it has stored; null: it receives none. */
+  /** Bytes of the snapshot that the follower has stored; null: it is not being sent one. */
   readonly snapshotSent: number | null
 }
 export interface Details {
@@ -49,19 +50,19 @@ export interface Details {
   readonly settings: Settings | null
   readonly links: readonly LinkDetails[]
   readonly followers: readonly FollowerDetails[]
-  /** The snapshot that is being received. */
+  /** The snapshot that this node is receiving. */
   readonly install: { readonly phase: string; readonly bytes: number } | null
-  /** Processes under names that are not in this node's list. */
+  /** Processes under names that are not in this node's list of peers. */
   readonly unlisted: readonly { readonly id: string; readonly address: string; readonly empty: boolean }[]
-  /** The oldest write to the log that is not durable, and what it waits for, if not for the disk. */
+  /** How long the oldest write to the log has not been durable, and what it waits for if that is not the disk. */
   readonly pending: { readonly ms: number; readonly lacks: "room" | "descriptors" | null }
   readonly spaceLow: boolean
-  /** What the state machine waits for. */
+  /** What the state machine waits for: a resource that has run out. */
   readonly short: string | null
-  /** Why its directory cannot be trusted. */
+  /** Why this node's directory cannot be trusted. */
   readonly refused: string | null
   readonly leaderlessMs: number | null
-  /** How far its clock is off, if that has lasted. */
+  /** How far the clock is off, if it has been too far off for some time. */
   readonly clockMs: number | null
 }
 

@@ -1,6 +1,6 @@
 /**
- * The HTTP port of a node, for monitoring. It reads nothing but a path. A client that is slow, sends too much or comes
- * too often loses its connection, and never costs the node time or memory.
+ * The HTTP port of a node, for monitoring. It reads nothing from a request but the path. A client that is slow, sends
+ * too much or comes too often loses its connection, and never costs the node much time or memory.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import { createServer as createSecureServer } from "node:https"
@@ -20,9 +20,9 @@ export interface Page {
 export interface DoorLimits {
   /** The limit of connections; beyond it the oldest is closed, so that a new one is always served. */
   readonly connections: number
-  /** A request must arrive within this time, and its answer must be taken within the same time again. */
+  /** A request must arrive within this time, and its answer must be read within the same time again. */
   readonly patienceMs: number
-  /** The limit for a connection that asks nothing. Prometheus asks at least every minute. */
+  /** How long a connection may stay idle. Prometheus asks at least every minute. */
   readonly idleMs: number
   readonly headerBytes: number
   /** Answers per second, over all connections. */
@@ -38,26 +38,26 @@ export const doorLimits: DoorLimits = {
 
 export interface DoorOptions {
   readonly listen: Address
-  /** Answers a GET. `query`: what follows the question mark. */
+  /** Makes the answer to a GET. `query`: what follows the question mark. */
   readonly page: (path: string, query: string) => Page | Promise<Page>
   readonly log: Logger
-  /** null: in the clear. Whoever asks needs no certificate: it reads figures. */
+  /** null: plaintext. Clients need no certificate: they can only read figures. */
   readonly tls?: Tls | null
   readonly limits?: Partial<DoorLimits>
 }
 
 const plain = (status: number, body: string): Page => ({ status, type: "text/plain; charset=utf-8", body })
 const SECOND = 1000
-/** What watches a node may be older than the node. */
+/** The monitoring system may be older than the node, so TLS 1.2 is allowed. */
 const VERSION = "TLSv1.2"
-/** Under TLS a connection has two sockets, with the same other end. */
+/** Under TLS a connection has two socket objects with the same remote address and port. */
 const keyOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress ?? ""} ${remotePort ?? ""}`
 
 class Door {
   readonly server: Server
   private readonly options: DoorOptions
   private readonly limits: DoorLimits
-  /** In the order of their arrival. */
+  /** Open connections in the order of their arrival. */
   private readonly open = new Map<string, Socket>()
   private readonly asking = new Set<string>()
   private second = 0
@@ -98,7 +98,7 @@ class Door {
       })
       const [oldest] = this.open
       if (this.open.size <= this.limits.connections || oldest === undefined) return
-      // Its own close event comes later: the next connection must not find it here.
+      // The socket's close event comes later, and the next connection must not find it here any more.
       this.open.delete(oldest[0])
       oldest[1].destroy()
     })
@@ -121,7 +121,7 @@ class Door {
     } catch (error) {
       this.options.log(
         "error",
-        `what ${this.options.listen.port} answers over HTTP could not be made: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+        `a page of the HTTP port ${this.options.listen.port} could not be made: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
       )
       return plain(500, "this page could not be made; the log of the node says why\n")
     }
@@ -143,7 +143,8 @@ class Door {
       this.asking.delete(key)
     })
     const { status, type, body } = await this.pageOf(request)
-    // Further input is never read: the connection ends with the answer. So does one that a stop waits for.
+    // Further input is never read: the connection ends with the answer. The same holds for a connection that a stop
+    // waits for.
     const ends =
       !this.server.listening ||
       status === 405 ||
@@ -168,7 +169,7 @@ class Door {
   }
 }
 
-/** Answers for as long as the scope lives. Succeeds with its address. */
+/** Answers for as long as the scope is open. Succeeds with the address of the port. */
 export const openDoor = (options: DoorOptions): Effect.Effect<Address, HttpUnavailable, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<Server & { readonly leave: (closed: () => void) => void }, HttpUnavailable>((resume) => {

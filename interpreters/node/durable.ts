@@ -1,4 +1,4 @@
-/** The StateMachine of a replica whose state keeps itself (DurableState): transactions, and snapshots as files. */
+/** The StateMachine of a replica whose state is durable itself (DurableState): transactions, and snapshots as files. */
 import * as fs from "node:fs/promises"
 import { join } from "node:path"
 import type { Entry, LogBase, Member, SnapshotRef } from "../../core/index.ts"
@@ -17,14 +17,14 @@ export interface DurableOptions<State, Command, Result> {
   readonly machine: DurableMachine<State, Command, Result>
   readonly directory: string
   readonly self: Member
-  /** Random text that was never used before: names snapshots. */
+  /** Random text that was never used before, for the names of snapshots. */
   readonly newId: () => string
-  /** Of one message of a snapshot. Default: 512 kB. */
+  /** Bytes of the snapshot in one message. Default: 512 kB. */
   readonly chunkBytes?: number
 }
 
 const CHUNK = 1 << 19
-/** In the directory of the state: files that are being sent or received. None of them outlives its process. */
+/** Prefix of files in the directory of the state that are being sent or received. None of them outlives its process. */
 const OURS = "snapshot."
 
 const baseOf = ({ index, term, time, chain, configuration }: LogBase): LogBase => ({
@@ -44,7 +44,7 @@ const crcOf = async (file: fs.FileHandle): Promise<{ readonly size: number; read
     size += bytesRead
   }
 }
-/** The id of a snapshot guarantees its bytes and its position. */
+/** The id of a snapshot contains checksums of its bytes and of its position. */
 const idOf = (id: string, { index, term, time, chain }: LogBase, size: number, crc: number): string =>
   `${id}-${size}-${crc.toString(16)}-${crc32(Buffer.from(`${id} ${index} ${term} ${time} ${chain} ${size} ${crc}`)).toString(16)}`
 const vouched = (snapshot: SnapshotRef, size: number, crc: number): boolean => {
@@ -68,7 +68,7 @@ export const openDurableMachine = async <State, Command, Result>({
   let listener: (told: readonly ExecutionReport[] | null) => void = () => {}
   let receiving: { readonly id: string; readonly file: fs.FileHandle; offset: number } | null = null
   const received = join(directory, `${OURS}received`)
-  /** The state performs one operation at a time. */
+  /** Only one operation at a time is run on the state. */
   let queue: Promise<unknown> = Promise.resolve()
   const next = <A>(work: () => Promise<A>): Promise<A> => {
     const done = queue.then(work, work)

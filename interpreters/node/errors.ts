@@ -1,4 +1,7 @@
-/** What keeps a server from taking its place. Each message says what happened, what was kept and what to do next. */
+/**
+ * Why a server cannot take its place in the cluster. Each message says what happened, what was kept and what to do
+ * next.
+ */
 import * as Data from "effect/Data"
 import { MEMBER_LOST } from "../mending.ts"
 
@@ -20,13 +23,13 @@ export class StateWithoutLog extends Data.TaggedError("StateWithoutLog")<{
     return `${this.state} holds data, but ${this.log} is new: the log was lost or belongs to another directory. Nothing was changed. Bring the log back as it was last. If it is lost, this member's disk is lost: put ${this.state} aside before the node is started as an empty one. ${MEMBER_LOST}`
   }
 }
-/** The state machine has executed entries that the log must have held. */
+/** The state machine has executed entries that the log ought to hold, and does not. */
 export class LostTail extends Data.TaggedError("LostTail")<{
   readonly log: string
   readonly executed: number
   readonly term: number
   readonly last: number
-  /** Term of the entry that is there now; null: the log ends before it. */
+  /** The term of the entry that is there now; null: the log ends before it. */
   readonly found: number | null
 }> {
   override get message(): string {

@@ -15,24 +15,25 @@ export type Peer = Pick<PeerLink, "name" | "connected" | "hello">
 export type Formation =
   /** This node founds the cluster. */
   | { readonly type: "found"; readonly founding: Configuration }
-  /** Somebody founded it and named this incarnation. */
+  /** Another node founded the cluster and named this incarnation as a founder. */
   | { readonly type: "adopt"; readonly cluster: string; readonly founding: Configuration }
-  /** A cluster exists, and this incarnation was not there when it was founded. */
+  /** A cluster exists, and this incarnation is not one of its founders. */
   | { readonly type: "amnesiac"; readonly cluster: string; readonly of: string }
 export type Waiting = { readonly type: "wait"; readonly for: readonly string[] }
 
 const names = (founding: Configuration, member: Member): boolean =>
   founding.voters.some((voter) => voter.name === member.name && voter.incarnation === member.incarnation)
 
-/** `address`: where others find this node; empty: they use their own lists. */
+/** Decides from the hellos of the peers. `address`: where others find this node; empty: they use their own lists. */
 export const decide = (self: Member, peers: readonly Peer[], address = ""): Formation | Waiting => {
-  // A received hello counts even if its sender is gone again: a founder that dies has founded the cluster.
+  // A hello that was received counts even if its sender has disconnected since: a founder that crashes has still
+  // founded the cluster.
   for (const { hello } of peers) {
     if (hello?.cluster != null && hello.founding !== null && names(hello.founding, self))
       return { type: "adopt", cluster: hello.cluster, founding: hello.founding }
   }
   for (const { name, hello } of peers) {
-    // A member that joined later does not know the founders, so it cannot say that this node was none of them.
+    // A member that joined later does not know the founders, so it cannot say that this node was not one of them.
     if (hello?.cluster != null && hello.founding !== null && hello.founding.voters.length > 0)
       return { type: "amnesiac", cluster: hello.cluster, of: name }
   }
@@ -66,20 +67,20 @@ const SAY_MS = 10_000
 export interface Forming {
   readonly self: Member
   readonly transport: Pick<TcpTransport, "attach" | "peers" | "onHello">
-  /** Names on this node's list: it founds a cluster only with these. */
+  /** The names on this node's list: it founds a cluster only with these. */
   readonly listed: readonly string[]
   readonly address: string
   readonly bootstrap: boolean
   readonly log: Logger
-  /** A peer holds data that do not know this node; null: no peer does any more. */
+  /** Called when a peer holds data that do not know this node, and with null once no peer does any more. */
   readonly met: (of: Extract<Formation, { readonly type: "amnesiac" }> | null) => void
 }
 
 /**
- * Waits until the node's place is decided. The mere existence of a cluster without this node decides nothing and is not
- * recorded: the node with the data may be the misplaced one. It is decided once that cluster addresses this very
- * incarnation, for then its configuration names it. With `bootstrap`, a peer with data that do not know this node is an
- * error.
+ * Waits until the node's place is decided. That a cluster without this node exists decides nothing and is not recorded:
+ * the misplaced node may be the one with the data. It is decided once that cluster sends a message to this very
+ * incarnation, because then its configuration names the incarnation. With `bootstrap`, a peer with data that do not
+ * know this node is an error.
  */
 export const formed = ({
   self,

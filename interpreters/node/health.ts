@@ -1,6 +1,6 @@
 /**
- * Why a node is not well. This is the only place that decides it: STATUS, INFO, the log and the refusals of clients say
- * the same.
+ * Why a node is not well. This is the only place that decides it, so STATUS, INFO, the log and the refusals to clients
+ * all say the same.
  */
 import {
   configurationOf,
@@ -24,7 +24,7 @@ export type Phase =
   | { readonly doing: "reading"; readonly bytes: number; readonly file: number; readonly files: number }
   | { readonly doing: "checking"; readonly bytes: number; readonly of: number }
   | { readonly doing: "opening" }
-  /** Its directory is empty, and so are those of all peers that it has met. */
+  /** Its directory is empty, and so are those of all peers that have introduced themselves. */
   | { readonly doing: "forming" }
   /** Its directory is empty, and `of` holds data that do not know this node. */
   | { readonly doing: "waiting"; readonly of: string; readonly cluster: string }
@@ -50,19 +50,22 @@ export interface Facts {
   /** null: the core does not run yet. */
   readonly state: Readonly<State> | null
   readonly stopping: boolean
-  /** Why the node has failed and is about to end. */
+  /** Why the node has failed and is about to stop. */
   readonly failed: string | null
   readonly refused: Refused | null
-  /** Its log was damaged, and it asks to be taken in again: where what was damaged is kept. Default: null. */
+  /**
+   * Its log was damaged, and it asks to become a member again: the folder in which the damaged files are kept. Default:
+   * null.
+   */
   readonly repairing?: string | null
   readonly leaderlessMs: Millis | null
   readonly links: readonly Link[]
   readonly unlisted: readonly Unlisted[]
   /** The oldest write to the log that is not durable. */
   readonly pending: { readonly ms: Millis; readonly wanting: string | null }
-  /** What the state machine waits for. */
+  /** What the state machine waits for: a resource that has run out. */
   readonly short: string | null
-  /** How far the wall clock is off, if that has lasted. */
+  /** How far the wall clock is off, if it has been too far off for some time. */
   readonly clock: Millis | null
 }
 
@@ -103,7 +106,7 @@ export const standing = (state: Readonly<State>): "voter" | "learner" | null => 
   if (votersOf(configuration).some((member) => same(member, state.self))) return "voter"
   return configuration.learners.some((member) => same(member, state.self)) ? "learner" : null
 }
-/** It knows no configuration: its disk was lost or is new, and the cluster has not made it a member (again) yet. */
+/** It knows no configuration: its disk is new or was lost, and the cluster has not made it a member (again) yet. */
 export const isAmnesiac = (state: Readonly<State>): boolean => configurationOf(state).voters.length === 0
 
 const startingText = (phase: Phase): string => {
@@ -129,7 +132,7 @@ export const amnesiacText = ({
 }: Pick<Facts, "self" | "phase" | "links" | "repairing">): string => {
   const { name, incarnation } = self
   if (repairing !== null)
-    return `the log of ${name} was damaged, so it has begun anew (incarnation ${incarnation}); what was there is kept in ${repairing}. It votes for nobody and serves no data until the others have taken it in, for which it asks by itself. Check the disk.`
+    return `the log of ${name} was damaged, so it started again with an empty one (incarnation ${incarnation}); the damaged one is kept in ${repairing}. It votes for nobody and serves no data until the others make it a member again. It asks them by itself, so nothing need be done for that. Check the disk.`
   const holder =
     phase.doing === "waiting"
       ? `${phase.of} holds data of cluster ${phase.cluster} that do`
@@ -137,13 +140,13 @@ export const amnesiacText = ({
   const lost = `${name} has an empty data directory, and ${holder} not know it (incarnation ${incarnation}): its disk was lost or replaced, or it is new. It votes for nobody and serves no data.`
   const empty = links.filter(isEmpty).map((link) => link.name)
   const old = links.filter(({ hello }) => hello !== null && !hello.empty).map((link) => link.name)
-  // Another node is empty too: perhaps the node with data is the misplaced one. Both ways out are named.
+  // Another node is empty too: perhaps the node with data is the misplaced one. Both remedies are named.
   if (phase.doing === "waiting" && empty.length > 0)
-    return `${lost} So ${one(empty, "is", "are")} ${list(empty)}. If ${list(old)} ${one(old, "was", "were")} started with an old directory by mistake, stop ${one(old, "it", "them")} and start ${one(old, "it", "them")} with an empty one: nothing was written down here, and the nodes then form a new cluster by themselves. If the data of ${list(old)} are wanted, bring the directories of ${list([name, ...empty])} back as they were last.`
+    return `${lost} So ${one(empty, "is", "are")} ${list(empty)}. If ${list(old)} ${one(old, "was", "were")} started with an old directory by mistake, stop ${one(old, "it", "them")} and start ${one(old, "it", "them")} with an empty one: nothing was recorded here, and the nodes then form a new cluster by themselves. If the data of ${list(old)} are wanted, bring the directories of ${list([name, ...empty])} back as they were last.`
   return `${lost} Bring its old directory back as it was last, if there is one. ${MEMBER_LOST}`
 }
 
-/** Members that came back with another directory than the one that the configuration names. */
+/** Members that run with another directory than the configuration names. */
 export const strangers = (configuration: Configuration, links: readonly Link[]): readonly Link[] => {
   const members = [...votersOf(configuration), ...configuration.learners]
   return links.filter(
@@ -209,14 +212,14 @@ const noLeaderText = (facts: Facts, state: Readonly<State>, ms: Millis): string 
     const count = voters.filter(reached).length
     return `${since}: a majority of the members must be up and connected, and of ${voters.length} ${count === 1 ? "only this one is" : `${count} are`}${because}.${way}`
   }
-  // The majority that is connected would elect a leader at once if the links were good.
+  // A majority is connected, and would elect a leader at once if the links were fast enough.
   if (slow.length > 0)
     return `${since}: messages take longer than an election timeout (${seconds(electionMin)})${because}`
   if (missing.length > 0) return `${since} is known here, though a majority is connected${because}.${way}`
   return `${since} although a majority of the members is connected: an election is under way, in term ${state.currentTerm}${because}`
 }
 
-/** For a leader: the voters without room, if the others are no majority. */
+/** On a leader: the voters without disk space, if the other voters are no majority. */
 const fullFollowers = (state: Readonly<State>): readonly string[] => {
   if (state.role.type !== "leader") return []
   const { progress } = state.role
@@ -232,7 +235,7 @@ const fullFollowers = (state: Readonly<State>): readonly string[] => {
   ]
 }
 
-/** Everything that is wrong, in the order of repair. */
+/** Everything that is wrong with a running node, in the order in which it should be repaired. */
 const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
   const { self, pending, leaderlessMs, links, short, clock } = facts
   const { name } = self
@@ -274,14 +277,14 @@ const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
   return found
 }
 
-/** Everything that is wrong, in the order in which it must be repaired. */
+/** Everything that is wrong, in the order in which it should be repaired. */
 export const troublesOf = (facts: Facts): readonly Health[] => {
   const { self, phase, state, stopping, failed, refused } = facts
   if (failed !== null) return [{ reason: "failed", text: `${self.name} has failed and is stopping (${failed})` }]
   if (stopping) return [{ reason: "stopping", text: "stopping" }]
   if (refused !== null) return [{ reason: "refused", text: refusedText(self.name, refused) }]
   if (state !== null) return running(facts, state)
-  // A member that joined later cannot say who founded the cluster, but that there is one.
+  // A member that joined later cannot say who founded the cluster, only that it exists.
   const holder =
     phase.doing === "forming"
       ? facts.links.find(({ connected, hello }) => connected && hello?.cluster != null && !hello.empty)
@@ -300,14 +303,18 @@ export const troublesOf = (facts: Facts): readonly Health[] => {
 
 export const healthOf = (facts: Facts): Health => troublesOf(facts)[0] ?? { reason: "ok", text: "ok" }
 
-/** Clients are answered LOADING, and INFO says loading:1: the data are here, or being received, and not ready. */
+/**
+ * Whether clients are answered LOADING, and INFO says loading:1: the data are here or being received, but not ready.
+ */
 export const isLoading = ({ reason }: Health): boolean =>
   reason === "starting" || reason === "rebuilding" || reason === "data wait"
 
-/** The other reasons are reported elsewhere, where they happen. */
+/** The reasons that are logged here. The others are logged where they arise. */
 const TOLD: ReadonlySet<Reason> = new Set<Reason>(["ok", "no leader", "disk slow", "disk full", "removed"])
 const LOOK_MS = 1000
-/** Logs a reason that lasts from one check to the next, and its end. Returns the function that ends it. */
+/**
+ * Logs a reason once it has lasted from one check to the next, and logs its end. Returns the function that stops this.
+ */
 export const watchHealth = (health: () => Health, log: Logger): (() => void) => {
   let seen: Reason = "ok"
   let told: Reason = "ok"

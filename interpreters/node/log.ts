@@ -5,7 +5,7 @@
 import type { Logger, LogLevel } from "../log.ts"
 import { shown } from "../text.ts"
 
-/** A stack with its message has a few thousand characters. */
+/** Long enough for a stack trace with its message, which has a few thousand characters. */
 const LONGEST = 8192
 
 const order: readonly LogLevel[] = ["debug", "info", "warn", "error"]
@@ -27,7 +27,7 @@ export const makeLog = ({
   return (level, text) => {
     if (order.indexOf(level) < from) return
     const time = new Date().toISOString()
-    // Whatever the text holds, and whoever sent it: the line stays one line, and moves no terminal's cursor.
+    // Whatever the text contains, and whoever sent it: it stays on one line, and cannot control the terminal.
     const line = shown(text.replaceAll("\n", " ⏎ "), LONGEST)
     write(
       json ? `${JSON.stringify({ time, level, node, text: line })}\n` : `${time} ${level.padEnd(5)} ${node} ${line}\n`,

@@ -1,6 +1,6 @@
 /**
- * The metrics of any server, by names that operators of etcd and hashicorp/raft know. Values of labels: members, rules
- * and reasons.
+ * The metrics of any server, under names that operators of etcd and hashicorp/raft know. The values of labels are
+ * members, rules and reasons.
  */
 import { performance } from "node:perf_hooks"
 import { configurationOf, votersOf, type Rule } from "../../core/index.ts"
@@ -20,7 +20,9 @@ export const watchLoad = (): { readonly saturation: () => number; readonly stop:
   return { saturation: () => performance.eventLoopUtilization(before).utilization, stop: () => clearInterval(timer) }
 }
 
-/** Rules that correct servers never trigger: the core finds them in its own state or in what it receives. */
+/**
+ * Rules of core/notes.ts that correct servers never trigger: the core finds a fault in its own state or in a message.
+ */
 const VIOLATIONS: readonly Rule[] = [
   "halt.logsDiverged",
   "halt.twoLeaders",
@@ -67,7 +69,7 @@ const server = (alive: Alive, status: ServerStatus): readonly Metric[] => {
     ),
     counter(
       "server_proposals_failed_total",
-      "Writes of this server's clients that were given up: never proposed for want of a leader, or of unknown outcome.",
+      "Writes of this server's clients that were given up: never proposed because there was no leader, or with an unknown outcome.",
       (counters["service.noLeader"] ?? 0) + (counters["service.unknown"] ?? 0),
     ),
     counter(
@@ -221,7 +223,7 @@ const raft = (alive: Alive, status: ServerStatus, saturation: number): readonly 
     {
       type: "counter",
       name: "raft_invariant_violations_total",
-      help: "What no correct server does, found by this one. Each must stay 0.",
+      help: "Faults that no correct server shows, detected by this one. Each must stay 0.",
       samples: VIOLATIONS.map((rule) => ({ labels: { rule }, value: counters[rule] ?? 0 })),
     },
     ...(measures === undefined

@@ -15,10 +15,10 @@ import { factsOf, type Alive } from "./status.ts"
 export interface PagesOptions {
   readonly listen: Address
   readonly log: Logger
-  /** Whatever runs on the server adds its own pages. */
+  /** Metrics of the service that runs on the server. */
   readonly metrics?: () => readonly Metric[]
   readonly limits?: Partial<DoorLimits>
-  /** null: in the clear. */
+  /** null: plaintext. */
   readonly tls: Tls | null
 }
 
@@ -46,7 +46,7 @@ const checkPage = async (
   return plain(passed ? 200 : 503, text)
 }
 
-/** Answers for as long as the scope lives: from before the log is read until everything else has ended. */
+/** Answers for as long as the scope is open: from before the log is read until everything else is closed. */
 export const openPages = (
   alive: Alive,
   { listen, log, metrics, limits, tls }: PagesOptions,

@@ -1,4 +1,7 @@
-/** A server's place in its cluster: the directory of a member continues, an empty one finds its place first. */
+/**
+ * A server's place in its cluster: a directory that belongs to a member keeps its place, an empty one has to find its
+ * place first.
+ */
 import * as Effect from "effect/Effect"
 import { emptyConfiguration } from "../../core/index.ts"
 import type { FileStorage, StorageError } from "../file/index.ts"
@@ -13,11 +16,11 @@ export interface Placing extends Pick<Forming, "bootstrap" | "met" | "listed" | 
   readonly storage: FileStorage
   readonly transport: TcpTransport
   readonly log: Logger
-  /** What this server says about itself, except its place. */
+  /** What this server says about itself in its hello, without its place. */
   readonly hello: () => LocalHello
 }
 
-/** The id of the cluster. Waits as long as necessary. */
+/** Succeeds with the id of the cluster. Waits as long as necessary. */
 export const findPlace = ({
   storage,
   transport,
@@ -52,15 +55,15 @@ export const findPlace = ({
   })
 
 /**
- * Why nothing that a server says counts any more. `by` and the reason come first; the detail refers to the server by
- * name.
+ * Why nothing that a server says counts any more. The text begins with who says so and why; the detail names the server
+ * itself.
  */
 export const refusedText = (id: string, { by, reason, detail }: Refused): string =>
   `${reason}: the directory of ${id} is not to be trusted, says ${by}, and counts as lost. ${id} votes for nobody and serves no data, now and after a restart. ${detail}`
 
 /**
- * A peer has met a later start of this directory, or was told of more entries than it holds. That is recorded for every
- * later start, and `withdrawn` is called once: at once if it is known from before.
+ * Watches whether a peer has seen a later start of this directory, or was told of more entries than it holds. This is
+ * recorded for every later start. `withdrawn` is called once: at once if it was already recorded.
  */
 export const watchRefused = (
   storage: FileStorage,

@@ -1,4 +1,4 @@
-/** Checks that the log and the state machine that a server finds at its start belong together. */
+/** Checks at start that the log and the state machine belong together. */
 import { readdir } from "node:fs/promises"
 import * as Effect from "effect/Effect"
 import type { Entry, LogBase } from "../../core/index.ts"
@@ -7,7 +7,7 @@ import type { Logger } from "../log.ts"
 import { positionOf } from "../driver/index.ts"
 import { LostTail, StateUnusable, StateWithoutLog } from "./errors.ts"
 
-/** A state machine that was made before this log cannot belong to it. */
+/** The log is new, so there must be no state machine yet: an existing one cannot belong to it. */
 export const requireNoState = (log: string, state: string): Effect.Effect<void, StateWithoutLog | StateUnusable> =>
   Effect.tryPromise({
     try: () =>
@@ -21,8 +21,8 @@ export const requireNoState = (log: string, state: string): Effect.Effect<void, 
   )
 
 /**
- * Is the position explained by the log, or by a snapshot that was restored just before a crash? If not, the log has
- * lost its end.
+ * Is the state machine's position explained by the log, or by a snapshot that was restored just before a crash? If not,
+ * the end of the log is lost.
  */
 export const requireWholeLog = (
   machine: Pick<StateMachine, "position"> & { readonly beginsAt: () => number },
@@ -45,8 +45,8 @@ export const requireWholeLog = (
 }
 
 /**
- * The position of the state machine, for the core; null: it must be rebuilt from a peer. `damage`: the known reason why
- * it is lost.
+ * The position of the state machine, for the core; null: it must be rebuilt from a peer. `damage`: why it is lost, if
+ * that is known.
  */
 export const recoveredPosition = (
   position: LogBase | null,

@@ -1,9 +1,9 @@
 /**
- * A log with a damaged record. Nobody can tell what it said, nor whether it was a vote: so the directory must not vote
- * any more, and cannot be cut and used. But the other members know what was committed. So the node moves everything
- * aside, begins again with an empty directory of the same cluster that has promised nothing, and asks the leader to
- * make it a member: the same change that an operator makes with `member replace`. Until that is committed it votes for
- * nobody.
+ * Repair of a log with a damaged record. Nobody can tell what the record said, nor whether it was a vote. So the
+ * directory must not vote any more, and the log cannot simply be cut off and used. But the other members know what was
+ * committed. So the node moves everything aside, starts again with an empty directory of the same cluster, with a new
+ * incarnation that has promised nothing, and asks the leader to make it a member: the same change that an operator
+ * makes with `member replace`. Until that is committed it grants no vote.
  *
  * This is done once per directory: a disk that damages a second log must be replaced by a person.
  */
@@ -14,14 +14,14 @@ import { inspectLog, isLock, nodeFiles, readFormat, type Format, type LogCorrupt
 import type { Logger } from "../log.ts"
 import { MemberRefused, type RunningMembers } from "../members/index.ts"
 
-/** In the data folder: log and state as they were. */
+/** The folder in the data directory to which log and state are moved as they are. */
 const ASIDE = "damaged"
-/** In there, until the node votes again. */
+/** A file in that folder, until the node votes again. */
 const MARKER = "REPAIRING"
-/** What the marker of a learner holds: it is taken in as a learner again. */
+/** Content of the marker of a learner, which becomes a learner again. */
 const LEARNER = "learner"
 
-/** As far as the log can be read. It may have been another later: then the leader says so. */
+/** The last configuration that can be read. A later one may have been damaged; then the leader says so. */
 const configurationOf = async (log: string): Promise<Configuration | null> => {
   const stored = (await inspectLog(nodeFiles, log))?.stored ?? null
   if (stored === null) return null
@@ -39,44 +39,47 @@ const exists = (path: string): Promise<boolean> =>
     },
   )
 
-/** Keeps every byte, then resets the log. A crash at any point leaves the damaged log, or the new one. */
+/** Keeps every byte, then resets the log. After a crash at any point there is either the damaged log or the new one. */
 export const setAside =
   (data: string, peers: () => number, log: Logger): Mend =>
   async (damage: LogCorrupted, format: Format): Promise<boolean> => {
     const { cluster, self } = format.identity
-    // Nothing was acknowledged yet, or nobody else was told of it.
+    // Without a cluster nothing was acknowledged yet; without peers nobody else can know it.
     if (cluster === null || peers() === 0) return false
     const aside = join(data, ASIDE)
     try {
       const now = await configurationOf(join(data, "log"))
       const learns = now?.learners.some(({ name }) => name === self.name) === true
-      // Nobody could take it in: what is left of its log is the best that there is of the cluster.
+      // No other member could let it join again: what is left of its log is the best copy that the cluster has.
       if (now?.voters.length === 1 && now.voters[0]?.name === self.name && now.outgoing.length === 0) return false
       const earlier = await readFormat(nodeFiles, join(aside, "log"))
       if (earlier?.identity.self.incarnation !== self.incarnation && (await exists(aside))) {
         log(
           "error",
-          `a log that was damaged before stands in ${aside}: this disk has damaged two, so it is not begun anew once more. Replace the disk. If you trust it, move ${aside} away, and start again`,
+          `${aside} already holds a log that was damaged earlier: this disk has damaged two, so the node does not repair itself a second time. Replace the disk. If you trust it, move ${aside} away, and start again`,
         )
         return false
       }
       if (earlier === null) await keepLog(data, aside, learns ? LEARNER : "")
-      // The state is that of the lost directory too: a part of it may be newer than what its log still tells.
+      // The state belongs to the lost directory too: part of it may be newer than what is left of the log.
       if (await exists(join(data, "state"))) await fs.rename(join(data, "state"), join(aside, "state"))
       await nodeFiles.syncDirectory(aside)
       await nodeFiles.syncDirectory(data)
     } catch (error) {
-      log("error", `what is damaged could not be kept in ${aside}, so the node does not begin anew: ${reasonOf(error)}`)
+      log(
+        "error",
+        `the damaged files could not be kept in ${aside}, so the node does not repair itself: ${reasonOf(error)}`,
+      )
       return false
     }
     log(
       "error",
-      `${damage.file} is damaged at offset ${damage.offset}: ${damage.reason}. Check the disk. The directory of ${self.name} (incarnation ${self.incarnation}) counts as lost; all of it is kept in ${aside}. ${self.name} begins anew with an empty one, votes for nobody, and has itself taken in by the others`,
+      `${damage.file} is damaged at offset ${damage.offset}: ${damage.reason}. Check the disk. The directory of ${self.name} (incarnation ${self.incarnation}) counts as lost; all of it is kept in ${aside}. ${self.name} starts again with an empty one, votes for nobody, and asks the others to make it a member again`,
     )
     return true
   }
 
-/** Linked, not copied: the log's files are never changed in place after this, and no room is needed. */
+/** Linked, not copied: the log's files are never changed in place after this, and it needs no disk space. */
 const keepLog = async (data: string, aside: string, standing: string): Promise<void> => {
   const making = `${aside}.new`
   await fs.rm(making, { recursive: true, force: true })
@@ -97,7 +100,7 @@ export const repairItself = (
   self: string,
   members: Pick<RunningMembers, "add" | "replace">,
   log: Logger,
-  /** Told where what was damaged is kept, until it is over; null then. */
+  /** Called with the folder in which the damaged files are kept, and with null once the repair is over. */
   repairing: (aside: string | null) => void,
 ): (() => void) => {
   const marker = join(data, ASIDE, MARKER)
@@ -116,22 +119,23 @@ export const repairItself = (
         const { text } = await (learns ? members.add : members.replace)(self, {
           signal: over.signal,
           onProgress: (progress) => {
-            if (progress.catchUp === null) tell(`${self} began anew and waits to be taken in: ${progress.text}`)
+            if (progress.catchUp === null)
+              tell(`${self} started again with an empty log and waits to become a member: ${progress.text}`)
           },
         })
         await fs.rm(marker, { force: true })
         repairing(null)
         log(
           "info",
-          `${self} is whole again: ${text}. What was damaged is kept in ${join(data, ASIDE)} until you remove it`,
+          `${self} is whole again: ${text}. The damaged files are kept in ${join(data, ASIDE)} until you remove them`,
         )
         return
       } catch (error) {
         if (over.signal.aborted) return
-        // It has become a voter since.
+        // The member has become a voter since.
         if (error instanceof MemberRefused && error.reason === "otherIncarnation") learns = false
         tell(
-          `${self} began anew and is not taken in yet: ${reasonOf(error)} If no majority of the members comes back, see stepraft recover plan`,
+          `${self} started again with an empty log and is not a member yet: ${reasonOf(error)} If no majority of the members comes back, see stepraft recover plan`,
         )
       }
       await new Promise<void>((resolve) => {

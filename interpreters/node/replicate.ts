@@ -44,46 +44,50 @@ import { beginning } from "./status.ts"
 import { directoryStore } from "./store.ts"
 
 export interface ReplicateOptions<State, Command, Result> {
-  /** Name of this server, never used by another: letters, digits, dots, dashes, underscores. */
+  /** The name of this server, never used by another one: letters, digits, dots, dashes, underscores. */
   readonly id: string
-  /** Its own directory. Created if necessary. */
+  /** This server's own directory, created if necessary. */
   readonly data: string
-  /** Where it listens to its peers, as host:port. Default: its own entry among `peers`. */
+  /** The address at which it listens to its peers, as host:port. Default: its own entry in `peers`. */
   readonly listen?: string
   /**
-   * The servers that found the cluster, with their addresses, as host:port; this one may be among them. A server that
-   * joins later needs some of the members. Servers that join or move afterwards are found without this list.
+   * The servers that found the cluster, with their addresses as host:port; this one may be among them. A server that
+   * joins later needs some of the members here. Servers that join or move afterwards are found without this list.
    */
   readonly peers: Readonly<Record<string, string>>
   /**
-   * Where the others find this server, as host:port. Default: its own entry among `peers`, otherwise where it listens.
-   * "": they use their own lists only.
+   * Where the others find this server, as host:port. Default: its own entry in `peers`, otherwise the address at which
+   * it listens. "": they use their own lists only.
    */
   readonly advertise?: string
-  /** A state in memory and a function; or a state that stores itself, such as a database. */
+  /** A state in memory with a function that changes it, or a state that is durable itself, such as a database. */
   readonly machine: Machine<State, Command, Result> | DurableMachine<State, Command, Result>
-  /** Where it answers /metrics (for Prometheus), /livez and /readyz, as host:port. Default: nowhere. */
+  /** Where the server answers /metrics (for Prometheus), /livez and /readyz, as host:port. Default: nowhere. */
   readonly http?: string
   /**
-   * Files (PEM) with this server's certificate, its key, and the authority of the cluster: servers then prove to each other
-   * who they are, and nobody can read or change what they say. HTTP becomes HTTPS. Files that change are read again, without
-   * a restart. `stepraft cert` makes them.
+   * Files (PEM) with this server's certificate, its key, and the cluster's certificate authority: servers then prove to
+   * each other who they are, and nobody else can read or change their messages. HTTP becomes HTTPS. Files that change
+   * are read again, without a restart. `stepraft cert` makes them.
    */
   readonly tls?: TlsFiles
   /**
-   * What speaks without TLS although others could reach it. Peers: whoever reaches their port, or the line between them, can
-   * read and change everything and end the cluster for ever. HTTP: whoever reaches it reads figures. Default: none; peers
-   * without `tls` are refused at addresses that are not of this machine alone (127.0.0.1).
+   * What may go without TLS at addresses that other machines can reach. "peers": whoever reaches the port for peers, or
+   * the line between two servers, can read and change everything and destroy the cluster. "http": whoever reaches the
+   * port can read figures. Default: nothing; without `tls`, peers are refused at addresses other than those of this
+   * machine (127.0.0.1).
    */
   readonly plaintext?: readonly ("peers" | "http")[]
   readonly settings?: Partial<Settings>
-  /** Timeouts and limits for what callers ask. */
+  /** Timeouts and limits for the requests of callers. */
   readonly service?: Partial<ReplicaSettings>
-  /** Dead servers are replaced by learners that wait, and lost disks taken in again, by whoever leads. Default: by nobody. */
+  /**
+   * Whoever leads replaces dead servers by waiting learners, and readmits servers that have lost their disk. Default:
+   * off.
+   */
   readonly autopilot?: Autopilot
-  /** Compares the results of all servers every so many milliseconds (NotDeterministic). Default: never. */
+  /** Compares the results of all servers at this interval, in milliseconds (NotDeterministic). Default: never. */
   readonly compareEvery?: number
-  /** Lines for people. Default: warnings and errors to stderr. */
+  /** Receives log lines for people. Default: warnings and errors go to stderr. */
   readonly log?: Logger
 }
 export type ReplicateError =
@@ -110,7 +114,7 @@ interface Addresses {
   readonly advertise: string
   readonly peers: Readonly<Record<string, Address>>
 }
-/** Servers that anybody could hear or speak to need TLS. */
+/** Servers that other machines can reach need TLS. */
 const requireCover = (
   { listen, peers }: Addresses,
   { tls, plaintext = [] }: Pick<ReplicateOptions<unknown, unknown, unknown>, "tls" | "plaintext">,
@@ -119,8 +123,8 @@ const requireCover = (
   if (found === null || plaintext.includes("peers") || tls !== undefined) return
   throw new OptionsInvalid({
     field: "tls",
-    found: `missing, and ${found} is not of this machine alone`,
-    expected: `certificates (tls: { cert, key, ca }; stepraft cert makes them), or plaintext: ["peers"] if you take it on you that ${PEERS_EXPOSED}`,
+    found: `missing, although other machines can reach ${found}`,
+    expected: `certificates (tls: { cert, key, ca }; stepraft cert makes them), or plaintext: ["peers"] if you accept that ${PEERS_EXPOSED}`,
   })
 }
 const WILDCARD: ReadonlySet<string> = new Set(["0.0.0.0", "::"])
@@ -182,7 +186,7 @@ export const makeReplica = <State, Command, Result>(
     })
     const tls = options.tls === undefined ? null : yield* openTls({ name: id, files: options.tls, log })
     let running: { readonly fail: (error: Error) => void } | null = null
-    // It may be called at any time, also before there is a replica.
+    // May be called at any time, even before there is a replica.
     let lost: NodeFailed | null = null
     const fail = (error: NodeFailed): void => {
       lost ??= error
@@ -249,7 +253,7 @@ export const makeReplica = <State, Command, Result>(
     })
     if (storage.refused !== null)
       yield* Effect.fail(new NodeFailed({ node: id, cause: new Error(refusedText(id, storage.refused)) }))
-    // Otherwise the others would never form a cluster with it.
+    // A server without a place would otherwise wait for ever, because the others would never form a cluster with it.
     const refusal = Effect.callback<never, NodeFailed>((resume) => {
       refuse = (why) => resume(Effect.fail(new NodeFailed({ node: id, cause: new Error(why) })))
     })
@@ -257,8 +261,8 @@ export const makeReplica = <State, Command, Result>(
   })
 
 /**
- * The same as a promise: opens the server in its directory and takes its place in the cluster. All servers start alike;
- * empty ones form the cluster once all of them are up. Rejects with a ReplicateError.
+ * The same as a promise: opens the server in its directory and takes its place in the cluster. All servers are started
+ * in the same way; empty ones form the cluster once all of them are up. Rejects with a ReplicateError.
  */
 export const replicate = async <State, Command, Result>(
   options: ReplicateOptions<State, Command, Result>,
@@ -270,12 +274,15 @@ export const replicate = async <State, Command, Result>(
     await close()
     throw Cause.squash(exit.cause)
   }
-  // Whatever is under the replica is closed with it, and when it fails.
+  // The layers below the replica are closed with it, and also when it fails.
   exit.value.failure.catch(close)
   return { ...exit.value, close }
 }
 
-/** As a service of Effect: `const Jobs = replicaService<State, Command, Result>("Jobs")`, then `Jobs.layer(options)`. */
+/**
+ * The same as a service of Effect: `const Jobs = replicaService<State, Command, Result>("Jobs")`, then
+ * `Jobs.layer(options)`.
+ */
 export const replicaService = <State, Command, Result>(id: string) => {
   const service = Context.Service<Replica<State, Command, Result>>(id)
   return Object.assign(service, {

@@ -1,4 +1,4 @@
-/** What a server says about itself. */
+/** What a server reports about itself. */
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { configurationOf } from "../../core/index.ts"
@@ -26,11 +26,11 @@ export interface PeerStatus {
   readonly peer: string
   readonly client: string | null
   readonly connected: boolean
-  /** As the leader knows it; null on others. */
+  /** As the leader knows it; null on other servers. */
   readonly matchIndex: number | null
   readonly lag: number | null
   readonly lastContactMs: number | null
-  /** Its wall clock minus the cluster's time, as the leader heard it; null: not known here. */
+  /** The peer's wall clock minus the cluster's time, from what it last told the leader; null: not known here. */
   readonly clockOffsetMs: number | null
   /** Why it is not connected, or why a process of that name was refused lately; null: neither. */
   readonly problem: string | null
@@ -54,7 +54,7 @@ export interface ServerStatus {
   readonly http: string | null
   /** ok, or one line that says what is wrong and what to do. */
   readonly health: string
-  /** Its data are here or being received, and not ready. */
+  /** The server's data are here or being received, but not ready. */
   readonly loading: boolean
   readonly uptimeMs: number
   readonly lastContactMs: number | null
@@ -62,28 +62,28 @@ export interface ServerStatus {
   readonly clockOffsetMs: number | null
   readonly peers: readonly PeerStatus[]
   readonly counters: Readonly<Record<string, number>>
-  /** For finding a cause; null: a simulated server has none. */
+  /** For diagnosis; null: a simulated server has none. */
   readonly details: Details | null
 }
 
-/** A state machine that notices at a start whether it has lost data, and says what it waits for. */
+/** A state machine that notices at start whether it has lost data, and that reports a resource it is short of. */
 export interface RecoverableMachine extends StateMachine {
   /** The last entry in the snapshot from which its data were restored; 0 if every entry was executed here. */
   readonly beginsAt: () => number
   /**
-   * Numbers become counters. `damaged`: why its data are lost; `short`: what it waits for before it continues to
-   * execute.
+   * Numbers become counters. `damaged`: why its data are lost. `short`: the resource that it waits for before it
+   * continues to execute.
    */
   readonly stats?: () => { readonly damaged: string | null; readonly short: string | null }
 }
 
-/** The parts of the server that exist so far. */
+/** The parts of a server that exist so far, while it starts and runs. */
 export interface Alive {
   readonly id: string
   /** The address at which it listens to its peers. */
   readonly listen: Address
   readonly startedAt: number
-  /** What it does until its state machine runs. */
+  /** What the server is doing until its state machine runs. */
   phase: Phase
   storage: FileStorage | null
   transport: TcpTransport | null
@@ -95,15 +95,15 @@ export interface Alive {
   clocks: ClockWatch | null
   /** The address of its HTTP port; null: none. */
   http: Address | null
-  /** What it proves itself with; null: nothing. */
+  /** The certificate with which it proves who it is; null: none. */
   tls: Tls | null
-  /** How often another leader or term was seen. */
+  /** How many times a new leader or term was seen. */
   leaderChanges: number
-  /** A peer has met a later start of this directory, so nothing that this server says counts any more. */
+  /** A peer has seen a later start of this directory, so nothing that this server says counts any more. */
   refused: Refused | null
-  /** Its log was damaged, and it asks to be taken in again: where what was damaged is kept. */
+  /** Its log was damaged, and it asks to become a member again: the folder in which the damaged files are kept. */
   repairing: string | null
-  /** Since when there is no leader, or null. */
+  /** When the leader was lost; null: there is a leader. */
   leaderlessSince: number | null
   stopping: boolean
   /** Why it cannot continue, or null. */
@@ -128,7 +128,7 @@ export const beginning = (id: string, listen: Address): Alive => ({
   failed: null,
 })
 
-/** Two levels above this file, as source and as built. */
+/** package.json is two levels above this file, in the sources and in the build. */
 const versionIn = (relative: string): string | null => {
   try {
     const found: unknown = JSON.parse(readFileSync(fileURLToPath(new URL(relative, import.meta.url)), "utf8"))
@@ -176,7 +176,7 @@ const peersOf = (alive: Alive): PeerStatus[] => {
   const progress = state?.role.type === "leader" ? state.role.progress : {}
   return links.map((link: PeerLink) => {
     const known = progress[link.name]
-    // A new leader does not know how far a follower's log goes before it has answered.
+    // A new leader does not know how far a follower's log goes until the follower has answered.
     const matchIndex = known === undefined || known.matchIndex === 0 ? null : known.matchIndex
     return {
       id: link.name,

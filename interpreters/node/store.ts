@@ -1,4 +1,4 @@
-/** The snapshots of a replica in a directory. */
+/** Keeps the snapshots of a replica in a directory. */
 import * as fs from "node:fs/promises"
 import { join } from "node:path"
 import type { Snapshot, SnapshotStore } from "../replica/index.ts"
@@ -34,7 +34,9 @@ const syncDirectory = async (directory: string): Promise<void> => {
   }
 }
 
-/** Files `snapshot`, `snapshot.own` and `snapshot.received` of the directory, which is made if it is not there. */
+/**
+ * Uses the files `snapshot`, `snapshot.own` and `snapshot.received` of the directory, which is created if necessary.
+ */
 export const directoryStore = (directory: string): SnapshotStore => {
   const standing = join(directory, "snapshot")
   return {

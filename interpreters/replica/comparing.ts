@@ -1,7 +1,7 @@
 /**
- * Checks that all servers execute alike. From time to time the leader's digest of all results goes through the log, and a
- * server with a different one answers with its own. A server that differs from a majority stops. If no majority agrees,
- * nobody knows which is right, and all stop.
+ * Checks that all servers get the same results. From time to time the leader appends the digest of all its results to
+ * the log, and a server with a different digest appends its own. A server that differs from a majority stops. If no
+ * majority agrees, nobody knows which result is right, and all stop.
  */
 import type { Payload } from "../../core/index.ts"
 import { payloadOf } from "../payload.ts"
@@ -11,24 +11,24 @@ import type { ExecutionReport } from "./machine/execution.ts"
 
 export interface ComparingOptions {
   readonly owner: string
-  /** How many servers vote. */
+  /** The number of voters. */
   readonly voters: () => number
   readonly propose: (payload: Payload) => void
   readonly failed: (error: NotDeterministic) => void
 }
-/** How many comparisons are kept; older ones are decided. */
+/** How many comparisons are kept; older ones have been decided. */
 const KEPT = 16
 
 export class Comparing {
   private readonly options: ComparingOptions
-  /** By index: each server's digest, and whether this one has sent its own. */
+  /** By index: the digest of each server, and whether this server has appended its own. */
   private readonly open = new Map<number, { readonly said: Map<string, number>; told: boolean }>()
   private last = 0
   constructor(options: ComparingOptions) {
     this.options = options
   }
 
-  /** As leader, through the last entry executed. Nothing is asked twice. */
+  /** On the leader: starts a comparison through the last entry executed. No index is compared twice. */
   ask(index: number, digest: number): void {
     if (index <= this.last) return
     this.last = index
@@ -42,7 +42,7 @@ export class Comparing {
     one.told ||= owner === this.options.owner
     one.said.set(owner, digest)
     one.said.set(this.options.owner, own)
-    // Only where somebody differs need all of them say what they have.
+    // Only if some server differs do all have to report their digests.
     if (digest !== own && !one.told) {
       one.told = true
       this.say(through, own)

@@ -1,6 +1,9 @@
 /** The errors of a replica: what happened, whether the command was executed, and what to do. */
 
-/** no: never, anywhere. yes: once. unknown: once or not at all; if later, then before anything that is executed here from now on. */
+/**
+ * no: it was never executed, and never will be. yes: executed once. unknown: executed once or not at all; if it is
+ * still to be executed, then before every command that is executed here from now on.
+ */
 export type Executed = "no" | "yes" | "unknown"
 
 export abstract class ReplicaError extends Error {
@@ -10,12 +13,12 @@ export abstract class ReplicaError extends Error {
 export type NotExecutedReason = "noLeader" | "busy" | "tooLarge" | "spaceLow" | "exhausted" | "stopping" | "failed"
 const WHY: Readonly<Record<NotExecutedReason, string>> = {
   noLeader:
-    "no leader took it in time. See that a majority of the servers runs and is connected, then execute it again",
+    "no leader accepted it in time. See that a majority of the servers runs and is connected, then execute it again",
   busy: "too many commands are waiting already. Execute it again later, and fewer at once",
   tooLarge: "it does not fit into an entry of the log. Split it up",
   spaceLow:
     "the leader's disk is nearly full, or those of so many others that no majority could keep it. Free some space: then commands are accepted again, without a restart",
-  exhausted: "the log has reached the last index that there is. Move the state to a new cluster",
+  exhausted: "the log has reached the last possible index. Move the state to a new cluster",
   stopping: "this server is stopping. Execute it on another one",
   failed: "this server has failed and executes nothing any more. See its failure, then start it again",
 }
@@ -36,7 +39,7 @@ export class OutcomeUnknown extends ReplicaError {
   readonly executed = "unknown"
   constructor(why: string) {
     super(
-      `${why}: the command was executed once, or not at all, or will be before anything executed here from now on. A read alone does not settle it, for it may still be executed: execute something that changes nothing here first, then read, and only then execute it again`,
+      `${why}: the command was executed once or not at all. It may still be executed, but only before every command that is executed here from now on. So first execute a command that changes nothing, then read what became of this one, and only then execute it again if necessary`,
     )
   }
 }
@@ -45,17 +48,17 @@ export class OutcomeUnknown extends ReplicaError {
 export class CommandFailed extends ReplicaError {
   override readonly name = "CommandFailed"
   readonly executed = "no"
-  /** What it threw, on this server, as text. */
+  /** What `apply` threw on this server, as text. */
   readonly thrown: string
   constructor(thrown: string) {
     super(
-      `apply threw ${thrown}. The command was undone on every server; the state is as it was before. Return what is wrong with a command as its result, if its callers are to tell it apart`,
+      `apply threw ${thrown}. The command was undone on every server; the state is as it was before. If callers must be able to tell errors apart, return them as results`,
     )
     this.thrown = thrown
   }
 }
 
-/** It was executed once; this was a copy of it, and its result was too large to be kept for copies. */
+/** The command was executed once. This call was a retry of it, and its result was too large to be kept for retries. */
 export class ResultForgotten extends ReplicaError {
   override readonly name = "ResultForgotten"
   readonly executed = "yes"
@@ -66,7 +69,7 @@ export class ResultForgotten extends ReplicaError {
   }
 }
 
-/** Nothing was read: whether the state here is current could not be confirmed. */
+/** Nothing was read: it could not be confirmed that the state here is current. */
 export class NotRead extends Error {
   override readonly name = "NotRead"
   readonly reason: "noLeader" | "busy" | "rebuilding" | "stopping"
@@ -83,7 +86,7 @@ export class NotRead extends Error {
   }
 }
 
-/** This server's execution differs from the others'. It stops, because its state is not the cluster's. */
+/** This server's results differ from those of the others. It stops, because its state is not the cluster's. */
 export class NotDeterministic extends Error {
   override readonly name = "NotDeterministic"
   constructor(through: number) {

@@ -1,6 +1,6 @@
 /**
- * `import … from "stepraft/interpreters/replica"`: your own state machine over any storage and transport, and three of them in
- * one process. It needs no Node; "stepraft" adds `replicate`, which does.
+ * `import … from "stepraft/interpreters/replica"`: your own state machine over any storage and transport, and several
+ * replicas in one process. It runs without Node; "stepraft" adds `replicate`, which needs Node.
  */
 export { jsonCodec, type ApplyContext, type Codec, type Machine } from "./machine/definition.ts"
 export {

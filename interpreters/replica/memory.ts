@@ -1,4 +1,6 @@
-/** What replicateTogether (together.ts) loads: replicas over disks and a network in memory. */
+/**
+ * The part of replicateTogether (together.ts) that is loaded on demand: replicas over disks and a network in memory.
+ */
 import { emptyConfiguration, type Settings } from "../../core/index.ts"
 import { foundTogether, makeMemoryDisk, makeMemoryNetwork, type MemoryDisk } from "../memory/index.ts"
 import { openReplicaMachine } from "./machine/machine.ts"
@@ -7,7 +9,7 @@ import { memoryStore, type SnapshotStore } from "./machine/store.ts"
 import type { Together, TogetherOptions } from "./together.ts"
 import { realSurroundings } from "../surroundings.ts"
 
-/** Short times: nothing waits for a network here. */
+/** Short timeouts: there is no network to wait for. */
 const QUICK: Partial<Settings> = { heartbeat: 20, electionMin: 150, electionMax: 300, disconnectMax: 30 }
 
 interface Home<State, Command, Result> {
@@ -93,7 +95,7 @@ export const openTogether = async <State, Command, Result>(
     store: memoryStore(),
     running: null,
   })
-  /** Until the cluster speaks to this incarnation: its configuration names it then. */
+  /** Waits until the cluster speaks to this incarnation: then its configuration names the incarnation. */
   const takenIn = async (disk: MemoryDisk): Promise<void> => {
     const storage = disk.open()
     const transport = network.join({
@@ -127,7 +129,7 @@ export const openTogether = async <State, Command, Result>(
     unwait.delete(disk)
     disk.found(cluster, emptyConfiguration)
   }
-  /** How to end those that wait. */
+  /** How to stop the replicas that wait to be added. */
   const unwait = new Map<MemoryDisk, () => void>()
   await Promise.all(ids.map(start))
   return {

@@ -1,6 +1,6 @@
 /**
- * A running replica: driver, state machine and service wired together, over a storage and a transport that are open already.
- * `replicate` (node/) opens those on Node; a test or a browser gives its own.
+ * A running replica: driver, state machine and service, connected to a storage and a transport that are already open.
+ * On Node `replicate` (node/) opens those; a test or a browser supplies its own.
  */
 import {
   sameMember,
@@ -33,7 +33,7 @@ import { makeReplicaService, type Answer } from "./service.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
 export interface Leadership {
-  /** Name of the leader; null: none is known. */
+  /** The name of the leader; null: none is known. */
   readonly leader: string | null
   readonly term: Term
   /** This replica leads. */
@@ -52,36 +52,38 @@ export interface ReplicaStatus extends Leadership {
   readonly counters: Readonly<Record<string, number>>
 }
 export interface ReadOptions {
-  /** linearizable (default): as new as everything acknowledged anywhere before the call. local: what is here, at once. */
+  /**
+   * linearizable (default): includes everything acknowledged anywhere before the call. local: the state here, at once.
+   */
   readonly consistency?: "linearizable" | "local"
 }
 
 export interface Replica<State, Command, Result> extends LeaseTable {
-  /** Resolves once this replica has read its state linearizably: a leader is known, and what is here is current. */
+  /** Resolves once this replica has read its state linearizably: a leader is known, and the state here is current. */
   readonly ready: () => Promise<void>
   /** Executes exactly once, in the order of the calls. Rejects with a ReplicaError, which says whether it was executed. */
   readonly execute: (command: Command) => Promise<Result>
-  /** What `select` makes of the state. The state is shared and frozen: take from it, do not change it. */
+  /** Returns what `select` makes of the state. The state is shared and frozen: do not change it. */
   readonly read: <A>(select: (state: State) => A, options?: ReadOptions) => Promise<A>
-  /** Who leads now, and then each change. A slow reader misses what is over. Ends with the replica. */
+  /** The present leadership, and then each change. A slow reader gets only the newest. Ends with the replica. */
   readonly leadership: () => AsyncIterable<Leadership>
   readonly status: () => ReplicaStatus
-  /** Who belongs to the cluster, and the verbs that change it. On any replica: whoever leads is asked. */
+  /** The members of the cluster, and the operations that change them. They work on any replica: it asks the leader. */
   readonly members: Members
-  /** Another one leads: the one of that name, or whoever is fit. As members.transfer. */
+  /** Hands leadership to the replica of that name, or to the most suitable one. The same as members.transfer. */
   readonly transfer: Members["transfer"]
   /** Rejects when this replica has failed. */
   readonly failure: Promise<never>
   /** Hands leadership over first, and answers pending calls. */
   readonly close: () => Promise<void>
 }
-/** For the code that owns the storage and transport below it. */
+/** For the code that owns the storage and transport under it. */
 export interface RunningReplica<State, Command, Result> extends Replica<State, Command, Result> {
   readonly driver: Driver
   readonly counters: () => Readonly<Record<string, number>>
-  /** Stops it, for a reason that was found elsewhere. */
+  /** Stops the replica, for a reason that was found elsewhere. */
   readonly fail: (error: Error) => void
-  /** Ends it at once without handing over, as a crash does. */
+  /** Ends the replica at once without handing over, as a crash does. */
   readonly kill: () => void
 }
 
@@ -89,22 +91,25 @@ export interface RunOptions<State, Command, Result> {
   readonly self: Member
   readonly storage: Storage
   readonly transport: Transport & Partial<Acquaintances>
-  /** Where others find this server, as host:port; null: by their own lists. */
+  /** Where others find this server, as host:port; null: they use their own lists. */
   readonly address?: string | null
   readonly cluster?: () => string | null
   readonly definition: Pick<Machine<State, Command, Result>, "commands" | "results">
   readonly machine: Runnable<State>
-  /** Where the machine stands, if more is known than it says itself. */
+  /** The position of the state machine, if the caller knows more than the machine itself. */
   readonly position?: LogBase | null
   readonly settings?: Partial<Settings>
   readonly service?: Partial<ReplicaSettings>
   readonly surroundings?: Surroundings
-  /** Every so many milliseconds the leader's results are compared with everybody's (NotDeterministic); null: never. */
+  /**
+   * The interval in milliseconds at which the leader's results are compared with everybody's (NotDeterministic); null:
+   * never.
+   */
   readonly compareEvery?: number | null
   readonly report?: (text: string) => void
-  /** What it does about members by itself while it leads. Default: nothing. */
+  /** What it does about members automatically while it leads. Default: nothing. */
   readonly autopilot?: Autopilot
-  /** Given the driver before it starts. */
+  /** Called with the driver before it starts. */
   readonly made?: (driver: Driver) => void
   readonly driver?: Partial<Pick<DriverOptions, "timers" | "clock" | "journal">>
 }
@@ -119,12 +124,12 @@ export const runReplica = <State, Command, Result>(
   const results = definition.results ?? jsonCodec<Result>()
   const settings: Settings = { ...defaultSettings, ...options.settings }
   let closed = false
-  /** The first call of `close`: every other one waits for the same. */
+  /** The first call of `close`: later calls wait for the same. */
   let closing: Promise<void> | null = null
   let failure: Error | null = null
   let reject: (error: Error) => void = () => {}
   const failed = new Promise<never>((_, no) => (reject = no))
-  // If nobody looks at this promise, every later call rejects with the reason.
+  // Nobody has to listen to this promise: every later call rejects with the reason too.
   failed.catch(() => undefined)
   const fail = (error: Error): void => {
     if (failure !== null || closed) return

@@ -1,4 +1,7 @@
-/** What a running replica does for its callers: commands exactly once, linearizable reads, over driver and state machine. */
+/**
+ * What a running replica does for its callers, on top of driver and state machine: commands exactly once, and
+ * linearizable reads.
+ */
 import type { Payload } from "../../core/index.ts"
 import { payloadOf } from "../payload.ts"
 import { Barriers } from "./session/barriers.ts"
@@ -19,7 +22,7 @@ import { ServerSession } from "./session/session.ts"
 import { wire } from "./session/wire.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
-/** A result as the ledger keeps it, or the error that says what is known instead. */
+/** The outcome as the ledger keeps it, or an error that says what is known instead. */
 export type Answer =
   | CommandOutcome
   | { readonly type: "failed"; readonly error: NotExecuted | OutcomeUnknown | NotRead }

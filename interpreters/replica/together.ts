@@ -1,6 +1,6 @@
 /**
- * Replicas of one process, without disks and sockets: for unit tests of a machine and of what is built on it. They are loaded
- * when they are wanted: no server needs them.
+ * Several replicas in one process, without disks and sockets: for unit tests of a machine and of what is built on it.
+ * The implementation is loaded on demand, because servers never need it.
  */
 import type { Settings } from "../../core/index.ts"
 import type { NetworkAction } from "../memory/index.ts"
@@ -10,7 +10,7 @@ import type { Replica } from "./replica.ts"
 import type { Surroundings } from "../surroundings.ts"
 
 export interface TogetherOptions<State, Command, Result> {
-  /** Names. Default: a, b, c. */
+  /** The names of the replicas. Default: a, b, c. */
   readonly ids?: readonly string[]
   readonly machine: Machine<State, Command, Result> | ((id: string) => Machine<State, Command, Result>)
   readonly settings?: Partial<Settings>
@@ -21,14 +21,17 @@ export interface TogetherOptions<State, Command, Result> {
   readonly report?: (id: string, text: string) => void
 }
 export interface Together<State, Command, Result> {
-  /** The one that runs under that name. Throws if it is down. */
+  /** The running replica of that name. Throws if it is down. */
   readonly replica: (id: string) => Replica<State, Command, Result>
   readonly ids: readonly string[]
-  /** Its process dies: what its disk had not been told to keep is lost. */
+  /** Its process crashes: everything that its disk had not made durable is lost. */
   readonly crash: (id: string) => void
-  /** It is down, and its disk is lost. */
+  /** It crashes, and its disk is lost. */
   readonly wipe: (id: string) => void
-  /** A server with an empty disk waits until the cluster takes it in (`members.add`, or `replace` for one that was wiped). */
+  /**
+   * Starts a server with an empty disk, which waits until the cluster adds it (`members.add`, or `replace` for one that
+   * was wiped).
+   */
   readonly wait: (id: string) => Promise<Replica<State, Command, Result>>
   /** Starts it again, with what its disk holds. */
   readonly start: (id: string) => Promise<Replica<State, Command, Result>>

@@ -42,7 +42,7 @@ export interface TcpOptions {
   readonly limits?: TcpLimits
   /**
    * Both ends prove by certificates of the same authority which member they are. Without it whoever reaches the port is
-   * believed: he can read, write, and end the cluster for ever.
+   * believed: he can read, write, and destroy the cluster.
    */
   readonly tls?: Tls
   readonly log: Logger

@@ -78,7 +78,7 @@ export const spaceLow: Reply = error(
 
 const exhausted: Reply = error(
   "ERR",
-  "the log has reached the last index that there is, so it takes no more writes. The command was not executed. Move the data to a new cluster.",
+  "the log has reached the last possible index, so it takes no more writes. The command was not executed. Move the data to a new cluster.",
 )
 
 /** For a command that was certainly not executed. */

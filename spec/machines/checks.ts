@@ -11,7 +11,7 @@ import {
 import { PropertyViolated, type ScriptChecks } from "../scripts/index.ts"
 import type { MachineUnderTest, StateInvariant } from "./definition.ts"
 
-/** `apply` gives two things for one command on one state, or otherwise on another server. */
+/** `apply` gives two outcomes for one command on one state, or another outcome on another server. */
 export class MachineNotDeterministic extends Error {
   override readonly name = "MachineNotDeterministic"
   readonly violates = "NotDeterministic"

@@ -1,15 +1,15 @@
-/** One command on a state in memory, as its machine's author wrote it: whole or not at all. */
+/** Executes one command on a state in memory, by the author's `apply`: completely or not at all. */
 import { createDraft, finishDraft, isDraftable, type Draft } from "immer"
 import { jsonCodec, type ApplyContext, type Machine } from "./definition.ts"
 import { requireDone } from "./execution.ts"
 
 export interface Applied<State> {
-  /** The result, in the machine's codec. */
+  /** The result, encoded by the machine's codec. */
   readonly bytes: Uint8Array
   readonly state: State
 }
 
-/** `before` stays as it is. Throws what `apply` throws. */
+/** `before` is not changed. Throws what `apply` throws. */
 export const applyCommand = <State, Command, Result>(
   machine: Machine<State, Command, Result>,
   before: State,
@@ -23,7 +23,7 @@ export const applyCommand = <State, Command, Result>(
   const draft = isDraftable(before) ? createDraft(before as object) : before
   const result = machine.apply(draft as Draft<State>, command, context)
   requireDone(result)
-  // The result may hold parts of the draft: its bytes are made before the draft ends.
+  // The result may contain parts of the draft, so it is encoded before the draft is finished.
   const bytes = results.encode(result)
   const changed = draft === before ? before : (finishDraft(draft as object) as State)
   const became = replaced as { readonly next: State } | null

@@ -1,17 +1,17 @@
-/** What an entry of a replica's log tells its state machine, as bytes. */
+/** The commands in the log of a replica, as bytes. */
 import { MalformedBytes } from "../../malformed.ts"
 import { RecordReader, RecordWriter } from "./record.ts"
 import type { LeaseRequest } from "../../lease/index.ts"
 
-/** What a session's number stands for. */
+/** What a numbered command of a session asks for. */
 export type Body =
-  /** Of the user's machine, in its codec. */
+  /** A command for the user's machine, encoded by its codec. */
   { readonly type: "command"; readonly bytes: Uint8Array } | { readonly type: "lease"; readonly request: LeaseRequest }
 
 export type ReplicaCommand =
-  /** A server begins a session: a line of numbers of its own. Its earlier session ends. */
+  /** A server opens a session, in which it numbers its commands. Its earlier session ends. */
   | { readonly type: "Open"; readonly owner: string; readonly secret: string }
-  /** Number `sequence` of `session`. Results below `lowest` have arrived. */
+  /** Command number `sequence` of `session`. The server has received all results below `lowest`. */
   | {
       readonly type: "Execute"
       readonly session: number
@@ -19,7 +19,7 @@ export type ReplicaCommand =
       readonly lowest: number
       readonly body: Body
     }
-  /** A server's digest of all results through `index`: one with another digest does not execute the same. */
+  /** The digest of all results of one server through `index`: a server with another digest has got other results. */
   | { readonly type: "Compare"; readonly owner: string; readonly index: number; readonly digest: number }
 
 const OPEN = 1

@@ -1,6 +1,7 @@
 /**
- * A state that keeps itself, such as a database with transactions. What a replica knows beside it (sessions, leases, its place
- * in the log) is written in the same transactions, so that a crash never tears the two apart and nothing is executed twice.
+ * A state that is durable itself, such as a database with transactions. What a replica keeps beside it (sessions,
+ * leases, its position in the log) is written in the same transactions, so that a crash never separates the two and
+ * nothing is executed twice.
  */
 import { origin, type Index, type LogBase, type Member, type Stamp } from "../../../core/index.ts"
 import { textOf, utf8 } from "../../octets.ts"
@@ -9,41 +10,54 @@ import { Execution, requireDone } from "./execution.ts"
 import { Leases } from "./leases.ts"
 import { Ledger } from "./ledger.ts"
 
-/** One at a time is asked of it, and nothing else until that is done. What it throws or rejects stops the server by name. */
+/**
+ * Its functions are called one at a time: the next call comes when the last one is done. If one throws or rejects, the
+ * server stops and names the error.
+ */
 export interface DurableState<State, Command, Result> {
-  /** What readers are given. Of what they ask, only what the transactions so far have written may show. */
+  /** The state that readers are given. They may see only what committed transactions have written. */
   readonly state: State
   /**
-   * Executes one command within the transaction that is open. The return value is the command's result; a throw undoes the
-   * command, by way of `attempt`. It must be deterministic: no clock, no randomness; an order wherever rows have one.
+   * Executes one command within the open transaction. The return value is the command's result. If it throws, the
+   * command is undone, by means of `attempt`. It must be deterministic: no clock, no randomness, and rows in a defined
+   * order wherever their order matters.
    */
   readonly apply: (command: Command, at: { readonly index: Index; readonly time: Stamp }) => Result
-  /** Runs `work` within the transaction that is open. What that has changed when it throws is undone, and the throw goes on. */
+  /** Runs `work` within the open transaction. If it throws, its changes are undone and the error is thrown on. */
   readonly attempt: <A>(work: () => A) => A
   /**
-   * What was thrown is this server's own trouble (no room, a failing disk, a busy file), and no fault of the command: the server
-   * stops. Taken for the command's, it would be undone here and executed everywhere else.
+   * True if the error is this server's own (no space, a failing disk, a busy file) and not the command's: then the
+   * server stops. If it counted as the command's error, the command would be undone here and executed everywhere else.
    */
   readonly isOwn: (thrown: unknown) => boolean
-  /** Runs `work` in one transaction: a crash leaves all of it or nothing. `write` puts a record beside the state; null removes it. */
+  /**
+   * Runs `work` in one transaction: after a crash all of it is there, or nothing. `write` stores a record beside the
+   * state; null removes the record.
+   */
   readonly transaction: (
     work: (write: (record: string, value: Uint8Array | null) => void) => void,
   ) => void | Promise<void>
-  /** All records, as the transactions so far have left them. */
+  /** All records that the transactions so far have written. */
   readonly records: () => Iterable<readonly [record: string, value: Uint8Array]>
-  /** From now on no crash takes back what the transactions so far have written: the log before that is thrown away. */
+  /**
+   * Makes all transactions so far durable: after that no crash undoes them, because the log before that point is
+   * deleted.
+   */
   readonly sync: () => void | Promise<void>
-  /** Makes a file of everything, records included. There is none of that name. */
+  /** Writes everything, records included, into a new file. */
   readonly copyTo: (file: string) => void | Promise<void>
-  /** Becomes what `copyTo` put into that file, here or on another server. A crash leaves the one or the other. */
+  /**
+   * Replaces everything by the content of a file that `copyTo` wrote, here or on another server. A crash leaves either
+   * the old content or the new.
+   */
   readonly becomeCopy: (file: string) => void | Promise<void>
   readonly close: () => void | Promise<void>
 }
 
 export interface DurableMachine<State, Command, Result> {
   /**
-   * Opens what is in `directory`, which is there and is its own, but for files whose names begin with `snapshot.`; a new state
-   * if there is nothing. Throws what it cannot read.
+   * Opens the state in `directory`, or a new state if there is none. The directory exists and belongs to this state,
+   * except for files whose names begin with `snapshot.`. Throws if the state cannot be read.
    */
   readonly open: (
     directory: string,
@@ -53,14 +67,17 @@ export interface DurableMachine<State, Command, Result> {
   readonly results?: Codec<Result>
 }
 
-/** The record of a replica's place: beside it stand those of sessions, outcomes and leases. */
+/** The record that holds a replica's position. Other records hold sessions, outcomes and leases. */
 const PLACE = "place"
 interface Place {
   readonly position: LogBase
   readonly digest: number
-  /** Whose transactions these are, as name and incarnation: another's came with a snapshot. */
+  /**
+   * The server that wrote these transactions, as name and incarnation: they are another server's if they came with a
+   * snapshot.
+   */
   readonly by: string
-  /** The entry through which the snapshot reached that the state came from; 0: every entry was executed here. */
+  /** The last entry in the snapshot from which the state was restored; 0: every entry was executed here. */
   readonly beginsAt: Index
 }
 
@@ -108,7 +125,7 @@ export class DurableExecutor<State, Command, Result> extends Execution {
       return this.results.encode(result)
     })
   }
-  /** What has changed beside the state since the last call; belongs into the transaction that is open. */
+  /** Writes what has changed beside the state since the last call. Must be called within the open transaction. */
   writeChanges(write: (record: string, value: Uint8Array | null) => void): void {
     for (const record of this.changed)
       write(record, (record.startsWith("lease/") ? this.leases : this.ledger).record(record))

@@ -1,6 +1,6 @@
 /**
- * What a replica makes of each entry, whatever holds its state: sessions, leases, the digest of all results, the position.
- * Without I/O, and the same in a node, in a world and in a test.
+ * What a replica does with each entry, wherever its state is kept: sessions, leases, the digest of all results, the
+ * position. It does no I/O, and is the same in a node, in a simulated world and in a test.
  */
 import type { Entry, Index, LogBase, Stamp, Term } from "../../../core/index.ts"
 import type { LeaseAnswer, LeaseRequest } from "../../lease/index.ts"
@@ -10,7 +10,7 @@ import { jsonCodec } from "./definition.ts"
 import type { Leases, LeaseImage } from "./leases.ts"
 import type { Ledger, LedgerImage, CommandOutcome } from "./ledger.ts"
 
-/** Told, in the order of the log, what became of each entry. */
+/** Reports the result of each entry, in the order of the log. */
 export type ExecutionReport =
   | {
       readonly type: "executed"
@@ -34,7 +34,7 @@ export type ExecutionReport =
       readonly secret: string
       readonly session: Index
     }
-  /** A server's digest of its results through `through`, and the own one; null: not kept any more. */
+  /** A server's digest of its results through `through`, and this server's own digest there; null: no longer kept. */
   | {
       readonly type: "compared"
       readonly index: Index
@@ -44,7 +44,7 @@ export type ExecutionReport =
       readonly own: number | null
     }
 
-/** As it stands in a snapshot, beside the state. */
+/** What a snapshot holds besides the state. */
 export interface ExecutorImage {
   readonly position: LogBase
   readonly digest: number
@@ -55,12 +55,12 @@ export interface ExecutorImage {
 export const leaseAnswers = jsonCodec<LeaseAnswer>()
 const empty = new Uint8Array(0)
 
-/** Digests of the last so many entries are kept, for comparing with the leader's. */
+/** The digests of this many latest entries are kept, for comparing with the leader's. */
 const KEPT_DIGESTS = 4096
 
 const isPromise = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === "object" && value !== null && "then" in value && typeof value.then === "function"
-/** What `apply` answered must be there when it returns: what comes later is not the same on every server. */
+/** The result of `apply` must be there when it returns: a value that comes later is not the same on every server. */
 export const requireDone = (result: unknown): void => {
   if (!isPromise(result)) return
   result.then(undefined, () => undefined)
@@ -74,7 +74,7 @@ export const thrownText = (thrown: unknown): string => {
   return text.length <= 1000 ? text : `${text.slice(0, 999)}…`
 }
 
-/** How far an execution has come, and what it knows beside the state. */
+/** How far an execution has come, and what it keeps besides the state. */
 export interface Standing {
   readonly position: LogBase
   readonly digest: number
@@ -87,7 +87,7 @@ export abstract class Execution {
   protected readonly leases: Leases
   private readonly digests: number[] = []
   position: LogBase
-  /** Over every outcome so far, in order. */
+  /** The digest of every outcome so far, in order. */
   digest: number
 
   constructor({ position, digest, ledger, leases }: Standing) {
@@ -97,11 +97,14 @@ export abstract class Execution {
     this.leases = leases
   }
 
-  /** Thrown by this server's store, not by the command: other servers execute it, so this one must stop and not call it undone. */
+  /**
+   * True if the error comes from this server's store, not from the command: other servers execute the command, so this
+   * one must stop and not call it undone.
+   */
   protected isOwn(_thrown: unknown): boolean {
     return false
   }
-  /** Executes a command of the user's machine, whole or not at all: what it throws means that it has changed nothing. */
+  /** Executes a command of the user's machine. If it throws, it has changed nothing. */
   protected abstract run(body: Uint8Array, index: Index, time: Stamp): Uint8Array
 
   image(): ExecutorImage {
@@ -111,13 +114,19 @@ export abstract class Execution {
     return this.ledger.outcomeOf(session, sequence)
   }
 
-  /** Executes the entry right after its position. What is wrong with a command is its outcome; thrown is only what `isOwn`. */
+  /**
+   * Executes the entry right after its position. An error of the command becomes its outcome; only errors for which
+   * `isOwn` is true are thrown.
+   */
   execute(entry: Entry): ExecutionReport | null {
     const told = entry.kind === "command" ? this.command(entry, entry.payload.bytes) : null
     this.pass(entry)
     return told
   }
-  /** An entry that is a command and nothing else, without a session: each copy of it is executed. For worlds, whose scripts propose by themselves. */
+  /**
+   * Executes an entry that holds just a command, without a session, so every copy of it is executed. For simulated
+   * worlds, whose scripts propose by themselves.
+   */
   executePlain(entry: Entry, body: Uint8Array): CommandOutcome {
     const outcome = this.apply(body, entry.index, entry.time)
     this.pass(entry)
@@ -139,7 +148,7 @@ export abstract class Execution {
     try {
       command = decodeReplicaCommand(bytes)
     } catch {
-      // Nobody waits for it: no server of this program wrote it. It changes nothing, on any server.
+      // No caller waits for it: no server of this program wrote it. It changes nothing, on any server.
       return null
     }
     switch (command.type) {
@@ -191,7 +200,7 @@ export abstract class Execution {
       return { type: "result", bytes }
     } catch (thrown) {
       if (this.isOwn(thrown)) throw thrown
-      // Engines word their own errors differently, so only that it was undone counts.
+      // JavaScript engines word their own errors differently, so the digest records only that the command was undone.
       this.fold(empty)
       return { type: "undone", text: thrownText(thrown) }
     }

@@ -1,4 +1,4 @@
-/** A state in memory, and what executes commands on it. */
+/** Executes commands on a state in memory. */
 import { origin, type Index, type Stamp } from "../../../core/index.ts"
 import { applyCommand } from "./apply.ts"
 import type { Machine } from "./definition.ts"

@@ -1,7 +1,8 @@
 /**
- * Leases by name, as part of the replicated state: at most one holder at a time, on the replicated clock. Whoever is given a
- * lease gets a token, and later holders get greater ones. A resource that remembers the greatest token it has seen, and
- * refuses smaller ones, is safe from a holder that was paused and does not know yet that its lease is over.
+ * Named leases, as part of the replicated state: each has at most one holder at a time, by the replicated clock. The
+ * holder of a lease gets a token, and later holders get greater ones. A resource that remembers the greatest token it
+ * has seen, and refuses smaller ones, is safe from a holder that was paused and does not know yet that its lease is
+ * over.
  */
 import type { Index, Stamp } from "../../../core/index.ts"
 import type { LeaseAnswer, LeaseRequest } from "../../lease/index.ts"
@@ -15,7 +16,7 @@ interface Lease {
 }
 export type LeaseImage = readonly (readonly [string, Lease])[]
 
-/** Names and holders, in characters; leases in all. */
+/** Limits: the characters of the name of a lease or holder, and the number of leases. */
 const LONGEST = 256
 const MOST = 10_000
 const LONGEST_TTL = 24 * 3_600_000
@@ -33,12 +34,12 @@ export class Leases {
     return Array.from(this.byName)
   }
 
-  /** As it is now; null: there is no such record any more. */
+  /** The record as it is now; null: it no longer exists. */
   record(record: string): Uint8Array | null {
     const lease = this.byName.get(record.slice(leaseRecord("").length))
     return lease === undefined ? null : utf8(JSON.stringify(lease))
   }
-  /** From all records. */
+  /** Restores the leases from all records. */
   static restored(records: ReadonlyMap<string, Uint8Array>, changed: Changed): Leases {
     const prefix = leaseRecord("")
     const found = Array.from(records).filter(([name]) => name.startsWith(prefix))
@@ -48,7 +49,7 @@ export class Leases {
     )
   }
 
-  /** `index` is the place of the request in the log: the token, if it takes the lease. */
+  /** `index` is the index of the request in the log: it becomes the token if the lease is acquired. */
   answer(request: LeaseRequest, index: Index, now: Stamp): LeaseAnswer {
     const { name, holder } = request
     if (name.length > LONGEST || holder.length > LONGEST)

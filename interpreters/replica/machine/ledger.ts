@@ -5,20 +5,20 @@
 import type { Index, Stamp } from "../../../core/index.ts"
 import { concat, fromBase64, textOf, toBase64, utf8 } from "../../octets.ts"
 
-/** What a command came to. `undone`: `apply` threw, and its changes do not count; the text says what. */
+/** The outcome of a command. `undone`: `apply` threw, and its changes do not count; the text is the error. */
 export type CommandOutcome =
   | { readonly type: "result"; readonly bytes: Uint8Array }
   | { readonly type: "undone"; readonly text: string }
-  /** Executed, and its result is no longer kept. */
+  /** Executed, but its result is no longer kept. */
   | { readonly type: "forgotten" }
 
-/** What becomes of a copy of a command. Only `executed` and `known` hold for all copies. */
+/** What to do with a copy of a command. `execute` and `known` hold for all copies of the command, the others only for this one. */
 export type Verdict =
   | { readonly type: "execute" }
   | { readonly type: "known"; readonly outcome: CommandOutcome }
-  /** A number before it is missing: this copy came too early. */
+  /** An earlier number is missing: this copy came too early. */
   | { readonly type: "early" }
-  /** The session has ended: nothing of it will be executed any more. */
+  /** The session has ended: no more of its commands will be executed. */
   | { readonly type: "ended" }
 
 interface Session {
@@ -28,26 +28,31 @@ interface Session {
   readonly last: number
   readonly lowest: number
   readonly active: Stamp
-  /** From `lowest` to `last`. */
+  /** The outcomes of the commands `lowest` to `last`. */
   readonly outcomes: readonly CommandOutcome[]
 }
-/** As it stands in a snapshot: plain data. */
+/** The ledger in a snapshot, as plain data. */
 export interface LedgerImage {
   readonly sessions: readonly (Omit<Session, "outcomes"> & {
     readonly outcomes: readonly (readonly ["r" | "u" | "f", string])[]
   })[]
 }
 
-/** Sessions that nobody used for so long end when another is opened: their servers are gone. */
+/** Sessions that nobody has used for this long end when another one is opened: their servers are gone. */
 const IDLE_MS = 24 * 3_600_000
-/** A result beyond this is executed like any other, and not kept: every server would write it to every snapshot. */
+/**
+ * The result of a command is not kept if it is larger than this, because every server would write it to every snapshot.
+ */
 export const MAX_KEPT_RESULT = 1 << 20
-/** What a session keeps at most, beyond which its oldest results are forgotten. A server keeps its window of open commands far below. */
+/**
+ * The limits of one session: beyond them its oldest results are forgotten. The number of commands that a server leaves
+ * unanswered stays far below.
+ */
 const MAX_KEPT = 65_536
 export const MAX_KEPT_BYTES = 32 << 20
 const sizeOf = (outcome: CommandOutcome | undefined): number => (outcome?.type === "result" ? outcome.bytes.length : 0)
 
-/** Told the names of records that are not as they were: what keeps its ledger in a store of its own writes those. */
+/** Called with the names of records that have changed: a ledger in a durable store writes these. */
 export type Changed = (record: string) => void
 const nobody: Changed = () => undefined
 const sessionRecord = (id: Index): string => `session/${id}`
@@ -88,7 +93,10 @@ export class Ledger {
     this.changed = changed
   }
 
-  /** The session that an Open at `index` gives its owner. The same Open again, by its secret, answers with the same one. */
+  /**
+   * The session that an Open at `index` gives its owner. A retry of the same Open, recognised by its secret, gets the
+   * same session.
+   */
   open(index: Index, owner: string, secret: string, now: Stamp): Index {
     const earlier = this.byOwner.get(owner)
     const held = earlier === undefined ? undefined : this.byId.get(earlier)
@@ -118,7 +126,7 @@ export class Ledger {
     this.byId.delete(held.session.id)
     this.changed(sessionRecord(held.session.id))
   }
-  /** So many of the oldest results are not kept any more. Answers how many bytes they had. */
+  /** Forgets this many of the oldest results. Returns how many bytes they had. */
   private dropOldest({ session: { id, lowest }, outcomes }: Held, count: number): number {
     let bytes = 0
     for (const [at, outcome] of outcomes.splice(0, count).entries()) {
@@ -128,7 +136,7 @@ export class Ledger {
     return bytes
   }
 
-  /** What is to become of number `sequence` of the session. */
+  /** Decides what to do with command number `sequence` of the session. */
   judge(id: Index, sequence: number, lowest: number, now: Stamp): Verdict {
     const held = this.byId.get(id)
     if (held === undefined) return { type: "ended" }
@@ -141,7 +149,7 @@ export class Ledger {
     return { type: "known", outcome: held.outcomes[sequence - from] ?? { type: "forgotten" } }
   }
 
-  /** The number that `judge` let through was executed. */
+  /** Records the outcome of the command that `judge` let through. */
   executed(id: Index, outcome: CommandOutcome): void {
     const held = this.byId.get(id)
     if (held === undefined) return
@@ -156,7 +164,10 @@ export class Ledger {
     held.session = { ...held.session, last: held.session.last + 1, lowest: held.session.lowest + over }
   }
 
-  /** For whoever waits: what number `sequence` came to, null if it was not executed so far, or that its session has ended. */
+  /**
+   * For callers that wait: the outcome of command number `sequence`; null if it has not been executed; or that its
+   * session has ended.
+   */
   outcomeOf(id: Index, sequence: number): CommandOutcome | null | "ended" {
     const held = this.byId.get(id)
     if (held === undefined) return "ended"
@@ -164,7 +175,7 @@ export class Ledger {
     return held.outcomes[sequence - held.session.lowest] ?? { type: "forgotten" }
   }
 
-  /** As it is now; null: there is no such record any more. */
+  /** The record as it is now; null: it no longer exists. */
   record(name: string): Uint8Array | null {
     const [kind, id, sequence] = name.split("/")
     const held = this.byId.get(Number(id))
@@ -173,7 +184,7 @@ export class Ledger {
     const outcome = held.outcomes[Number(sequence) - held.session.lowest]
     return outcome === undefined ? null : outcomeBytes(outcome)
   }
-  /** From all its records. */
+  /** Restores the ledger from all its records. */
   static restored(records: ReadonlyMap<string, Uint8Array>, changed: Changed): Ledger {
     const ledger = new Ledger(changed)
     for (const [name, bytes] of records) {

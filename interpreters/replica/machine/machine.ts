@@ -1,6 +1,6 @@
 /**
- * The StateMachine of a replica: the state lives in memory, its snapshots in a store. After a start the log executes again
- * what came after the last snapshot, so nothing is ever executed twice on one state.
+ * The StateMachine of a replica: the state is in memory, its snapshots in a store. At start it is restored from the
+ * last snapshot, and the entries after that are executed again, so no entry is executed twice on one state.
  */
 import type { Entry, LogBase, SnapshotRef } from "../../../core/index.ts"
 import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../contract.ts"
@@ -11,12 +11,15 @@ import { makePacer } from "./slices.ts"
 import { readSnapshot, SnapshotDamaged, writeSnapshot } from "./snapshot.ts"
 import type { Draft, Snapshot, SnapshotStore } from "./store.ts"
 
-/** What runs a replica needs of a state machine, wherever its state is. */
+/** What a running replica needs of a state machine, wherever its state is kept. */
 export interface Runnable<State> extends StateMachine {
   readonly executor: () => Pick<Execution, "position" | "digest" | "outcomeOf"> & { readonly state: State }
-  /** Told in the order of the log, before `applied`. `null`: a snapshot replaced the state, and what was told may be missing. */
+  /**
+   * Calls the listener in the order of the log, before `applied`. `null`: a snapshot replaced the state, and some
+   * reports may be missing.
+   */
   readonly listen: (listener: (told: readonly ExecutionReport[] | null) => void) => void
-  /** The entry through which the snapshot reached that it started from, or that it was restored from. */
+  /** The last entry in the snapshot from which it started or was restored. */
   readonly beginsAt: () => number
   readonly close: () => Promise<void>
 }
@@ -26,7 +29,7 @@ export interface ReplicaMachine<State, Command, Result> extends Runnable<State> 
 export interface ReplicaMachineOptions<State, Command, Result> {
   readonly machine: Machine<State, Command, Result>
   readonly store: SnapshotStore
-  /** Random text that nobody used before: names snapshots. */
+  /** Random text that was never used before, for the names of snapshots. */
   readonly newId: () => string
   readonly report: (text: string) => void
 }
@@ -49,12 +52,12 @@ export const openReplicaMachine = async <State, Command, Result>({
 }: ReplicaMachineOptions<State, Command, Result>): Promise<ReplicaMachine<State, Command, Result>> => {
   let executor = new Executor(machine)
   let lost = false
-  /** Of the snapshot that stands: what its readers go by. */
+  /** Refers to the snapshot in the store. */
   let standing: SnapshotRef | null = null
   let handlers: StateMachineHandlers | null = null
   let listener: (told: readonly ExecutionReport[] | null) => void = () => {}
   let receiving: { readonly id: string; readonly draft: Draft; offset: number } | null = null
-  /** One thing at a time is done to the store. */
+  /** Only one operation at a time is run on the store. */
   let queue: Promise<unknown> = Promise.resolve()
   const next = <A>(work: () => Promise<A>): Promise<A> => {
     const done = queue.then(work, work)
@@ -88,7 +91,7 @@ export const openReplicaMachine = async <State, Command, Result>({
 
   const takeSnapshot = (): Promise<LogBase> =>
     next(async () => {
-      // Nothing of this changes any more: entries that come meanwhile make another state.
+      // This content does not change any more: later entries make another state.
       const content = { id: newId(), executor: executor.image(), state: executor.state }
       if (standing !== null && standing.index === content.executor.position.index) return baseOf(standing)
       const draft = await store.begin("own")
@@ -114,7 +117,7 @@ export const openReplicaMachine = async <State, Command, Result>({
       handlers?.progress?.()
       await pause
     }
-    // Never before the call that caused it has returned.
+    // The listeners must never be called before the call that caused it has returned.
     await Promise.resolve()
     listener(told)
     handlers?.applied(entries.at(-1)?.index ?? executor.position.index)
@@ -173,7 +176,7 @@ export const openReplicaMachine = async <State, Command, Result>({
           const { ref } = loaded
           if (ref.index !== snapshot.index || ref.term !== snapshot.term || ref.chain !== snapshot.chain)
             throw new SnapshotDamaged(
-              `it reaches entry ${ref.index} of term ${ref.term}, announced was entry ${snapshot.index} of term ${snapshot.term}`,
+              `it ends at entry ${ref.index} of term ${ref.term}, but the leader announced entry ${snapshot.index} of term ${snapshot.term}`,
             )
           await draft.commit()
         } catch (error) {

@@ -1,4 +1,7 @@
-/** Short records as bytes, written and read in every runtime. interpreters/bytes.ts, which log and wire are made with, is for Node. */
+/**
+ * Short records as bytes, readable and writable in every runtime. (The log and the peer protocol use
+ * interpreters/bytes.ts, which needs Node.)
+ */
 import { MalformedBytes } from "../../malformed.ts"
 import { textOf, utf8 } from "../../octets.ts"
 

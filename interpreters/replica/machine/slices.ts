@@ -10,7 +10,10 @@
  */
 import { nextTurn } from "../../turns.ts"
 
-/** What JSON would change, such as a Map, a Date, NaN or undefined in a list: a server restored from it would differ. */
+/**
+ * The state holds a value that JSON would change, such as a Map, a Date, NaN or undefined in a list: a server restored
+ * from it would differ.
+ */
 export class StateNotPlain extends Error {
   override readonly name = "StateNotPlain"
   readonly path: string
@@ -21,12 +24,12 @@ export class StateNotPlain extends Error {
     this.path = path
   }
 }
-/** Such text was not written by writeSlices, or it is damaged. */
+/** The text was not written by writeSlices, or it is damaged. */
 export class MalformedSlices extends Error {
   override readonly name = "MalformedSlices"
 }
 
-/** A part of at most so many values is one line. */
+/** A part with at most this many values is written as one line. */
 const SMALL = 256
 const pathOf = (path: string, key: string | number): string =>
   typeof key === "number" ? `${path}[${key}]` : `${path}.${key}`
@@ -36,7 +39,10 @@ const isRecord = (value: object): value is Record<string, unknown> => {
   return prototype === Object.prototype || prototype === null
 }
 
-/** Counts values down to a limit, and refuses what is not plain: answers what is left of the limit, or less than 0. */
+/**
+ * Counts the values of a part down from a limit, and throws if one is not plain. Returns what is left of the limit, or
+ * a negative number if there are more values.
+ */
 const countDown = (value: unknown, path: string, limit: number): number => {
   switch (typeof value) {
     case "string":
@@ -44,7 +50,7 @@ const countDown = (value: unknown, path: string, limit: number): number => {
       return limit - 1
     case "number":
       if (!Number.isFinite(value)) throw new StateNotPlain(path, String(value))
-      // JSON.stringify writes it as 0, JSON.parse reads it well: it gets a line of its own.
+      // JSON.stringify writes -0 as 0, but JSON.parse reads "-0" correctly: so it gets a line of its own.
       return Object.is(value, -0) ? -1 : limit - 1
     case "object": {
       if (value === null) return limit - 1
@@ -59,7 +65,7 @@ const countDown = (value: unknown, path: string, limit: number): number => {
           `a ${(value.constructor as { readonly name?: string } | undefined)?.name ?? "object of a class"}`,
         )
       for (const key in value) {
-        // JSON leaves such a part out, and so does every server.
+        // JSON leaves undefined parts out, and so does every server.
         if (value[key] === undefined) continue
         left = countDown(value[key], pathOf(path, key), left)
         if (left < 0) return left
@@ -75,7 +81,7 @@ const countDown = (value: unknown, path: string, limit: number): number => {
   }
 }
 
-/** The lines of a value, one after the other. Throws StateNotPlain. */
+/** The lines of a value. Throws StateNotPlain. */
 export function* linesOf(value: unknown, path = "state"): Generator<string, void, undefined> {
   if (countDown(value, path, SMALL) >= 0) {
     yield `=${JSON.stringify(value)}\n`
@@ -96,7 +102,9 @@ export function* linesOf(value: unknown, path = "state"): Generator<string, void
   }
 }
 
-/** Puts lines together again. `push` one line at a time, without its end; `value` once all are there. */
+/**
+ * Puts lines together again. Call `push` with one line at a time, without its line end, and `value` once all are there.
+ */
 export class LineReader {
   private readonly open: (unknown[] | Record<string, unknown>)[] = []
   private key: string | null = null
@@ -142,16 +150,18 @@ export class LineReader {
     } else if (Array.isArray(top)) top.push(value)
     else {
       if (this.key === null) throw new MalformedSlices("a value without a name in a record")
-      // As JSON.parse does it: also the name __proto__ is a part like any other.
+      // As JSON.parse does it: even a part named __proto__ is an ordinary part.
       Object.defineProperty(top, this.key, { value, writable: true, enumerable: true, configurable: true })
       this.key = null
     }
   }
 }
 
-/** Work is done for so long, then others have their turn. */
+/** After working for this long, it lets other tasks run. */
 const SLICE_MS = 8
-/** Pauses long work now and then. Call before each small part of it, and wait if it answers a promise. */
+/**
+ * Pauses long work now and then. Call this before each small part of the work, and await the promise if it returns one.
+ */
 export const makePacer = (): (() => Promise<void> | null) => {
   let since = performance.now()
   return () => {

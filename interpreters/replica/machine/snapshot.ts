@@ -14,11 +14,11 @@ import { LineReader, linesOf, makePacer, MalformedSlices } from "./slices.ts"
 import type { Draft, Snapshot } from "./store.ts"
 
 const FORMAT = "stepraft replica 1"
-/** Text is gathered to so much before it is written. */
+/** Text is collected up to this many characters before it is written. */
 const PIECE = 1 << 16
 const READ = 1 << 18
 
-/** These bytes are no snapshot of this program, or not the whole of one, or not what was written. */
+/** These bytes are no snapshot of this program, or are incomplete or damaged. */
 export class SnapshotDamaged extends Error {
   override readonly name = "SnapshotDamaged"
 }
@@ -29,7 +29,7 @@ export interface SnapshotContent<State> {
   readonly state: State
 }
 
-/** Writes all of it, in slices; the caller commits. Throws StateNotPlain. */
+/** Writes the whole snapshot, in slices; the caller commits. Throws StateNotPlain. */
 export const writeSnapshot = async <State>(
   draft: Draft,
   { id, executor, state }: SnapshotContent<State>,
@@ -65,7 +65,7 @@ export const writeSnapshot = async <State>(
   await draft.write(utf8(`!${sum.toString(16).padStart(8, "0")}\n`))
 }
 
-/** Reads and checks all of it, in slices. Throws SnapshotDamaged. */
+/** Reads and checks the whole snapshot, in slices. Throws SnapshotDamaged. */
 export const readSnapshot = async <State>(
   snapshot: Snapshot,
   codec: Codec<State> | undefined,

@@ -1,17 +1,23 @@
-/** Where a replica keeps its one snapshot, and puts aside the one that it receives: memory here, a directory in interpreters/node. */
+/**
+ * Where a replica keeps its one snapshot, and a snapshot that it is receiving. This file has the store in memory;
+ * interpreters/node has the one in a directory.
+ */
 import { concat } from "../../octets.ts"
 
-/** A snapshot that stays readable until it is closed, also when another has replaced it. */
+/** A snapshot that stays readable until it is closed, even if another one has replaced it. */
 export interface Snapshot {
   readonly size: number
-  /** Bytes from `offset` on: as many as asked for, fewer only at the end. */
+  /** Bytes from `offset` on: as many as asked for; fewer only at the end. */
   readonly read: (offset: number, length: number) => Promise<Uint8Array>
   readonly close: () => Promise<void>
 }
-/** A snapshot that is being written. It counts only once `commit` has resolved; then it is durable, and the one there is. */
+/**
+ * A snapshot that is being written. It counts only once `commit` has resolved: then it is durable, and has replaced the
+ * snapshot before it.
+ */
 export interface Draft {
   readonly write: (bytes: Uint8Array) => Promise<void>
-  /** To read it before it counts. */
+  /** Opens the draft for reading before it is committed. */
   readonly look: () => Promise<Snapshot>
   readonly commit: () => Promise<void>
   readonly discard: () => Promise<void>
@@ -19,9 +25,9 @@ export interface Draft {
 export interface SnapshotStore {
   /** null: there is none. */
   readonly open: () => Promise<Snapshot | null>
-  /** An earlier draft of that name is gone. */
+  /** An earlier draft of that name is deleted. */
   readonly begin: (name: "own" | "received") => Promise<Draft>
-  /** What stands is damaged: kept under another name, for people. Answers where. */
+  /** The snapshot is damaged: keeps it under another name, for people. Returns where. */
   readonly setAside: () => Promise<string>
 }
 
@@ -31,7 +37,7 @@ const inMemory = (bytes: Uint8Array): Snapshot => ({
   close: () => Promise.resolve(),
 })
 
-/** For tests and simulations: what was committed is there until the process ends. */
+/** For tests and simulations: what was committed is kept until the process ends. */
 export const memoryStore = (): SnapshotStore => {
   let standing: Uint8Array | null = null
   return {

@@ -1,7 +1,8 @@
 /**
- * Where linearizable reads wait. All reads that come before the next turn share one barrier: the turn begins once the sockets
- * have been polled, so after all of them have arrived. A barrier opens when the core has answered one read of its own, and
- * one read of the core serves all barriers that wait for it. A refused read is tried again.
+ * Where linearizable reads wait. All reads that come before the next turn of the event loop share one barrier: the turn
+ * begins after the sockets have been polled, so after all of those reads have arrived. A barrier opens when the core
+ * has answered a ReadRequested for it; one ReadRequested serves all barriers that wait for it. A read that the core
+ * refuses is tried again.
  */
 import type { ReadRefusal, ReplicaParts } from "./parts.ts"
 import type { Alarm } from "../../surroundings.ts"
@@ -10,7 +11,7 @@ export interface Barrier<Answer> {
   /** Reads that come from now on need another barrier. */
   readonly begun: boolean
   readonly open: boolean
-  /** Once it is open: why the read cannot be served here. */
+  /** Set once the barrier is open: why the read cannot be served here. */
   readonly refusal: Answer | null
 }
 type Opened<Answer> = (refusal: Answer | null) => void
@@ -23,7 +24,7 @@ interface Waiting<Answer> extends Barrier<Answer> {
   readonly opened: Opened<Answer>[]
 }
 
-/** A barrier that opens `soon`, and refuses. */
+/** A barrier that opens `soon`, with a refusal. */
 export const refusedBarrier = <Answer>(
   refusal: Answer,
   soon: (run: () => void) => void,
@@ -39,16 +40,16 @@ export const refusedBarrier = <Answer>(
 
 export class Barriers<Answer> {
   private readonly parts: ReplicaParts<Answer>
-  /** The core has not been asked yet; oldest first. Only the last one may still be joined. */
+  /** Barriers for which the core has not been asked yet, oldest first. Only the last one may still be joined. */
   private waiting: Waiting<Answer>[] = []
-  /** By read of the core. */
+  /** The barriers that each outstanding ReadRequested serves. */
   private readonly asked = new Set<readonly Waiting<Answer>[]>()
   private lastRefusal: ReadRefusal | null = null
   private resumeAt = 0
   private backoff: number
   private timer: Alarm | null = null
   private stopped = false
-  /** Reads that wait. */
+  /** The number of reads that wait. */
   private outstanding = 0
 
   constructor(parts: ReplicaParts<Answer>) {

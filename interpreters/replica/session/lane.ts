@@ -1,20 +1,20 @@
 /**
- * A queue of commands that go through the log in order, until each is answered: go-back-N.
+ * A queue of commands that go through the log in order until each is answered, by go-back-N.
  *
- * Commands are proposed from the oldest on. Proposals get lost (a leader crashes, a connection breaks), so when one is
- * refused, lost or unanswered for too long, the lane goes back and proposes again from the oldest unanswered command. That
- * is harmless, because the state machine executes each number of a session once. It does not flood the leader, because at
- * most one window is proposed again at a time, and after a longer pause each time unless there was progress.
+ * Commands are proposed in order, the oldest first. Proposals get lost (a leader crashes, a connection breaks), so when
+ * one is refused, lost or unanswered for too long, the lane goes back and proposes again from the oldest unanswered
+ * command. That is harmless, because the state machine executes each number of a session once. It does not flood the
+ * leader: at most one window is proposed again at a time, and without progress the pause before the next attempt grows.
  *
- * Every pass over the queue is an epoch. Outcomes of proposals of an earlier epoch are ignored: the present epoch proposes
- * the same commands again anyway.
+ * Every pass over the queue is an epoch. Outcomes of proposals of an earlier epoch are ignored, because the present
+ * epoch proposes the same commands again anyway.
  */
 import type { Payload, ProposalOutcome, ProposalRefusal, Term } from "../../../core/index.ts"
 import type { Leadership } from "../../driver/index.ts"
 import type { Alarm, Surroundings } from "../../surroundings.ts"
 
 export interface Item {
-  /** Made when the command is first proposed. */
+  /** Encoded when the command is first proposed. */
   payload: Payload | null
   readonly bytes: number
   /** How many of its proposals may have taken effect, or still may. 0: it was certainly not executed. */
@@ -23,9 +23,9 @@ export interface Item {
 }
 
 export interface LaneTimes extends Pick<Surroundings, "now" | "after"> {
-  /** Without an answer for this long, proposals count as lost. Doubled while that does not help. */
+  /** If there is no answer for this long, proposals count as lost. Doubled as long as that does not help. */
   readonly stallMs: number
-  /** Pause before proposing again after a refusal or a loss: from the first to the last, doubling. */
+  /** Pause before proposing again after a refusal or a loss: it doubles from the first value to the last. */
   readonly backoffMs: readonly [number, number]
 }
 export interface LaneOptions<T extends Item> extends LaneTimes {
@@ -34,7 +34,7 @@ export interface LaneOptions<T extends Item> extends LaneTimes {
   readonly encode: (item: T) => Payload
   /** Whether to propose now: there is a leader, and a session if one is needed. */
   readonly ready: () => boolean
-  /** The item's index was executed, but it has no answer. Settling it here prevents another proposal. */
+  /** The index of the item was executed, but it has no answer. Settling it here prevents another proposal. */
   readonly passed?: (item: T, index: number, term: Term) => void
   readonly refused?: (reason: ProposalRefusal, items: readonly T[]) => void
 }
@@ -42,17 +42,17 @@ export interface LaneOptions<T extends Item> extends LaneTimes {
 interface Chunk<T> {
   readonly items: readonly T[]
   readonly epoch: number
-  /** How often everything was renumbered: outcomes of older proposals do not apply to the present items. */
+  /** How many times everything was renumbered: outcomes of older proposals do not apply to the present items. */
   readonly numbering: number
-  /** Once appended. */
+  /** Set once the proposal is appended. */
   first: number
   term: Term
 }
 
-/** The window: how much may be unanswered; always at least one command. */
+/** The window: the limit of commands and bytes that may be unanswered; it always admits one command. */
 const WINDOW_ITEMS = 16_384
 const WINDOW_BYTES = 16 << 20
-/** One proposal. */
+/** The limits of one proposal. */
 const CHUNK_ITEMS = 1024
 const CHUNK_BYTES = 1 << 20
 
@@ -76,7 +76,7 @@ export class Lane<T extends Item> {
   private resumeAt = 0
   private timer: Alarm | null = null
   private leader: Leadership | null = null
-  /** One command per proposal, to find the one that is refused as too large. */
+  /** Proposes one command at a time, to find the one that is refused as too large. */
   private single = false
   bytes = 0
   resends = 0
@@ -90,14 +90,14 @@ export class Lane<T extends Item> {
   get length(): number {
     return this.items.length - this.first
   }
-  /** Those that have been proposed, at least once, since the last `renumber`. */
+  /** The number of items that have been proposed since the last `renumber`. */
   get sent(): number {
     return this.fresh - this.first
   }
   get oldest(): T | undefined {
     return this.items[this.first]
   }
-  /** The n-th from the oldest. */
+  /** The n-th oldest item. */
   at(n: number): T | undefined {
     return n < 0 ? undefined : this.items[this.first + n]
   }
@@ -112,7 +112,7 @@ export class Lane<T extends Item> {
     this.options.wake()
   }
 
-  /** The item has its answer. */
+  /** Marks the item as answered. */
   settle(item: T): void {
     if (item.settled) return
     item.settled = true
@@ -129,7 +129,7 @@ export class Lane<T extends Item> {
     this.compact()
   }
 
-  /** Propose what is due. Called once per turn. */
+  /** Proposes what is due. Called once per turn. */
   pump(): void {
     if (this.next >= this.items.length || !this.options.ready() || this.options.now() < this.resumeAt) return
     while (this.next < this.items.length) {
@@ -139,7 +139,7 @@ export class Lane<T extends Item> {
     }
   }
 
-  /** Propose everything unanswered again, after `delay`. */
+  /** Proposes everything unanswered again, after `delay`. */
   rewind(delay: number): void {
     this.epoch++
     this.next = this.first
@@ -150,7 +150,7 @@ export class Lane<T extends Item> {
     this.wakeAfter(delay)
   }
 
-  /** Nothing that was proposed can take effect any more: all items are as if they had just arrived. */
+  /** Nothing that was proposed can take effect any more: treat all items as if they had just arrived. */
   renumber(): void {
     for (let i = this.first; i < this.fresh; i++) {
       const item = this.items[i]
@@ -164,7 +164,7 @@ export class Lane<T extends Item> {
     this.rewind(0)
   }
 
-  /** Another leader, or a new term of the same one: uncommitted entries may be lost. */
+  /** There is another leader, or a new term of the same one: uncommitted entries may be lost. */
   changed(now: Leadership): void {
     if (now.leader === null) return
     const before = this.leader

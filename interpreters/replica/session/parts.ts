@@ -1,4 +1,6 @@
-/** What the parts of a replica's service share: the driver, time and chance, settings, and the answers they give. */
+/**
+ * What the parts of a replica's service share: the driver, clock and randomness, settings, and the answers they give.
+ */
 import type { Millis, Payload, ProposalRefusal, ReadOutcome } from "../../../core/index.ts"
 import type { Driver } from "../../driver/index.ts"
 import type { Item, LaneOptions } from "./lane.ts"
@@ -14,11 +16,11 @@ export interface ReplicaSettings {
   /** A command whose outcome is not known by then is answered as unknown (or as not executed, if it was never proposed). */
   readonly writeTimeout: Millis
   readonly readTimeout: Millis
-  /** Without an answer for this long, proposals count as lost. */
+  /** If there is no answer for this long, proposals count as lost. */
   readonly stallMs: Millis
-  /** Pause before proposing again: from the first to the last, doubling. */
+  /** Pause before proposing again: it doubles from the first value to the last. */
   readonly backoffMs: readonly [Millis, Millis]
-  /** Commands beyond this many waiting ones are refused as busy. */
+  /** If this many commands are waiting already, further ones are refused as busy. */
   readonly maxWaiting: number
   readonly maxWaitingBytes: number
   readonly maxEntryBytes: number
@@ -36,15 +38,17 @@ export const defaultReplicaSettings: ReplicaSettings = {
   tickMs: 50,
 }
 
-/** The answers when a command has no result, in the caller's terms. Each says what is known about its effect. */
+/**
+ * The answers for commands without a result, in the caller's terms. Each says what is known about the command's effect.
+ */
 export interface Refusals<Answer> {
   /** For a command that was certainly not executed. null: no leader accepted it. */
   readonly notExecuted: (reason: ProposalRefusal | null) => Answer
   /** Not executed: this server is stopping. */
   readonly stopping: Answer
-  /** Its outcome did not become known within the timeout. */
+  /** The outcome did not become known within the timeout. */
   readonly unknown: Answer
-  /** An earlier command ended as unknown, and this one was not retried past it. */
+  /** An earlier command ended as unknown, and this one was not retried after it. */
   readonly unknownBehind: Answer
   readonly unknownStopping: Answer
   /** For a read. null: no leader confirmed it. */
@@ -58,7 +62,7 @@ export interface ReplicaParts<Answer> extends Surroundings {
   readonly count: (name: string, by?: number) => void
 }
 
-/** Whatever goes through the log is proposed alike. */
+/** The lane for anything that goes through the log. */
 export const laneOf = ({
   driver,
   settings,
@@ -76,7 +80,7 @@ export const laneOf = ({
   wake: driver.wake,
 })
 
-/** Why nothing was executed, as far as a caller can act on it; noLeader for any other reason. */
+/** Why nothing was executed, if a caller can act on it; noLeader for all other reasons. */
 export const reasonOf = (
   reason: ProposalRefusal | null,
 ): "busy" | "tooLarge" | "spaceLow" | "exhausted" | "noLeader" => {
@@ -97,22 +101,22 @@ export const reasonOf = (
   }
 }
 
-/** What the state machine knows of a command of a session. */
+/** What the state machine knows about a command of a session. */
 export type KnownOutcome<Answer> =
   | { readonly type: "kept"; readonly reply: Answer }
   /** Executed, but its answer is not kept any more. */
   | { readonly type: "forgotten" }
-  /** Not executed so far: proposing it again is safe. */
+  /** Not executed so far: it is safe to propose it again. */
   | { readonly type: "notExecuted" }
-  /** The session has ended: nothing more of it will be executed; whether this command was is unknown. */
+  /** The session has ended: none of its commands will be executed any more; whether this one was is unknown. */
   | { readonly type: "expired" }
 
-/** How the log and the state machine hold sessions. */
+/** How the log and the state machine represent sessions. */
 export interface SessionFormat<Request, Answer> {
-  /** Owner of the session: identifies this server, across restarts. */
+  /** The owner of the session: identifies this server, across restarts. */
   readonly owner: string
   readonly opening: (secret: string) => Payload
-  /** Results of numbers below `lowest` have arrived. */
+  /** The server has received the results of all numbers below `lowest`. */
   readonly command: (request: Request, session: number, sequence: number, lowest: number) => Payload
   readonly outcomeOf: (session: number, sequence: number) => KnownOutcome<Answer>
 }

@@ -1,14 +1,14 @@
 /**
- * Exactly-once for callers without a session of their own: the server's session.
+ * Exactly-once for callers without a session of their own: they share the server's session.
  *
- * Each command gets the next number of the session when it is first proposed, so numbers run without a gap in the order of
- * the calls, and only this server ever proposes them again. The answer is the one that this server's own state machine
- * announces.
+ * Each command gets the next number of the session when it is first proposed, so the numbers have no gap and follow the
+ * order of the calls, and only this server ever proposes a number again. The answer is the one that this server's own
+ * state machine reports.
  *
- * A command whose outcome does not become known in time ends as unknown, with all that were sent behind it, and so does the
- * session: opening the next one ends the old one in the log, so nothing of the old one can take effect afterwards, and
- * waiting commands are executed strictly later. Until the new session is open the old numbers stay valid: a late answer
- * still counts.
+ * If the outcome of a command does not become known in time, the command ends as unknown, and so do all commands that
+ * were sent after it, and the session. Opening the next session ends the old one in the log, so nothing of the old one
+ * can take effect afterwards, and waiting commands are executed strictly later. Until the new session is open the old
+ * numbers stay valid: a late answer still counts.
  */
 import type { Payload, ProposalRefusal } from "../../../core/index.ts"
 import { Lane, type Item } from "./lane.ts"
@@ -29,7 +29,7 @@ export class ServerSession<Request, Answer> {
   private readonly opener: Opener
   private readonly bySequence = new Map<number, Write<Request, Answer>>()
   private session: number | null = null
-  /** A new session is being opened; nothing is sent until it is. */
+  /** A new session is being opened; nothing is sent until it is open. */
   private fencing = true
   private nextSequence = 1
   private stopped = false
@@ -60,7 +60,9 @@ export class ServerSession<Request, Answer> {
     return this.lane.resends
   }
 
-  /** `bytes`: what it costs to hold and to encode. `done` is called once, never before this call has returned. */
+  /**
+   * `bytes`: what the command costs to hold and to encode. `done` is called once, never before this call has returned.
+   */
   execute(request: Request, bytes: number, done: (answer: Answer) => void): void {
     const { settings, now, soon, refusals, count } = this.parts
     const refuse = (answer: Answer): void => soon(() => done(answer))
@@ -103,7 +105,7 @@ export class ServerSession<Request, Answer> {
   owns(session: number): boolean {
     return session === this.session
   }
-  /** The request that waits for the number, if any. */
+  /** The request that waits for this number, if there is one. */
   requestOf(sequence: number): Request | undefined {
     return this.bySequence.get(sequence)?.request
   }
@@ -115,9 +117,9 @@ export class ServerSession<Request, Answer> {
     if (!write.settled) this.settle(write, answer)
   }
   /**
-   * A copy of the command came to nothing. If `ended`, the session's end stands in the log before it: nothing of it that has no
-   * answer was executed, nor will be. Else something before this copy was lost: the lane finds out when the batch is over, and
-   * another copy may have an answer.
+   * A copy of the command was not executed. If `ended`, the session had ended in the log before it: none of its
+   * unanswered commands was executed, nor will be. Otherwise something before this copy was lost: the lane notices when
+   * the batch is over, and another copy may have an answer.
    */
   notExecuted(ended: boolean): void {
     if (ended) this.fence()
@@ -141,13 +143,13 @@ export class ServerSession<Request, Answer> {
     const { session } = this
     if (session === null) return
     let lost = false
-    // The last one first: a read that waits between two of them must know of the later one, which the state holds already,
-    // before the answer to the earlier one lets it be served.
+    // The last one first. The state already holds the effects of all of them. Once an earlier command is answered, a
+    // read may be served, and then the answer to every later one must be known.
     for (const write of this.lane.list(0, this.lane.sent).toReversed()) {
       if (write.settled) continue
       const state = this.format.outcomeOf(session, write.sequence)
       if (state.type === "kept") this.answer(write, state.reply)
-      // The session ended within what the snapshot covers; whether before or after this command is unknown.
+      // The snapshot already covers the end of the session; whether it ended before or after this command is unknown.
       else if (state.type !== "notExecuted") lost = true
     }
     if (lost) {
@@ -158,7 +160,7 @@ export class ServerSession<Request, Answer> {
 
   // -------------------------------------------------------------------------------------------------- time
 
-  /** Open a new session; nothing is sent before. */
+  /** Opens a new session; nothing is sent before it is open. */
   private fence(): void {
     if (this.fencing) return
     this.fencing = true
@@ -168,14 +170,14 @@ export class ServerSession<Request, Answer> {
   /** The leader has no disk space. Commands that were certainly not executed are answered now instead of being kept waiting. */
   private refuseUnexecuted(): void {
     const sent = this.lane.sent > 0
-    // Commands behind one that may have been executed may have been executed too, by their own proposals.
+    // Commands after one that may have been executed may have been executed too, through their own proposals.
     const first = this.lane.oldest?.attempts === 0
     this.lane.list().forEach((write) => {
       if (first || write.attempts === 0) this.answer(write, this.parts.refusals.notExecuted("spaceLow"))
     })
     if (sent) this.fence()
   }
-  /** One write is refused alone. Those behind it get new numbers, after a fence. */
+  /** Only this write is refused. Those after it get new numbers, in a new session. */
   private refuseTooLarge(write: Write<Request, Answer> | undefined): void {
     if (write === undefined || write !== this.lane.oldest || write.attempts > 0) return
     this.answer(write, this.parts.refusals.notExecuted("tooLarge"))
@@ -195,10 +197,10 @@ export class ServerSession<Request, Answer> {
       if (oldest.attempts > 0) {
         count("service.unknown", this.lane.sent)
         this.answer(oldest, this.parts.refusals.unknown)
-        // Those sent behind it end like it: they are never retried past it.
+        // Commands that were sent after it end in the same way: they are never retried past it.
         for (const write of this.lane.list(0, this.lane.sent)) this.answer(write, this.parts.refusals.unknownBehind)
       } else {
-        // None behind it can be executed either, because their numbers come after its own in the session.
+        // None after it can be executed either, because their numbers follow its own in the session.
         count("service.noLeader")
         this.answer(oldest, this.parts.refusals.notExecuted(this.reason()))
       }

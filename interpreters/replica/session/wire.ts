@@ -1,9 +1,12 @@
-/** The parts of a service on their driver: each turn, each change of leadership, each batch executed, each tick reaches all of them. */
+/**
+ * Connects the parts of a service with their driver: every part gets each turn, each change of leadership, each
+ * executed batch and each tick.
+ */
 import type { Leadership } from "../../driver/index.ts"
 import type { ReplicaParts } from "./parts.ts"
 
 export interface Part {
-  /** A turn begins: now is the time to propose. */
+  /** A turn begins: propose now. */
   readonly pump?: () => void
   readonly changed?: (now: Leadership) => void
   readonly appliedThrough?: (index: number) => void
@@ -11,7 +14,7 @@ export interface Part {
   readonly stop?: () => void
 }
 
-/** In the order of `parts`. Returns how to stop them. */
+/** Calls them in the order of `parts`. Returns the function that stops this. */
 export const wire = (
   { driver, settings, every }: Pick<ReplicaParts<never>, "driver" | "settings" | "every">,
   parts: readonly Part[],

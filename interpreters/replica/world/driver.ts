@@ -1,6 +1,7 @@
 /**
- * A driver's face of a server of a simulated world, for one of its lives: what stands on it asks, and the world takes its
- * turns. What is asked becomes actions of the world, so that a recorded script replays without whoever asked.
+ * The driver interface of one server in a simulated world, from a start to its end. The service on top calls it, and
+ * the world runs the turns. Each request becomes an action of the world, so a recorded script replays without the
+ * service.
  */
 import type { Event, Outcome, State } from "../../../core/index.ts"
 import { type Leadership, leadershipOf, makeAsked } from "../../driver/index.ts"
@@ -11,7 +12,7 @@ export class WorldDriver {
   readonly name: string
   readonly driver: ReplicaDriver & { readonly state: () => Readonly<State> }
   leadership: Leadership = { role: "follower", term: 0, leader: null }
-  /** A turn is wanted. */
+  /** A turn was requested. */
   woken = false
   private readonly world: World
   private readonly before: (() => void)[] = []
@@ -19,7 +20,7 @@ export class WorldDriver {
   private readonly applied: ((index: number) => void)[] = []
   private readonly requests = makeAsked()
   private queue: Event[] = []
-  /** Refs of whoever asked, by those of the world. */
+  /** The caller's refs, by those of the world. */
   private readonly refs = new Map<number, number>()
 
   constructor(world: World, name: string) {
@@ -54,11 +55,11 @@ export class WorldDriver {
   }
   state(): State {
     const state = this.world.state(this.name)
-    if (state === undefined) throw new Error(`${this.name} is down, and is still asked`)
+    if (state === undefined) throw new Error(`${this.name} is down, but its driver is still used`)
     return state
   }
 
-  /** What a driver does once the sockets have been polled. */
+  /** What a driver does after the sockets have been polled. */
   turn(): void {
     this.woken = false
     for (const listener of this.before) listener()
@@ -70,7 +71,7 @@ export class WorldDriver {
       if (event.type !== "Proposed" && event.type !== "ReadRequested") continue
       const ref = world.data.refs + 1
       refs.set(ref, event.ref)
-      // What is proposed again is another proposal of the same bytes: the invariants tell them apart.
+      // A retry is a new proposal of the same bytes: the invariants must be able to tell them apart.
       if (event.type === "Proposed")
         world.inject(name, { type: "Proposed", ref, payloads: event.payloads.map((payload) => ({ ...payload })) })
       else world.read(name)
@@ -82,7 +83,7 @@ export class WorldDriver {
     this.refs.delete(ref)
     this.requests.respond(asked, outcome)
   }
-  /** `announce`: what was executed through there is told first. */
+  /** `announce` is called first: it reports what was executed up to that index. */
   stepped({ events, state }: WorldStep, announce: (through: number) => void): void {
     for (const event of events) {
       if (event.type !== "Applied") continue

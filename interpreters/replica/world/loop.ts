@@ -1,11 +1,12 @@
 /**
- * The event loops of simulated processes, in the virtual time of one world: what they will do later, and in which order.
- * A process that sleeps finds later what was meant for it; what was meant for one that has ended is dropped.
+ * The event loops of simulated processes, in the virtual time of one world: what they will run later, and in which
+ * order. A sleeping process runs what was meant for it when it wakes up; what was meant for a process that has ended is
+ * dropped.
  */
 import { makeRandom, mix } from "../../simulation/index.ts"
 import type { Alarm, Surroundings } from "../../surroundings.ts"
 
-/** Whose loop it is: a node in one of its lives, or a client. */
+/** The owner of a loop: a node from one start to its end, or a client. */
 export interface Process {
   readonly ended: () => boolean
   readonly asleep: () => boolean
@@ -24,10 +25,10 @@ const HEX = "0123456789abcdef"
 
 export class Loop {
   private readonly time: () => number
-  /** The next one last; of one moment, the first planned first. */
+  /** What is due, latest first; at the same moment, what was planned first runs first. */
   private readonly later: Due[] = []
   private soon: Due[] = []
-  /** Of processes that sleep. */
+  /** What is due for processes that sleep. */
   private held: Due[] = []
 
   constructor(time: () => number) {
@@ -37,11 +38,11 @@ export class Loop {
   get now(): number {
     return this.time()
   }
-  /** When something is due, or Infinity. */
+  /** The time when something is due next, or Infinity. */
   get next(): number {
     return this.later.at(-1)?.at ?? Number.POSITIVE_INFINITY
   }
-  /** Something can be done before time goes on. */
+  /** True if something can run before time advances. */
   get busy(): boolean {
     return (
       this.soon.length > 0 ||
@@ -50,7 +51,7 @@ export class Loop {
     )
   }
 
-  /** Whole milliseconds from now, at least that long. */
+  /** Runs it after at least this many milliseconds, rounded up. */
   after(process: Process, millis: number, run: () => void): Alarm {
     const at = this.time() + Math.max(0, Math.ceil(millis))
     const due: Due = { at, process, run, cancelled: false }
@@ -66,7 +67,7 @@ export class Loop {
     else later.splice(low, 0, due)
     return this.alarm(due)
   }
-  /** Before time goes on, after what waits already. */
+  /** Runs it before time advances, after everything that is already waiting. */
   turn(process: Process, run: () => void): void {
     this.soon.push({ at: 0, process, run, cancelled: false })
   }
@@ -78,7 +79,7 @@ export class Loop {
     }
   }
 
-  /** Everything that is due by now, and what comes of it. */
+  /** Runs everything that is due by now, and everything that this causes. */
   run(): void {
     if (this.held.length > 0) {
       const { held } = this
@@ -105,7 +106,7 @@ export class Loop {
     else due.run()
   }
 
-  /** For code that was written for a real process. */
+  /** The surroundings of a process, for code that was written for a real one. */
   surroundings(process: Process, seed: number): Surroundings {
     const random = makeRandom(mix(seed, 0x10c5))
     return {

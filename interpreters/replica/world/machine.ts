@@ -1,7 +1,7 @@
 /**
- * A user's machine definition as the state machine of a simulated world, executed by what executes it in a replica. Each
- * command is executed a second time, from the same state and with other clocks and other chance: a machine that is not
- * deterministic shows at the first command that says so.
+ * A user's machine definition as the state machine of a simulated world, executed by the same code as in a replica.
+ * Each command is executed a second time, from the same state but with other clocks and other randomness: a machine
+ * that is not deterministic is found at the first command whose outcome differs.
  */
 import type { Entry, LogBase } from "../../../core/index.ts"
 import { makeRandom, mix, type WorldMachine } from "../../simulation/index.ts"
@@ -14,38 +14,41 @@ import { LineReader, linesOf } from "../machine/slices.ts"
 import { withSources, type Sources } from "./sources.ts"
 import { differenceOf, hashOf, valueText } from "./values.ts"
 
-/** What the execution of one command showed, for checks and for people. */
+/** The execution of one command, for checks and for people. */
 export interface CommandExecuted<State, Command, Result> {
   readonly entry: Entry
-  /** Names the command, whoever proposed it and however often. */
+  /** Identifies the command, whoever proposed it and however often. */
   readonly id: number
   readonly command: Command
-  /** Its bytes, or that it was undone. */
+  /** The bytes of the result, or that the command was undone. */
   readonly outcome: CommandOutcome
-  /** undefined: it was undone. */
+  /** undefined: the command was undone. */
   readonly result: Result | undefined
   readonly before: State
   readonly after: State
-  /** Why `apply` is not deterministic, if that showed. */
+  /** Why `apply` is not deterministic, if this execution showed it. */
   readonly fault: string | null
 }
-/** What one entry came to in a world: what a replica tells, and the command that was executed on the state, if there was one. */
+/**
+ * The result of one entry in a world: what a replica reports about it, and the command that was executed, if there was
+ * one.
+ */
 export interface EntryExecuted<State, Command, Result> {
   readonly told: ExecutionReport | null
   readonly executed: CommandExecuted<State, Command, Result> | null
 }
 
-/** The state that was read back from a snapshot is another one. */
+/** The state that was read back from a snapshot differs from the state that was written. */
 export class SnapshotChangesState extends Error {
   override readonly name = "SnapshotChangesState"
 }
 
 // ------------------------------------------------------------------------------------------------- commands
 
-/** A payload that is a command by itself. No ReplicaCommand begins so. */
+/** First byte of a payload that is a command without a session. No ReplicaCommand begins with it. */
 const PLAIN = 0x70
 
-/** In a world commands have numbers, so that two equal ones are told apart. */
+/** In a world commands are numbered, so that two equal ones can be told apart. */
 const ID_BYTES = 6
 export const numbered = (id: number, bytes: Uint8Array): Uint8Array => {
   const out = new Uint8Array(ID_BYTES + bytes.length)
@@ -75,7 +78,7 @@ const random = (seed: number) => (): (() => number) => {
   return () => draws.below(0x40000000) / 0x40000000
 }
 const DAY = 86_400_000
-/** The ordinary day of a server, that of another one, and the ends of what could be. */
+/** Clocks and randomness of an ordinary day, of another server, and of extreme cases. */
 const days: readonly (Omit<Sources, "random"> & { readonly random: () => () => number })[] = [
   { wall: 1_700_000_000_000, monotonic: 60_000, random: random(1) },
   { wall: 1_700_000_000_000 + DAY + 7, monotonic: 97_531, random: random(2) },
@@ -83,7 +86,7 @@ const days: readonly (Omit<Sources, "random"> & { readonly random: () => () => n
   { wall: 1, monotonic: 0, random: () => () => 0 },
 ]
 
-/** What one execution of a command came to. */
+/** What one execution of a command produced. */
 export interface Applied<State> {
   readonly outcome: CommandOutcome
   readonly state: State
@@ -99,7 +102,7 @@ const applied = <State, Command, Result>(
   }
 }
 
-/** `asked`: what it asked that no two servers answer alike. */
+/** `asked`: which non-deterministic sources it used. */
 const askedFor = (asked: ReadonlySet<string>): string =>
   asked.size === 0
     ? "It asks for nothing that is known to differ: look for a variable outside of the state that apply changes, or a random source of Node"
@@ -162,7 +165,7 @@ export class ReplicaWorldMachine<State, Command, Result> implements WorldMachine
   readonly executor: Executor<State, Command, Result>
   private last: CommandExecuted<State, Command, Result> | null = null
   private entry: Entry | null = null
-  /** Of the state by its reference. */
+  /** The hash of a state, remembered for that object. */
   private hashed: { readonly state: State; readonly hash: number } | null = null
 
   constructor(
@@ -199,7 +202,7 @@ export class ReplicaWorldMachine<State, Command, Result> implements WorldMachine
   show(): unknown {
     return this.describe === null ? this.executor.state : this.describe(this.executor.state)
   }
-  /** Throws StateNotPlain, SnapshotChangesState. */
+  /** Writes the state and reads it back, as a snapshot does. Throws StateNotPlain and SnapshotChangesState. */
   reread(): ReplicaWorldMachine<State, Command, Result> {
     const { executor, machine, describe } = this
     const { states } = machine
@@ -208,7 +211,7 @@ export class ReplicaWorldMachine<State, Command, Result> implements WorldMachine
     const found = states === undefined ? differenceOf(executor.state, read, "state") : null
     if (found !== null || copy.hash() !== this.hash())
       throw new SnapshotChangesState(
-        `a server that is restored from a snapshot holds another state: ${found === null ? "what the codec of states reads is not what it wrote" : `${found.path} is ${valueText(found.one)}, and ${valueText(found.other)} once it was written and read again`}. Everything that apply looks at must be in what is written`,
+        `a server that is restored from a snapshot holds another state: ${found === null ? "what the codec of states reads is not what it wrote" : `${found.path} is ${valueText(found.one)}, and ${valueText(found.other)} once it was written and read again`}. The encoded state must contain everything that apply uses`,
       )
     return copy
   }
@@ -245,13 +248,13 @@ export class ReplicaWorldMachine<State, Command, Result> implements WorldMachine
     let fault: string | null = null
     if (this.hashState(before) !== hashBefore)
       fault =
-        "apply changes the state that it was given, or one that it made before, where nobody sees it: change the draft, or make a new state and call context.become. The copy that a snapshot and a paused reader hold would change with it"
+        "apply changes the state that it was given, or one that it made before, without going through the draft: change the draft, or make a new state and call context.become. The copy that a snapshot and a paused reader hold would change with it"
     for (const [i, day] of others.entries()) {
-      // Once is enough, unless it asked something.
+      // A second execution is enough unless it used a non-deterministic source.
       if (fault !== null || (i > 0 && asked.size === 0)) break
       const difference = disagreement(machine, first, once(day))
       if (difference !== null)
-        fault = `the same command on the same state gives two things: ${difference}. ${askedFor(asked)}. ${ADVICE}`
+        fault = `the same command on the same state has two outcomes: ${difference}. ${askedFor(asked)}. ${ADVICE}`
     }
     const { outcome, state } = first
     if (this.entry !== null)
@@ -269,7 +272,7 @@ export class ReplicaWorldMachine<State, Command, Result> implements WorldMachine
   }
 }
 
-/** A command that cannot be read was undone for it; here it is only told. */
+/** Such a command was undone because it could not be read; here only its description is needed. */
 const readOr = <A>(decode: (bytes: Uint8Array) => A, bytes: Uint8Array): A => {
   try {
     return decode(bytes)
@@ -283,7 +286,7 @@ const readLines = <State>(state: State): State => {
   return reader.value() as State
 }
 
-/** For WorldHooks.machine. A function makes one for each server and each of its starts. */
+/** Used as WorldHooks.machine. Given a function, it makes a machine for each server and each of its starts. */
 export const replicaWorldMachine =
   <State, Command, Result>(
     machine: Machine<State, Command, Result> | (() => Machine<State, Command, Result>),

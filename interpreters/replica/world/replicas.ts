@@ -1,6 +1,6 @@
 /**
- * Replicas in a simulated world: on every server that is up the real service of a replica (sessions, retries, read barriers),
- * for as long as it lives. Whoever drives the world drives `serve` with it.
+ * Replicas in a simulated world. Every server that is up runs the real service of a replica (sessions, retries, read
+ * barriers) until it stops. Whoever runs the world must run `serve` along with it.
  */
 import type { Work, World, WorldHooks, WorldStep } from "../../simulation/index.ts"
 import { mix } from "../../simulation/index.ts"
@@ -16,13 +16,13 @@ interface Announced {
   readonly told: readonly ExecutionReport[]
 }
 
-/** One life of a server. */
+/** One server, from a start to its end. */
 export class ReplicaBoot implements Process {
   private readonly world: World
   private readonly face: WorldDriver
   private readonly service: ReplicaService
   private listener: (told: readonly ExecutionReport[] | null) => void = () => {}
-  /** Executed, and not yet told. */
+  /** Entries that were executed and not yet reported. */
   private waiting: Announced[] = []
   private over = false
 
@@ -64,11 +64,14 @@ export class ReplicaBoot implements Process {
     this.face.turn()
   }
 
-  /** Command `id`, in the machine's codec. */
+  /** Executes command `id`, encoded by the machine's codec. */
   execute(id: number, bytes: Uint8Array, done: (answer: Answer) => void): void {
     this.service.execute({ type: "command", bytes: numbered(id, bytes) }, done)
   }
-  /** null: the state here holds all that was acknowledged before the call, and reaches this place in the log. */
+  /**
+   * `done` gets null once the state here holds everything that was acknowledged before the call, and the index that it
+   * has reached.
+   */
   read(done: (refusal: Answer | null, position: number) => void): void {
     this.service.barrier((refusal) => done(refusal, this.machine.position().index))
   }
@@ -103,10 +106,10 @@ export class WorldReplicas {
   constructor(settings: Partial<ReplicaSettings> = {}) {
     this.settings = settings
   }
-  /** Of the world that these live in. */
+  /** Hooks for the world in which these replicas run. */
   readonly hooks: Required<Pick<WorldHooks, "started" | "stopped" | "applied" | "restored" | "responded" | "observe">> =
     {
-      // The first lives of a world begin before it is there.
+      // At the creation of a world its servers start before this object is attached to it.
       started: (node) => {
         if (this.there !== null) this.begin(node)
       },
@@ -129,7 +132,7 @@ export class WorldReplicas {
     if (this.there === null) throw new Error("the replicas are attached to no world")
     return this.there
   }
-  /** As it lives now; null: it is down. */
+  /** The running server of that name; null: it is down. */
   find(name: string): ReplicaBoot | null {
     return this.boots.get(name) ?? null
   }
@@ -141,10 +144,10 @@ export class WorldReplicas {
     this.boots.get(name)?.end()
     this.boots.delete(name)
   }
-  /** Goes on for as long as the world does. */
+  /** Runs for as long as the world does. */
   *serve(): Work<never> {
     for (;;) {
-      // All that can be done before time goes on.
+      // Run everything that can run before time advances.
       do {
         this.loop.run()
         for (const boot of this.boots.values()) if (boot.woken) boot.turn()

@@ -1,10 +1,11 @@
 /**
- * What a process could tell a state machine that is not the same on every server: its clocks, its chance. In a world they
- * say what the world wants, so that a machine that asks them answers otherwise when it is asked again, each time the same way.
+ * What a process could give a state machine that is not the same on every server: its clocks and its randomness. In a
+ * world they are replaced by values that the world chooses. So a machine that uses them gets other values in a second
+ * execution, and the same ones in a replay.
  */
 
 export interface Sources {
-  /** Milliseconds since the epoch, and since the process began. */
+  /** Milliseconds since the epoch, and since the process started. */
   readonly wall: number
   readonly monotonic: number
   /** Uniform in [0, 1). */
@@ -21,7 +22,10 @@ const replace = (on: object, name: string, value: unknown): Restore => {
   }
 }
 
-/** Runs `run`; `asked` is told each source that it asks, by the name that a program calls it by. Nothing of it outlasts the call. */
+/**
+ * Runs `run` with these sources. `asked` is called with the name of each source that it uses, as a program calls it.
+ * The sources are restored when the call ends.
+ */
 export const withSources = <A>(
   { wall, monotonic, random }: Sources,
   asked: (name: string) => void,

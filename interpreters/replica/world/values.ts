@@ -1,9 +1,9 @@
-/** States as values, whatever they are made of: a hash that equal ones share, and where two differ. */
+/** States as values, whatever they are made of: a hash that is equal for equal states, and where two states differ. */
 import { finish, mix, mixText } from "../../simulation/index.ts"
 
 type Parts = readonly (readonly [string, unknown])[]
 
-/** What a value is made of, by name; null: it has no parts. A part that is undefined is none, as in JSON. */
+/** The parts of a value, by name; null: it has no parts. A part that is undefined does not count, as in JSON. */
 const partsOf = (value: unknown): Parts | null => {
   if (typeof value !== "object" || value === null) return null
   if (value instanceof Date || ArrayBuffer.isView(value)) return null
@@ -39,7 +39,7 @@ const mixValue = (hash: number, value: unknown): number => {
 export const hashOf = (value: unknown): number => finish(mixValue(0, value))
 
 export interface Difference {
-  /** state.jobs.a.owner */
+  /** For example state.jobs.a.owner. */
   readonly path: string
   readonly one: unknown
   readonly other: unknown
@@ -48,7 +48,7 @@ const same = (one: unknown, other: unknown): boolean =>
   Object.is(one, other) ||
   (typeof one === "object" && typeof other === "object" && mixLeaf(0, one) === mixLeaf(0, other))
 
-/** The first place at which two values differ, also in the order of their parts; null: nowhere. */
+/** The first place at which two values differ, including the order of their parts; null: nowhere. */
 export const differenceOf = (one: unknown, other: unknown, path: string): Difference | null => {
   if (Object.is(one, other)) return null
   const [parts, others] = [partsOf(one), partsOf(other)]

@@ -1,4 +1,7 @@
-/** Commands, results and states of a user's machine, in the user's words where there are any, else as JSON. */
+/**
+ * Commands, results and states of a user's machine as text: by the user's own functions if there are any, otherwise as
+ * JSON.
+ */
 import type { MachineWords } from "../../simulation/index.ts"
 import { decodeReplicaCommand } from "../machine/command.ts"
 import { jsonCodec, type Machine } from "../machine/definition.ts"
@@ -9,7 +12,7 @@ import { valueText } from "./values.ts"
 export interface Describe<State, Command, Result> {
   readonly command?: (command: Command) => string
   readonly result?: (result: Result) => string
-  /** What is shown of a state: plain data, or a text. */
+  /** What is shown of a state: plain data or a text. */
   readonly state?: (state: State) => unknown
 }
 
@@ -52,7 +55,7 @@ export const machineWords = <State, Command, Result>(
       try {
         command = JSON.parse(text) as Command
       } catch {
-        throw new SyntaxError(`${text} is no command: write it as JSON, such as a command of the log is written`)
+        throw new SyntaxError(`${text} is no command: write it as JSON, the way commands in the log are written`)
       }
       return plainCommand(id, commands.encode(command))
     },

@@ -83,7 +83,7 @@ export class Incoming {
     if (base.index !== snapshot.index || base.term !== snapshot.term) {
       throw new SnapshotInvalid({
         id: this.id,
-        found: `it reaches entry ${base.index} of term ${base.term}, announced was entry ${snapshot.index} of term ${snapshot.term}`,
+        found: `it ends at entry ${base.index} of term ${base.term}, but the leader announced entry ${snapshot.index} of term ${snapshot.term}`,
       })
     }
     await sealDatabase(this.db, identity, as ?? base, this.large)
