@@ -1,6 +1,7 @@
 /**
- * Binary form of what both the wire and the disk carry: integers, members, configurations, entries, starts.
- * Big-endian; integers that count (terms, indexes, stamps, offsets) take 48 bits, which JavaScript holds exactly.
+ * The binary form of values that are both sent to peers and written to disk: integers, members, configurations,
+ * entries, starts. Big-endian; counting integers (terms, indexes, stamps, offsets) take 48 bits, which JavaScript
+ * represents exactly.
  */
 import {
   isChain,
@@ -22,7 +23,7 @@ export { MalformedBytes }
 export class NumberOutOfDomain extends RangeError {
   override readonly name = "NumberOutOfDomain"
   constructor(found: string) {
-    super(`${found} cannot be written, for it could not be read again; nothing was written`)
+    super(`${found} cannot be written, because it would not be read back as the same number; nothing was written`)
   }
   static of(found: number, bits: number): NumberOutOfDomain {
     return new NumberOutOfDomain(`${found}, which is no whole number of ${bits} bits,`)
@@ -110,7 +111,7 @@ export class Reader {
   readonly buffer: Buffer
   at: number
   readonly end: number
-  /** The buffer holds only what is read from it, so payloads may be views of it instead of copies. */
+  /** True if the buffer holds nothing but what is read from it, so payloads may be views of it instead of copies. */
   readonly lasting: boolean
   constructor(buffer: Buffer, at = 0, end = buffer.length, lasting = false) {
     this.buffer = buffer
@@ -162,7 +163,7 @@ export class Reader {
   count(least: number): number {
     const value = this.u32()
     if (value * least > this.end - this.at)
-      throw new MalformedBytes(`${value} items cannot stand in ${this.end - this.at} bytes`)
+      throw new MalformedBytes(`${value} items do not fit into ${this.end - this.at} bytes`)
     return value
   }
   done(): void {

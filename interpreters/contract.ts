@@ -32,7 +32,7 @@ export interface Stored {
   readonly entries: readonly Entry[]
 }
 
-/** Who a data directory belongs to. `founding` is the first configuration; null until the cluster is formed. */
+/** The owner of a data directory. `founding` is the cluster's first configuration; null until the cluster is formed. */
 export interface Identity {
   readonly self: Member
   readonly cluster: string | null
@@ -47,21 +47,21 @@ export interface StorageHandlers {
   readonly persisted: (seq: number) => void
   /** The storage can no longer keep its guarantees; the node must stop. */
   readonly failed: (error: Error) => void
-  /** Free space fell below the low-water mark, or rose above the high-water mark again. */
+  /** Free space fell below the low-water mark (true), or rose above the high-water mark again (false). */
   readonly space?: (low: boolean) => void
 }
 /**
- * Stable storage of hard state, log and base. Persists become durable in the order given, each one whole or not
- * at all; those that arrive during a write go into the next durable write together (group commit). So a crash always leaves
- * the state after some Persist, and never one before the last that was reported.
+ * Stable storage of hard state, log and base. Persists become durable in the order given, each one whole or not at all;
+ * those that arrive during a write go into the next durable write together (group commit). So after a crash the storage
+ * always holds the result of some Persist, and never of one before the last that was reported durable.
  */
 export interface Storage {
   /** What was found at opening: term 0, no vote and an empty log if nothing was ever written. Read it before the first `persist`, which may release it. */
   readonly stored: Stored
   readonly attach: (handlers: StorageHandlers) => void
   /**
-   * Its parts take effect in this order: `truncateFrom`, `base`, `entries`. A base past the end of the log leaves an
-   * empty log after it; a base that the log reaches leaves what follows it.
+   * The parts of a Persist take effect in this order: `truncateFrom`, `base`, `entries`. A base beyond the end of the
+   * log leaves an empty log after it; a base within the log keeps the entries after it.
    */
   readonly persist: (persist: Persist) => void
   /** For status and metrics. */
@@ -75,8 +75,8 @@ export interface StorageStats {
 }
 
 /**
- * What the services of two members say to each other beside the algorithm: a question, or its answer, of at most
- * MAX_SERVICE_BYTES. `bootId` and `ref` are the asker's: they tie the answer to the question.
+ * Messages that the services of two members exchange besides the algorithm's: a question or its answer, of at most
+ * MAX_SERVICE_BYTES. `bootId` and `ref` are the asker's: they match the answer to the question.
  */
 export interface ServiceMessage {
   readonly type: "ServiceQuestion" | "ServiceAnswer"
@@ -98,21 +98,27 @@ export interface TransportHandlers {
   readonly serviceSaid?: (from: Member, message: ServiceMessage) => void
 }
 /**
- * Messages between members. It may lose, delay, duplicate and reorder them; it never alters a message and never delivers
- * one to an incarnation for which it was not meant. It is bounded: what does not fit is dropped.
+ * Messages between members. A transport may lose, delay, duplicate and reorder them; it never alters a message and
+ * never delivers one to an incarnation for which it was not meant. Its memory is bounded: it drops messages that do not
+ * fit.
  *
- * Before the first message the two ends shake hands (hello.ts). Members of different clusters never exchange a message,
- * nor does a start of a directory that does not come after the one that its peer has met: such a directory was restored
+ * Before the first message the two ends shake hands (hello.ts). Members of different clusters never exchange a message.
+ * Neither do two members if one has already seen a later start of the other's directory: such a directory was restored
  * from a copy, and its messages must not count.
  */
 export interface Transport {
   /** Peers that are already connected are reported through `connected` too, asynchronously. */
   readonly attach: (handlers: TransportHandlers) => void
-  /** Dropped if the peer is not connected, or is another incarnation by now. */
+  /** The message is dropped if the peer is not connected, or is another incarnation by now. */
   readonly send: (to: Member, message: Message, chunk: Uint8Array | null) => void
-  /** As `send`. A transport without it carries no questions: what a follower would ask its leader must be asked there. */
+  /**
+   * As `send`, for ServiceMessages. A transport without it carries no questions: then the caller must ask the leader
+   * itself.
+   */
   readonly sendService?: (to: Member, message: ServiceMessage) => void
-  /** The driver's batch is complete: one write per peer. Messages may be held back until this call, but no longer. */
+  /**
+   * The driver's batch is complete: make one write per peer. Messages may be held back until this call, but no longer.
+   */
   readonly flush: () => void
 }
 
@@ -128,7 +134,10 @@ export interface Timers {
  * Reading the same offset again gives the same bytes.
  */
 export interface SnapshotImage {
-  /** Its position, and an id. Images with different bytes must have different ids, across machines too: receivers rely on it. */
+  /**
+   * The image's position, and an id. Images with different bytes must have different ids, across machines too:
+   * receivers rely on it.
+   */
   readonly snapshot: SnapshotRef
   /** One chunk of bytes from `offset` on: at least one byte, unless it is the last chunk. The driver asks for one at a time. */
   readonly read: (offset: number) => Promise<{ readonly bytes: Uint8Array; readonly last: boolean }>
@@ -138,11 +147,11 @@ export interface SnapshotImage {
 export interface StateMachineHandlers {
   /** Every entry through `index` has been executed and its results delivered. Called once for each `apply`, with its last index. */
   readonly applied: (index: Index) => void
-  /** Still working on the last `apply`: the limit on silence counts from this call. */
+  /** The machine is still working on the last `apply`: the limit on silence is counted from this call. */
   readonly progress?: () => void
-  /** Damage was found; it executes nothing more until `restore` has succeeded. */
+  /** Damage was found; the machine executes nothing more until `restore` has succeeded. */
   readonly damaged: (error: Error) => void
-  /** The state machine cannot go on at all (its disk failed); the node must stop. */
+  /** The state machine cannot continue at all (its disk failed); the node must stop. */
   readonly failed: (error: Error) => void
 }
 /**
@@ -165,7 +174,10 @@ export interface StateMachine {
   readonly apply: (entries: readonly Entry[]) => void
   /** Make everything executed so far durable; resolves with the position that now survives a crash. */
   readonly takeSnapshot: () => Promise<LogBase>
-  /** An image of the present state or an earlier one, but not before the last position from `takeSnapshot`: the log before that is gone. */
+  /**
+   * An image of the present state or of an earlier one, but not from before the position that `takeSnapshot` last
+   * returned: the log before that is gone.
+   */
   readonly openSnapshot: () => Promise<SnapshotImage>
   /** Store a received chunk; offset 0 starts over. Resolves with the offset expected next; a chunk at any other offset is ignored, with the same answer. */
   readonly storeChunk: (snapshot: SnapshotRef, offset: number, bytes: Uint8Array, last: boolean) => Promise<number>

@@ -1,6 +1,6 @@
 /**
- * The handshake: who is at the other end, and whether the two belong together. Every transport checks this before it lets a
- * message through. The encoding of a hello is up to the transport.
+ * The handshake: who the other end is, and whether the two belong together. Every transport checks this before it
+ * passes a message on. How a hello is encoded is up to the transport.
  */
 import {
   holdsLess,
@@ -13,27 +13,27 @@ import {
 } from "../core/index.ts"
 import { MEMBER_LOST } from "./mending.ts"
 
-/** What a node says of itself to all its peers. It changes when the cluster is formed. */
+/** What a node tells all its peers about itself. It changes when the cluster is formed. */
 export interface LocalHello {
   /** Identity of the cluster; null until it is formed. */
   readonly cluster: string | null
   /** host:port where this node serves clients. */
   readonly clientAddress: string
-  /** The data directory holds nothing yet. */
+  /** The data directory holds no data yet. */
   readonly empty: boolean
   /** The first configuration, once formed. */
   readonly founding: Configuration | null
   /** Which start of its directory this is. */
   readonly start: Start
-  /** What its log held for good as this start found it. */
+  /** The position that was durable in its log when this start read it. */
   readonly recovered: Held
-  /** Its directory is not to be trusted, as a peer has told it: why. It says nothing else any more. */
+  /** Why its directory is not to be trusted, as a peer has told it. Such a node says nothing else any more. */
   readonly refused: string | null
 }
 export interface Hello extends LocalHello {
   readonly protocol: number
   readonly member: Member
-  /** Whom the sender believes to be speaking to. */
+  /** The name of the member that the sender means to reach. */
   readonly target: string
 }
 
@@ -48,13 +48,13 @@ export type HelloRefusalReason =
   | "Superseded"
   | "StartedTwice"
   | "Untrusted"
-/** Said of a directory once and for all: it counts as lost. */
+/** True for refusals that concern a directory for ever: it counts as lost. */
 export const isFinal = ({ reason }: Refusal): boolean => reason === "RolledBack" || reason === "Superseded"
 export interface Refusal {
   readonly reason: HelloRefusalReason
   readonly detail: string
 }
-/** May these two talk? `expected` is whom this node dialled, or null if the other end dialled. */
+/** May these two exchange messages? `expected` is the name that this node dialled, or null if the other end dialled. */
 export const judge = (
   self: Member,
   local: LocalHello,
@@ -86,29 +86,26 @@ export const judge = (
   if (!known(name))
     return {
       reason: "UnknownPeer",
-      detail: `${name} is not in the peer list of ${self.name}, nor a member that it knows of: if it is to join, add it (stepraft member add ${name}, or members.add in a program); else stop it.`,
+      detail: `${name} is not in the peer list of ${self.name}, nor a member that it knows of: if it is to join, add it (stepraft member add ${name}, or members.add in a program); otherwise stop it.`,
     }
   return null
 }
 
-/** `certified`: the name that its certificate has. */
+/** `certified`: the name in the sender's certificate. */
 export const untrustedName = (self: Member, hello: Hello, certified: string): Refusal => ({
   reason: "Untrusted",
-  detail: `${self.name} was told by a node that it is ${hello.member.name}, but its certificate is ${certified === "" ? "for nobody" : `for ${certified}`}: give each node a certificate of its own name (stepraft cert node ${hello.member.name}). Nothing was exchanged.`,
+  detail: `${self.name} received a hello from a node that calls itself ${hello.member.name}, but its certificate is ${certified === "" ? "for nobody" : `for ${certified}`}: give each node a certificate of its own name (stepraft cert node ${hello.member.name}). Nothing was exchanged.`,
 })
 
 const MEND = (name: string): string =>
-  `Its vote and its acknowledgements count no more; its files were left as they are. If this was a mistake, stop ${name} and bring the right directory back as a whole; else its disk is lost. ${MEMBER_LOST}`
+  `Its vote and its acknowledgements count no more; its files were left as they are. If this was a mistake, stop ${name} and bring the right directory back as a whole; otherwise its disk is lost. ${MEMBER_LOST}`
 
-/** Does the start that says hello come after everything that this node has met of that directory? */
+/** Does the start that sent this hello come after every start of that directory that this node has seen? */
 export const judgeStart = (self: Member, met: Sighting | null, hello: Hello): Refusal | null => {
   const { member, start, recovered, refused } = hello
   const { name, incarnation } = member
   if (refused !== null)
-    return {
-      reason: "RolledBack",
-      detail: `${name} says of itself that its directory is not to be trusted: ${refused}`,
-    }
+    return { reason: "RolledBack", detail: `${name} reports that its own directory is not to be trusted: ${refused}` }
   if (met === null) return null
   switch (lineage(met.start, start)) {
     case "same":
@@ -116,18 +113,18 @@ export const judgeStart = (self: Member, met: Sighting | null, hello: Hello): Re
     case "superseded":
       return {
         reason: "Superseded",
-        detail: `${name} runs as start ${start.number} of the directory of incarnation ${incarnation}, but ${self.name} has met start ${met.start.number} of it: the directory was copied while this process had it, and the copy was started too. ${MEND(name)}`,
+        detail: `${name} runs as start ${start.number} of the directory of incarnation ${incarnation}, but ${self.name} has seen start ${met.start.number} of it: the directory was copied while this process used it, and the copy was started too. ${MEND(name)}`,
       }
     case "forked":
       return {
         reason: "RolledBack",
-        detail: `the directory of ${name} (incarnation ${incarnation}, start ${start.number}) was put back to an earlier state, or is a copy: ${self.name} has met start ${met.start.number} of it, which this one never went through. What it acknowledged and voted in between is gone. ${MEND(name)}`,
+        detail: `the directory of ${name} (incarnation ${incarnation}, start ${start.number}) was restored to an earlier state, or is a copy: ${self.name} has seen start ${met.start.number} of it, which is missing in its history. What it acknowledged and voted in between is gone. ${MEND(name)}`,
       }
     case "later":
       if (!holdsLess(recovered, met)) return null
       return {
         reason: "RolledBack",
-        detail: `the directory of ${name} (incarnation ${incarnation}, start ${start.number}) ends at term ${recovered.term}, entry ${recovered.index}, but ${name} has told ${self.name} that term ${met.term}, entry ${met.index} is on its disk: it was put back to an earlier state, or its log was cut. ${MEND(name)}`,
+        detail: `the directory of ${name} (incarnation ${incarnation}, start ${start.number}) ends at term ${recovered.term}, entry ${recovered.index}, but ${name} has told ${self.name} that term ${met.term}, entry ${met.index} is on its disk: it was restored to an earlier state, or its log was cut. ${MEND(name)}`,
       }
   }
 }

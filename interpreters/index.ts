@@ -1,4 +1,4 @@
-/** What runs the reducer: the contract that an interpreter fulfils, and the loop that drives it. */
+/** What runs the reducer: the contract that every interpreter fulfils, and the event loop that drives it. */
 export * from "./contract.ts"
 export { payloadOf } from "./payload.ts"
 export {

@@ -1,12 +1,15 @@
 /** A logger: lines for people. */
 export type LogLevel = "debug" | "info" | "warn" | "error"
 export type Logger = (level: LogLevel, text: string) => void
-/** Lines with the same `key` count as the same. */
+/** Lines with the same `key` count as repetitions. */
 export type LimitedLogger = (key: string, level: LogLevel, text: string) => void
 
 const WINDOW_MS = 10_000
 const KEYS = 256
-/** A node that is down for a day must not fill the log: the same line once in ten seconds, with a count of the rest. */
+/**
+ * A node that is down for a day must not fill the log: the same line appears once in ten seconds, with the number of
+ * lines left out.
+ */
 export const limitedLog = (log: Logger, now: () => number = () => performance.now()): LimitedLogger => {
   const seen = new Map<string, { readonly until: number; more: number }>()
   return (key, level, text) => {

@@ -1,4 +1,4 @@
-/** What Node has Buffer for, in every runtime: bytes as text and as base64, and joined. */
+/** Replaces Node's Buffer in every runtime: bytes as text and as base64, and joining. */
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })

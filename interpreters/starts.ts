@@ -1,8 +1,8 @@
-/** How starts of directories (core/starts.ts) are remembered. */
+/** How starts of data directories (core/starts.ts) are remembered. */
 import { sameMember, withSighting, type Member, type Sighting, type Start } from "../core/index.ts"
 import { nextTurn } from "./turns.ts"
 
-/** The memory for starts of peers. */
+/** Remembers the starts of peers. */
 export interface Sightings {
   readonly of: (member: Member) => Sighting | null
   /** `done` is called once the sighting would survive a crash; never if the storage fails. */
@@ -25,7 +25,7 @@ export const fleetingSightings = (): Sightings => {
   }
 }
 
-/** Why the directory of a node is not to be trusted, as a peer said. */
+/** Why a node's directory is not to be trusted, according to a peer. */
 export interface Refused {
   readonly reason: string
   /** Name of the peer. */

@@ -1,6 +1,6 @@
 /**
- * What the service and the client take from their process besides the network: time, event-loop turns and randomness. By
- * default the real ones; a simulated world gives its own, in virtual time and from a seed.
+ * What the service and the client take from their process besides the network: time, event-loop turns and randomness.
+ * By default the real ones; a simulated world supplies virtual time and seeded randomness.
  */
 
 /** A scheduled call; `cancel` prevents it, and may be called at any time. */
@@ -11,7 +11,7 @@ export interface Alarm {
 export interface Surroundings {
   /** Monotonic milliseconds. */
   readonly now: () => number
-  /** Called once, after so many milliseconds. */
+  /** Runs once after this many milliseconds. */
   readonly after: (millis: number, run: () => void) => Alarm
   readonly every: (millis: number, run: () => void) => Alarm
   /** Calls back once the present call stack has returned, before time advances. */

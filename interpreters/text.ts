@@ -10,13 +10,16 @@ const hex = (character: string): string => {
 }
 export const escaped = (text: string): string => text.replace(UNSEEN, hex)
 
-/** Escaped, and no longer than `most` characters of the original. */
+/** The text with unprintable characters escaped, and at most `most` characters of the original. */
 export const shown = (text: string, most = 200): string =>
   text.length <= most ? escaped(text) : `${escaped(text.slice(0, most))}… (${text.length - most} more characters)`
 
-/** As shown, it is itself. */
+/** True if `shown` would not change the text. */
 export const isPlain = (text: string, most: number): boolean => text.length <= most && escaped(text) === text
 
-/** What a member may be called. Not as what every object has (constructor): members are kept by name in plain objects. */
+/**
+ * A valid name of a member. It must not be a property of every object (constructor): members are kept by name in plain
+ * objects.
+ */
 export const isMemberName = (text: string): boolean =>
   /^[A-Za-z0-9._-]{1,64}$/.test(text) && !(text in Object.prototype)

@@ -1,6 +1,6 @@
 /**
- * A later turn of the event loop, on any platform. Node has setImmediate; elsewhere a message to oneself is used, because
- * browsers delay timers.
+ * Runs something in a later turn of the event loop, on any platform. Node has setImmediate; elsewhere a message to
+ * oneself is used, because browsers delay timers.
  */
 const withMessages = (): ((run: () => void) => void) => {
   const waiting: (() => void)[] = []

@@ -31,7 +31,7 @@ test.each([
       await (await openStorage({ directory, name: "n1", files: { ...nodeFiles } })).close()
     },
     "DirectoryGone",
-    /another directory stands in its place|it is not there|missing/,
+    /another directory is in its place|it is not there|missing/,
   ],
   ["robbed of its lock alone", remove(/^LOCK\./), "LockLost", /The log is still there/],
 ])("a directory that is %s stops the node by name", async (_, harm, tag, why) => {
@@ -42,7 +42,7 @@ test.each([
   await expect
     .poll(() => opened.failed(), { timeout: 30_000 })
     .toMatchObject({ _tag: tag, message: expect.stringMatching(why) as string })
-  if (tag === "DirectoryGone") expect(opened.failed()?.message).toMatch(/is not there any more/)
+  if (tag === "DirectoryGone") expect(opened.failed()?.message).toMatch(/is gone with it/)
   const listed = async (): Promise<readonly string[]> =>
     (await readdir(directory).catch(() => [])).filter((name) => !name.startsWith("LOCK."))
   const before = await listed()

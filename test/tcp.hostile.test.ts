@@ -189,7 +189,7 @@ describe("bytes of others close their own connection and nothing else", () => {
     closeFrame(w, start)
     const early = client(a.port, Buffer.concat([hello.subarray(0, 10), w.take()]))
     await until("it is cut off", () => early.closed())
-    expect(says(a, "a message came before the hello")).toBe(true)
+    expect(says(a, "a message arrived before the hello")).toBe(true)
     await met(a, hello)
     const changed = client(a.port, Buffer.concat([hello, preambleAndHello(memberOf("b"), "a").subarray(10)]))
     await until("it is cut off", () => changed.closed())

@@ -67,7 +67,7 @@ describe("refused at both ends, in words that say what to do, while the others g
     kept = opened.length
   })
   const cases: readonly [what: string, make: (name: string) => Tls | null, here: string, there: string][] = [
-    ["no TLS at all", () => null, "brought no TLS about", "speaks TLS, and this node does not"],
+    ["no TLS at all", () => null, "the TLS handshake on a connection", "speaks TLS, and this node does not"],
     [
       "the certificate of another authority",
       (name) => tlsOf(name, stranger),
@@ -237,7 +237,7 @@ describe("the files", () => {
     await keeper.look()
     await keeper.look()
     expect([keeper.shown().cert, changes]).toEqual([first.cert, 0])
-    expect(logs.filter((line) => line.includes("the former stay in force"))).toHaveLength(1)
+    expect(logs.filter((line) => line.includes("the earlier ones stay in force"))).toHaveLength(1)
     write(second)
     await keeper.look()
     expect([keeper.shown().cert, changes, keeper.reloads()]).toEqual([second.cert, 1, 1])

@@ -17,7 +17,7 @@ const between = (name: string, text: string, least: number, most: number) =>
       (value) => `must be at most ${most}, not ${value}`,
     ),
   )
-/** As long as a timer can wait, in milliseconds; enough of anything else, too. */
+/** The longest time that a timer supports, in milliseconds; more than enough for the other flags too. */
 const mostInt = 2 ** 31 - 1
 export const intFlag = (name: string, text: string, fallback: number, least = 1, most = mostInt) =>
   between(name, described(text, fallback), least, most).pipe(Flag.withDefault(fallback))

@@ -1,4 +1,4 @@
-/** Folders on the way to a path, made one after the other: Node's own recursive mkdir never ends in some places, as /proc. */
+/** Creates the folders of a path one by one: Node's own recursive mkdir never returns in some places, such as /proc. */
 import { existsSync, mkdirSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 

@@ -1,6 +1,6 @@
 /**
- * All that the command line takes from the unstable part of `effect` stands in this file, with the services that it asks
- * for and the way from an effect to an exit code.
+ * Everything that the command line uses from the unstable part of `effect` is in this file, with the services that it
+ * requires and the mapping from an Effect's result to an exit code.
  */
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -26,21 +26,21 @@ import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 
 export { Argument, Command, Flag }
 
-/** A command that could not do what it was asked for: one line for the user, and the exit code. */
+/** A command that could not do what it was asked to do: one line for the user, and the exit code. */
 export class Failure extends Data.TaggedError("Failure")<{ readonly message: string; readonly code: number }> {}
 export const failure = (message: string, code: number = exitCodes.failed): Failure => new Failure({ message, code })
 
-/** `lasting`: a node that stopped for what no restart can mend. */
+/** `lasting`: a node stopped for a reason that a restart does not remove. */
 export const exitCodes = { fine: 0, failed: 1, usage: 2, lasting: 3, interrupted: 130 } as const
 
-/** Runs plain asynchronous code. What it throws by name (a Failure, or an error of the client) is told in one line. */
+/** Runs plain asynchronous code. Expected errors (a Failure, or a named error of the client) are shown in one line. */
 export const attempt = <A>(work: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, Failure> =>
   Effect.tryPromise({
     try: work,
     catch: (error) => (error instanceof Failure ? error : expected(error) ? failure(error.message) : error),
   }).pipe(Effect.catch((error) => (error instanceof Failure ? Effect.fail(error) : Effect.die(error))))
 
-/** The same for work that must be let finish when it is told to stop: its signal is aborted, and its end awaited. */
+/** The same for work that must be allowed to finish after a stop: its signal is aborted, and its end awaited. */
 export const attemptToTheEnd = <A>(work: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, Failure> =>
   Effect.suspend(() => {
     const told = new AbortController()
@@ -59,12 +59,15 @@ export const attemptToTheEnd = <A>(work: (signal: AbortSignal) => Promise<A>): E
     )
   })
 
-/** The named errors of the client, and what the system says (a port in use, a file that is not there). Node's own codes (ERR_…) are for mistakes of ours. */
+/**
+ * True for the named errors of the client, and for errors of the system (a port in use, a missing file). Node's own
+ * codes (ERR_…) stand for mistakes in this program.
+ */
 const expected = (error: unknown): error is Error =>
   error instanceof Error &&
   (Object.hasOwn(error, "_tag") || ("code" in error && !String(error.code).startsWith("ERR_")))
 
-/** A long-running command: to be told to stop is no failure, and that nobody reads its output any more no reason to stop. */
+/** For a long-running command: to be stopped is no failure, and a closed output no reason to stop. */
 let daemon = false
 export const asDaemon = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
@@ -73,7 +76,10 @@ export const asDaemon = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A
   })
 const interruptedCode = (): number => (daemon ? exitCodes.fine : exitCodes.interrupted)
 
-/** Milliseconds that the work has for its end once it is told to stop. Until it says that it needs them there is nothing to be ended in order. */
+/**
+ * How many milliseconds the work may take to finish after a stop. null: the work has not asked for any, so it can be
+ * ended at once.
+ */
 let patience: number | null = null
 export const mayTake = (millis: number): void => {
   patience = millis
@@ -90,7 +96,7 @@ const formatter = CliOutput.defaultFormatter({
   globalFlags: "summary",
 })
 
-/** Mistakes in the call go to stderr as one line each and point to the help, instead of burying them under it. */
+/** Mistakes in a command line go to stderr as one line each and point to the help, instead of being buried under it. */
 const presenter = CliOutput.layerPresenter({
   present: (event) => {
     if ("version" in event) return write(process.stdout, `${event.name} ${event.version}\n`)
@@ -101,14 +107,15 @@ const presenter = CliOutput.layerPresenter({
       )
     const path = event.commandPath.join(" ")
     const lines = event.errors.map((error) => `${path}: ${formatter.formatCliError(error)}`)
-    return write(process.stderr, `${lines.join("\n")}\n\nUsage: ${event.helpDoc.usage}\n${path} --help tells more.\n`)
+    return write(process.stderr, `${lines.join("\n")}\n\nUsage: ${event.helpDoc.usage}\nRun ${path} --help for more.\n`)
   },
 })
 
 /** The services that effect/cli asks for. File system, child processes and prompts are not used by our commands. */
 const services = Layer.mergeAll(
   presenter,
-  // Neither the wizard (it needs interactive input) nor a log level of its own (serve has one, with another meaning).
+  // Without the wizard (it needs interactive input) and without effect's log level flag (serve has its own, with
+  // another meaning).
   CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
   Path.layer,
   FileSystem.layerNoop({}),
@@ -141,16 +148,22 @@ const services = Layer.mergeAll(
 
 export type Environment = Layer.Success<typeof services>
 
-/** A second signal means "now"; but one keystroke can arrive twice (from the terminal and from a wrapper that relays it). */
+/**
+ * A second signal means "stop now". But one keystroke can arrive twice (from the terminal and from a wrapper that
+ * relays it), so a signal within this time is not a second one.
+ */
 const sameSignalMs = 500
 
 const dying = new Set<() => void>()
-/** Run if the program ends by a signal at once, without its finalizers. Returns what takes it back. */
+/** Called if a signal ends the program at once, without its finalizers. Returns the function that unregisters it. */
 export const whenDying = (run: () => void): (() => void) => {
   dying.add(run)
   return () => void dying.delete(run)
 }
-/** Ends as if we had never listened for it. `process.exit` waits for a thread that waits for a disk; this does not. */
+/**
+ * Ends the program as if it had no handler for this signal. `process.exit` would wait for a thread that waits for a
+ * disk; this does not.
+ */
 const dieOf = (signal: NodeJS.Signals): void => {
   for (const run of dying) run()
   process.removeAllListeners(signal)
@@ -172,11 +185,11 @@ const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
     first = now
     told = signal
     fiber.interruptUnsafe()
-    // Whatever hangs, a start-up or a disk: it must not be able to refuse.
+    // Whatever hangs, a start-up or a disk: it must not be able to prevent the end.
     setTimeout(() => {
       if (patience !== null)
         process.stderr.write(
-          `stepraft: did not come to an end within ${patience / 1_000} s of ${signal}: ended all the same. What was acknowledged is on disk.\n`,
+          `stepraft: did not finish within ${patience / 1_000} s after ${signal}, so it was ended. What was acknowledged is on disk.\n`,
         )
       dieOf(signal)
     }, patience ?? leastPatience)
@@ -188,7 +201,8 @@ const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
 })
 
 export const run = <E>(program: Effect.Effect<void, E | Failure | CliError.CliError, Environment>): void => {
-  // A reader that has enough (head, less) is no error of ours; what ends there is only what was made for it.
+  // A reader that has read enough (head, less) is no error. Only a command that produces output for it ends; a daemon
+  // goes on.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (!daemon) process.exit(error.code === "EPIPE" ? exitCodes.fine : exitCodes.failed)
   })

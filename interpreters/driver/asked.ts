@@ -4,7 +4,7 @@
  */
 import type { Configuration, Event, Outcome, Payload, ProposalOutcome, ReadOutcome } from "../../core/index.ts"
 
-/** Who the voters and learners are to be, and where members are found (as before, if that is not given). */
+/** The new voters and learners, and the members' addresses (unchanged if they are not given). */
 export type ConfigurationChange = Omit<Configuration, "outgoing">
 type Proposed = Extract<Event, { type: "Proposed" }>
 interface Part {
@@ -23,13 +23,13 @@ interface Open {
 const MERGE_BYTES = 1 << 20
 
 export interface Asked {
-  /** The event to queue, or null if an open one took it. */
+  /** Returns the event to queue, or null if the proposal was added to an open event. */
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => Proposed | null
   readonly read: (done: (outcome: ReadOutcome) => void) => Event
   readonly change: (change: ConfigurationChange, done: (outcome: ProposalOutcome) => void) => Event
-  /** Another event was queued, or the queue was taken: no more proposals are added to the last one. */
+  /** Another event was queued, or the queue was taken: no more proposals are added to the open event. */
   readonly seal: () => void
-  /** This event is the last of the queue, so more proposals may be added to it. */
+  /** This event is the last one in the queue, so more proposals may be added to it. */
   readonly unseal: (event: Proposed) => void
   readonly respond: (ref: number, outcome: Outcome) => void
   readonly forget: () => void

@@ -47,7 +47,7 @@ export interface DriverOptions {
   readonly now?: () => number
   /** How long the state machine may execute without reporting progress before the node stops, in milliseconds. Default: two minutes. */
   readonly machineSilence?: number
-  /** Called once, when storage, state machine or the reducer itself has failed. Nothing is executed afterwards. */
+  /** Called once if the storage, the state machine or the reducer itself fails. Nothing is executed afterwards. */
   readonly onFatal: (error: Error) => void
   /** One log line about something that went wrong and was handled. */
   readonly report?: (text: string) => void
@@ -66,7 +66,10 @@ export interface Leadership {
 export interface Driver {
   /** Attach to all interpreters and give the reducer its first event. */
   readonly start: () => void
-  /** In order. `done` is called once, in a later turn; never if the node fails or stops first. */
+  /**
+   * Proposals are handed over in the order of the calls. `done` is called once, in a later turn; never if the node
+   * fails or stops first.
+   */
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => void
   readonly read: (done: (outcome: ReadOutcome) => void) => void
   readonly transfer: (to: Member | null) => void
@@ -78,7 +81,10 @@ export interface Driver {
   readonly wake: () => void
   readonly beforeTurn: (listener: () => void) => void
   readonly onChange: (listener: (now: Leadership) => void) => void
-  /** The state machine has executed through the index and its results were delivered. Not called after a restore. */
+  /**
+   * The state machine has executed everything through the index, and its results were delivered. Not called after a
+   * restore.
+   */
   readonly onApplied: (listener: (index: Index) => void) => void
   /**
    * The configuration in force has changed. Until the new one is committed, the earlier one may come into force again.
@@ -86,10 +92,10 @@ export interface Driver {
   readonly onConfiguration: (listener: (now: Configuration) => void) => void
   /** Messages from the services of other members. */
   readonly onService: (listener: (from: Member, message: ServiceMessage) => void) => void
-  /** How often each rule was applied, and what the loop counts about itself. */
+  /** How often each rule of core/notes.ts was applied, and the loop's own counts. */
   readonly counters: Readonly<Record<string, number>>
   readonly measures: Measures
-  /** Stops executing at once and answers nobody: nothing that this node says may count any more. */
+  /** Stops executing at once and answers no request: nothing that this node says may count any more. */
   readonly abandon: () => void
   /** A leader first transfers its leadership, for one second at most. Afterwards nothing is executed. */
   readonly stop: () => Promise<void>
@@ -146,10 +152,10 @@ export const makeDriver = (options: DriverOptions): Driver => {
 
   let queue: Event[] = []
   const asked = makeAsked()
-  /** Expired timers that are not handled yet; true once the sockets have been polled since. */
+  /** Expired timers that are not handled yet; the value is true once the sockets have been polled since the expiry. */
   const doubted = new Map<Timer, boolean>()
   let heartbeatDue = false
-  /** When the next heartbeat should have left, at the latest. */
+  /** The latest time at which the next heartbeat should be sent. */
   let heartbeatBy = Number.POSITIVE_INFINITY
   /** For each round of this leader, a time before its first message was sent: a lease is counted from there. */
   const rounds = new Map<number, number>()
@@ -284,7 +290,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
       case "Note":
         count(effect.rule)
         if (counters[effect.rule] === 1 && STRANGE.has(effect.rule))
-          report(`${effect.rule}: ${rules[effect.rule]}. Logged once; the counter of that name goes on`)
+          report(`${effect.rule}: ${rules[effect.rule]}. Logged only once; the counter of that name keeps counting`)
         break
     }
   }

@@ -35,7 +35,10 @@ export const driverFrom = ({ self, settings, position, random, ...options }: Sta
   })
 }
 
-/** The founding configuration is no entry, so a state machine that has executed nothing has not seen it. */
+/**
+ * The founding configuration is not an entry, so a state machine that has executed no configuration entry does not know
+ * it.
+ */
 export const positionOf = (position: LogBase | null, base: LogBase): LogBase | null =>
   position === null || position.configuration.voters.length > 0
     ? position

@@ -1,4 +1,6 @@
-/** The one loop of a node, and what it runs on: timers, clocks, the state machine's queue, snapshots on their way. */
+/**
+ * The event loop of a node, and its parts: timers, clocks, the queue of the state machine, and snapshots in transit.
+ */
 export { StateMachineFailed, type MachineFault } from "./applying.ts"
 export { makeAsked, type Asked } from "./asked.ts"
 export { makeClock, type Clock, type Readings } from "./clock.ts"

@@ -9,13 +9,13 @@ export interface Measures {
   readonly apply: Histogram
 }
 export interface Measuring extends Measures {
-  /** After each run of the reducer. */
+  /** Called after each run of the reducer. */
   readonly stepped: (state: Readonly<State>, now: Millis) => void
 }
 
 export const makeMeasures = (): Measuring => {
   const commit = new Histogram()
-  /** The entry that is measured now, until it is committed. */
+  /** The entry that is being measured, until it is committed. */
   let open: { readonly index: Index; readonly term: number; readonly at: Millis } | null = null
   return {
     commit,

@@ -1,8 +1,9 @@
 /**
- * The timers of one node over the monotonic clock. A timer is a lower bound: it can fire late, never early.
+ * The timers of one node on the monotonic clock. A timer is a lower bound: it can fire late, never early.
  *
- * A follower restarts its election timer with every heartbeat, so setting is cheap: only a deadline is stored. The one
- * real timeout is set to a deadline that was once the earliest; when it fires too soon, it is set again.
+ * A follower restarts its election timer with every heartbeat, so setting one is cheap: only its deadline is stored.
+ * There is one real timeout. It stays as it is when a deadline is postponed; if it then fires too soon, it is set again for the
+ * next deadline.
  */
 import type { Timer } from "../../core/index.ts"
 import type { Timers } from "../contract.ts"
@@ -53,7 +54,7 @@ export const makeTimers = (options: TimerOptions = {}): Timers => {
     },
     cancel: (timer) => {
       deadlines.delete(timer)
-      // The last timer was cancelled: a timeout left behind would only keep the process alive.
+      // The last timer was cancelled: a remaining timeout would only keep the process alive.
       if (deadlines.size === 0 && real !== null) {
         clearTimeout(real)
         real = null

@@ -1,24 +1,24 @@
 /**
- * What became of requests, batch by batch: how many this server was asked for, and how far its log, its disk, its commit index
- * and its state machine have come. The lines of all servers together, by index, are the way of an entry through the cluster.
- * No keys, no values.
+ * Traces requests batch by batch: how many this server was asked for, and how far its log, its disk, its commit index
+ * and its state machine have come. The lines of all servers, joined by index, show the path of an entry through the
+ * cluster. They contain no keys and no values.
  */
 import type { Event, State } from "../../core/index.ts"
 
-/** What has changed with a batch; only that. */
+/** The values that a batch has changed, and only those. */
 export interface TraceLine {
   readonly term: number
-  /** Who leads, if that changed. */
+  /** The leader, if it changed. */
   readonly leader?: string | null
   /** Commands of this server's own clients that were proposed. A follower forwards them to the leader. */
   readonly asked?: number
-  /** Commands that others forwarded, by their names. */
+  /** Commands that other servers forwarded, by the names of those servers. */
   readonly forwarded?: Readonly<Record<string, number>>
-  /** Where the leader has put those that this server had forwarded: the first of them. */
+  /** The index at which the leader appended the first of the commands that this server had forwarded. */
   readonly placed?: number
   /** The last index of the log. */
   readonly log?: number
-  /** … of what is on disk. */
+  /** The last index of the log on disk. */
   readonly durable?: number
   readonly committed?: number
   readonly executed?: number
@@ -27,7 +27,7 @@ export interface TraceLine {
 const leaderOf = ({ role, self }: State): string | null =>
   role.type === "leader" ? self.name : role.type === "follower" ? (role.leader?.name ?? null) : null
 
-/** To be called after each batch. `line` gets what there is to tell, if there is. */
+/** Call the returned function after each batch. `line` is called only if the batch has changed something. */
 export const makeTracing = (line: (line: TraceLine) => void): ((events: readonly Event[], state: State) => void) => {
   let before: Required<Pick<TraceLine, "leader" | "log" | "durable" | "committed" | "executed">> | null = null
   return (events, state) => {

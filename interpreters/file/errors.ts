@@ -11,7 +11,8 @@ const advices: Readonly<Record<string, string>> = {
   ENOMEM: "The system has no memory left: give it more, or end what holds too much",
   EACCES: "Give this user access to it",
   EPERM: "Give this user access to it",
-  EROFS: "The file system is read-only: see why (after an error the system may have made it so), and mount it anew",
+  EROFS:
+    "The file system is read-only: find out why (the system may have made it so after an error), and mount it again",
   ENOENT: "It was removed, or is not mounted: bring it back",
   ENOTDIR: "A file stands where a directory belongs: move it away",
   EIO: "Check the disk",
@@ -41,7 +42,7 @@ export class DirectoryGone extends Data.TaggedError("DirectoryGone")<{
   readonly missing: string
 }> {
   override get message(): string {
-    return `${this.directory} was removed, moved or unmounted while this node used it: ${this.missing}. What this node had acknowledged was there and is not there any more; the other members hold what a majority acknowledged. The node stops. If the directory was moved, or its disk came off, bring it back as it was last and start again; a copy of an earlier time does not do. If it was removed, it is a lost disk. ${MEMBER_LOST}`
+    return `${this.directory} was removed, moved or unmounted while this node used it: ${this.missing}. What this node had acknowledged is gone with it; the other members hold everything that a majority acknowledged. The node stops. If the directory was moved, or its disk came off, bring it back as it was last and start again; an older copy must not be used. If it was removed, it is a lost disk. ${MEMBER_LOST}`
   }
 }
 export class WrongNode extends Data.TaggedError("WrongNode")<{
@@ -109,7 +110,7 @@ export class LogCutShort extends Data.TaggedError("LogCutShort")<{
 }
 export class DiskFull extends Data.TaggedError("DiskFull")<{ readonly path: string; readonly cause: unknown }> {
   override get message(): string {
-    return `No room left at ${this.path}. What was acknowledged is kept. ${adviceFor(this.cause)}, then start again.`
+    return `No space is left at ${this.path}. What was acknowledged is kept. ${adviceFor(this.cause)}, then start again.`
   }
 }
 /** The directory could not be opened, and its content is not the reason: permissions, a broken disk, no such device. */
@@ -174,7 +175,9 @@ export const codeOf = (cause: unknown): string | undefined =>
 
 export const isFull = (cause: unknown): boolean => codeOf(cause) === "ENOSPC" || codeOf(cause) === "EDQUOT"
 
-/** No file can be opened at the moment. The disk is not the cause, and it passes once another file is closed. */
+/**
+ * No file can be opened at the moment. The disk is not the cause, and it will work again once other files are closed.
+ */
 export const isOutOfDescriptors = (cause: unknown): boolean => codeOf(cause) === "EMFILE" || codeOf(cause) === "ENFILE"
 
 /** What went wrong while a directory was opened, by name. */

@@ -43,7 +43,7 @@ export interface Files {
   /** Names created, renamed and removed in the directory survive a crash afterwards. */
   readonly syncDirectory: (path: string) => Promise<void>
   readonly freeBytes: (path: string) => Promise<number>
-  /** Sets the file's modification time to now, as a sign of life for `touched`. */
+  /** Sets the file's modification time to now; `touched` reads it, to see that the lock's holder is alive. */
   readonly touch: (path: string) => Promise<void>
   readonly touched: (path: string) => Promise<number>
 }

@@ -29,11 +29,11 @@ export interface Format {
   readonly last: number
   /** The process that has the directory open, or had it open last. */
   readonly start: Start
-  /** Starts of peers that this node has met. */
+  /** The latest starts of peers that this node has seen. */
   readonly met: readonly Readonly<Sighting>[]
-  /** A peer has met a later start of this directory: nothing in the directory counts any more. */
+  /** A peer has seen a later start of this directory: nothing in the directory counts any more. */
   readonly refused: Refused | null
-  /** The log was durable to here when this was written: a shorter log has lost its end. */
+  /** How far the log was durable when this was written: a log that ends before it has lost its end. */
   readonly synced: Synced
 }
 export interface Synced {
@@ -51,7 +51,10 @@ export const unstarted = (identity: Identity): Format => ({
 })
 
 const FILE = "FORMAT"
-/** 4: configurations carry the addresses of members; entries are folded into the chained checksum in another way. */
+/**
+ * What changed in version 4: configurations carry the addresses of members, and entries are folded into the chained
+ * checksum in another way.
+ */
 const VERSION = 4
 /** The first line tells people and later versions what this is; the rest is binary. */
 const TITLE = /^stepraft data directory, format (\d+)\n/

@@ -70,7 +70,7 @@ export interface FileStorageOptions {
   /** Milliseconds between checks of the free space, which also renew the lock. Default 1,000. */
   readonly watchInterval?: number
   /**
-   * Called with the reason why the log waits, if it does not wait for free space, and with other problems of the
+   * Called with the reason why writes to the log wait, unless they wait for free space, and with other problems of the
    * directory.
    */
   readonly waiting?: (text: string) => void
@@ -95,13 +95,13 @@ export interface FileStorage extends Storage {
   /** What the log had acknowledged at the start. */
   readonly recovered: Held
   readonly sightings: Sightings
-  /** A peer has met a later start of this directory; null while no peer has said so. */
+  /** Not null: a peer has seen a later start of this directory. */
   readonly refused: Refused | null
   /** The oldest write that is not durable yet. */
   readonly pending: () => Pending
   /** For metrics. */
   readonly disk: () => { readonly syncTimes: Histogram; readonly free: number | null; readonly lowWater: number }
-  /** Records that for every later start. */
+  /** Records `refused` for every later start. */
   readonly refuse: (refused: Refused) => Effect.Effect<void, StorageError>
   /**
    * Writes the cluster's identity and first configuration, once, before the node starts: `stored.base` carries the
@@ -178,7 +178,7 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Direc
   }
   const directoryWatch = watchDirectory({ files, directory, lock, space, wal, format, waiting })
   await directoryWatch.measure()
-  /** Whatever is lost later: a log that is shorter than this has lost its end. */
+  /** Records the log's length, so that a later start notices if the end of the log is lost. */
   const mark = (): Promise<void> => format.update((current) => ({ ...current }))
   const grown = (): boolean =>
     format.current().synced.segment !== wal.synced.segment || format.current().synced.bytes !== wal.synced.bytes
@@ -290,7 +290,8 @@ const firstSegment = async (files: Files, directory: string, keeper: FormatKeepe
 
 const newMember = (name: string): Member => ({ name, incarnation: randomBytes(8).toString("hex") })
 /**
- * Its sightings of peers stay valid. Segments that are no longer listed are removed when the directory is read next.
+ * The directory after damage: the sightings of peers stay valid. Segments that are no longer listed are removed when
+ * the directory is read next.
  */
 const begunAnew = ({ identity, last, met }: Format): Format => ({
   ...unstarted({ self: newMember(identity.self.name), cluster: identity.cluster, founding: emptyConfiguration }),

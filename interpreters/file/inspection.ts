@@ -15,7 +15,7 @@ import { readHead, segmentNumber, segmentPath } from "./segment.ts"
 
 export interface LogDamage {
   readonly file: string
-  /** Null: the whole file is concerned. */
+  /** null: the damage concerns the whole file. */
   readonly offset: number | null
   readonly reason: string
   /** Where readable records begin again after the damage; null: nowhere in this file. */
@@ -40,7 +40,7 @@ export interface LogFound {
    */
   readonly stored: Stored | null
   readonly damage: readonly LogDamage[]
-  /** Files that do not belong to the log: a crash left them, and the next start removes them. */
+  /** Files that do not belong to the log: a crash left them behind, and the next start removes them. */
   readonly unlisted: readonly string[]
 }
 

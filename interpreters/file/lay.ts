@@ -1,6 +1,6 @@
 /**
- * Writes a log that begins after an entry whose effect is already in the state beside it: the first log of a cluster
- * that is made from data.
+ * Writes a log that begins after an entry whose effect is already in the state beside it: the first log of a new
+ * cluster whose data come from a backup or from survivors.
  */
 import { randomBytes } from "node:crypto"
 import type { Configuration, LogBase, Member } from "../../core/index.ts"

@@ -1,12 +1,12 @@
 /**
- * One process per data directory. The lock is an empty file whose *name* identifies its holder: world, pid and start
- * time of the process. To take the lock, a process first creates its own file and then looks for others. Whoever
- * creates second sees the first, so two processes can never both go on; at worst both give up. The file of a dead
- * process can be removed at any time, because its name is never used again.
+ * Allows one process per data directory. The lock is an empty file whose *name* identifies its holder: world, pid and
+ * start time of the process. A process that wants the lock first creates its own file and then looks for others.
+ * Whoever creates its file second sees the first one, so two processes can never both go on; at worst both give up. The
+ * file of a dead process can be removed at any time, because its name is never used again.
  *
  * Whether a process is alive is only known inside one world (machine boot and pid namespace). A lock of another world
- * belongs to a container or to another host on a shared volume. There the modification time, which the holder renews
- * every second, is the sign of life: the lock counts as abandoned if the time did not change while we watched.
+ * belongs to a container or to another host on a shared volume. There the holder renews the file's modification time
+ * every second; if that did not change while we watched, the lock counts as abandoned.
  */
 import { createHash } from "node:crypto"
 import { readFileSync, readlinkSync } from "node:fs"
@@ -19,12 +19,12 @@ import type { Files } from "./files.ts"
 const PREFIX = "LOCK."
 /** Several times the interval at which a holder renews its lock. */
 export const PATIENCE = 5_000
-/** A holder that was told to stop needs a moment to end. */
+/** A holder that was told to stop needs a moment to finish. */
 const GRACE = 1_000
 const LOOK = 50
 
 export interface DirectoryLock {
-  /** Renews the sign of life; fails with LockLost if another process removed the lock. */
+  /** Renews the modification time; fails with LockLost if another process removed the lock. */
   readonly renew: () => Promise<void>
   readonly release: () => Promise<void>
 }
@@ -43,8 +43,8 @@ const holderOf = (name: string): Holder | undefined => {
 }
 
 /**
- * Unknown: not Linux, another user's process, or one that has just ended. No other case may end here, or a lock would
- * look abandoned.
+ * Error codes that mean the value is not known: not Linux, another user's process, or one that has just ended. No other
+ * error may count as that, or a lock would look abandoned.
  */
 const UNTOLD: ReadonlySet<string | undefined> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM"])
 const told = <A>(read: () => A): A | undefined => {

@@ -1,4 +1,4 @@
-/** The starts of peers that this node has met. They are on its disk before they count. */
+/** The starts of peers that this node has seen. They are on its disk before they count. */
 import type { Sightings } from "../starts.ts"
 import { sameMember, lineage, withSighting, type Member, type Sighting } from "../../core/index.ts"
 import { isFull, isOutOfDescriptors } from "./errors.ts"
@@ -8,15 +8,15 @@ const AGAIN_MS = 1_000
 
 export interface KeptSightings extends Sightings {
   /**
-   * The present sightings, for whichever record is written next: the terms and indexes that peers acknowledge are recorded without a
-   * write of their own.
+   * All sightings, to be written with the next record that is written anyway: the terms and indexes that peers
+   * acknowledge need no write of their own.
    */
   readonly all: () => readonly Sighting[]
 }
 
 export const keepSightings = (format: FormatKeeper, failed: (cause: unknown) => void): KeptSightings => {
   let met: readonly Sighting[] = format.current().met.map((one) => ({ ...one }))
-  /** Being written to the disk. */
+  /** The sighting that is being written to the disk. */
   let writing: Sighting | null = null
   const of = (member: Member): Sighting | null => met.find((one) => sameMember(one.member, member)) ?? null
   const meet: Sightings["meet"] = (member, start, done) => {

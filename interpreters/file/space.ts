@@ -41,7 +41,7 @@ export const watchSpace = (
       const before = refusals
       const free = await files.freeBytes(directory)
       last = free
-      // This number is older than the refused write, so it says nothing.
+      // The disk refused a write after this was measured, so the number says nothing.
       if (refusals !== before) return
       if (free < marks.lowWater) set(true)
       else if (free > marks.highWater) set(false)

@@ -56,7 +56,7 @@ interface Batch {
   seq: number | null
   highest: number
   trims: boolean
-  /** The summary of the log with this batch. */
+  /** The summary of the log after this batch. */
   after: Summary
 }
 
@@ -78,7 +78,7 @@ export class Wal {
   private underway = false
   /** When the present batch was begun, while it is not durable. */
   private since = 0
-  /** What the present batch waits for, if it cannot be written now. */
+  /** What the present batch waits for, if it cannot be written now, as text. */
   private wanting: string | null = null
   private lacks: Pending["lacks"] = null
   /** The next batch, to which new Persists are added; `current` is being written. */
@@ -91,7 +91,7 @@ export class Wal {
   private whenIdle: (() => void)[] = []
   private readonly full: () => void
   private readonly waiting: (text: string) => void
-  /** Created and durable, but not listed in FORMAT yet: listing is tried again. */
+  /** A segment that is created and durable, but not listed in FORMAT yet: listing is tried again. */
   private prepared: { readonly file: OpenFile; readonly segment: Segment } | null = null
   /** Durations of durable writes, in seconds. */
   readonly syncTimes = new Histogram()
@@ -138,11 +138,11 @@ export class Wal {
     if (this.phase === "blocked") this.start()
     if (this.phase !== "stopped") this.trim()
   }
-  /** From the time when a batch found no room until a batch is durable again. */
+  /** True from the moment when a batch found no space until a batch is durable again. */
   get blocked(): boolean {
     return this.short
   }
-  /** How long the oldest batch has not been durable, and what it waits for, if not for the disk. */
+  /** How long the oldest batch has been waiting to become durable, and what it waits for if that is not the disk. */
   get pending(): Pending {
     return this.phase === "working" || this.phase === "blocked"
       ? { ms: performance.now() - this.since, wanting: this.wanting, lacks: this.lacks }
@@ -239,9 +239,9 @@ export class Wal {
         this.bytesWritten += frame.length
         this.done()
       } else if (isFull(cause)) {
-        // Cuts the file back to what is durable: a later frame must not follow half of this one. If it was the sync
-        // that found no room: the bytes that it left are cut off and written again, so a later sync never makes up for
-        // a failed one.
+        // Cuts the file back to its durable length: a later frame must not follow half of this one. If the sync failed
+        // because there was no space, the bytes that it left are cut off and written again, so a later sync never makes
+        // up for a failed one.
         file.truncate(offset).then(
           () => this.refused(cause),
           () => this.refused(new WriteFailed({ file: path, cause })),

@@ -1,4 +1,7 @@
-/** Watches a directory in use: is it still there and ours, can the lock be renewed, is there room? */
+/**
+ * Watches a directory in use: does it still exist and belong to this node, can the lock be renewed, is there enough
+ * space?
+ */
 import { basename } from "node:path"
 import { codeOf, DirectoryGone, LockLost, WriteFailed, type StorageError } from "./errors.ts"
 import type { Files } from "./files.ts"
@@ -7,7 +10,7 @@ import { PATIENCE, type DirectoryLock } from "./lock.ts"
 import type { SpaceWatch } from "./space.ts"
 import type { Wal } from "./wal.ts"
 
-/** Without a renewed lock another machine would take the directory for abandoned: this node ends before that. */
+/** If the lock is not renewed, another machine would take the directory for abandoned: this node stops before that. */
 const UNRENEWED = PATIENCE * 0.8
 
 export interface WatchSetup {
@@ -17,7 +20,7 @@ export interface WatchSetup {
   readonly space: SpaceWatch
   readonly wal: Wal
   readonly format: FormatKeeper
-  /** Called with each problem that is tried again. */
+  /** Called with each problem for which the operation is tried again. */
   readonly waiting: (text: string) => void
 }
 export interface DirectoryWatch {
@@ -28,7 +31,7 @@ export interface DirectoryWatch {
 
 export const watchDirectory = ({ files, directory, lock, space, wal, format, waiting }: WatchSetup): DirectoryWatch => {
   let renewed = performance.now()
-  /** Reported once for as long as it lasts. */
+  /** Problems that were already reported, each only once for as long as it lasts. */
   const troubles = new Set<string>()
   const told = (what: string, error: unknown): void => {
     if (!troubles.has(what))
@@ -46,11 +49,12 @@ export const watchDirectory = ({ files, directory, lock, space, wal, format, wai
       names = new Set(await files.list(directory))
     } catch (error) {
       if (codeOf(error) === "ENOENT") return "it is not there"
-      told("it cannot be looked at", error)
+      told("it cannot be listed", error)
       return null
     }
-    troubles.delete("it cannot be looked at")
-    // Segments are created and removed meanwhile: only one that belongs to the log both before and after must be there.
+    troubles.delete("it cannot be listed")
+    // Segments are created and removed meanwhile, so only those that belong to the log both before and after the check
+    // must exist.
     const still = new Set(wal.files)
     const gone = ["FORMAT", ...before.filter((path) => still.has(path)).map((path) => basename(path))].filter(
       (name) => !names.has(name),
@@ -58,14 +62,17 @@ export const watchDirectory = ({ files, directory, lock, space, wal, format, wai
     return gone.length === 0 ? null : `${gone.join(", ")} ${gone.length === 1 ? "is" : "are"} missing`
   }
 
-  /** The lock is gone. Null: only the lock is; otherwise what else is missing. A failed read proves nothing. */
+  /**
+   * The lock is gone. Returns null if only the lock is gone, otherwise what else is missing. A failed read proves
+   * nothing.
+   */
   const replaced = async (): Promise<string | null> => {
     try {
       const now = await readFormat(files, directory)
       if (now === null) return "FORMAT is missing"
       return now.identity.self.incarnation === format.current().identity.self.incarnation
         ? null
-        : "another directory stands in its place"
+        : "another directory is in its place"
     } catch (error) {
       told("FORMAT cannot be read", error)
       return null

@@ -1,21 +1,28 @@
 /**
  * Leader election and locks for a program that wants nothing else: leases of a replicated table, with fencing tokens.
  *
- * A holder can be paused (a long garbage collection, a suspended machine) and go on after its lease has ended and somebody else
- * has begun. No timer of its own can rule that out: it can be paused between looking at the timer and writing. So each lease
- * comes with a token, greater than that of every earlier holder. Send the token along with whatever the holder does to the
- * outside; the resource remembers the greatest token that it has seen and refuses smaller ones. Then the paused holder is
- * refused. Where the resource cannot compare tokens, a lease makes two holders at once unlikely, not impossible.
+ * A holder can be paused (by a long garbage collection, or on a suspended machine) and continue after its lease has
+ * ended and another holder has taken over. No timer of its own can rule that out, because it can be paused between
+ * checking the timer and writing. So each lease comes with a token that is greater than that of every earlier holder.
+ * Send the token along with everything that the holder does outside; the resource remembers the greatest token that it
+ * has seen and refuses smaller ones. Then it refuses the paused holder. If the resource cannot compare tokens, a lease
+ * makes two holders at once unlikely, not impossible.
  */
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 import type { LeaseTable } from "./table.ts"
 
 export interface LeaseOptions {
-  /** How long a lease outlasts its holder, in milliseconds: the longest gap after a crash. Default 10,000. */
+  /**
+   * How long a lease lasts after its holder has crashed, in milliseconds: the longest time without a holder. Default
+   * 10,000.
+   */
   readonly ttl?: number
-  /** Who holds it. Default: the table's name and a random word. The same holder can take a lease again, so no two may share a name. */
+  /**
+   * The name of the holder. Default: the table's name and a random word. The same holder can take a lease again, so no
+   * two may share a name.
+   */
   readonly holder?: string
-  /** Ends the waiting, or the holding; the lease is released. */
+  /** Aborting it ends the waiting or the holding, and releases the lease. */
   readonly signal?: AbortSignal
   readonly surroundings?: Surroundings
 }
@@ -24,33 +31,39 @@ export interface Lock {
   readonly token: number
   /** Aborted as soon as the lease may have ended: stop what needs it. */
   readonly signal: AbortSignal
-  /** Rejects with LeaseLost if the lease may have ended before: then what was done under it may have been done by two. */
+  /**
+   * Releases the lease. Rejects with LeaseLost if the lease may have ended earlier: then two holders may have acted at
+   * once.
+   */
   readonly release: () => Promise<void>
 }
 export interface Campaign {
   /**
-   * Runs while this holder leads; `signal` is aborted when that may be over. A leader that was paused may run on without
-   * knowing it: `token` grows from leader to leader, so send it along with every write, and let the resource refuse a smaller
-   * one than it has seen. When `onLead` returns, leadership is given up and sought again. If it throws, leadership is given up
-   * and `elect` rejects with that.
+   * Runs while this holder leads; `signal` is aborted when that may be over. A leader that was paused may continue
+   * without knowing that it no longer leads: `token` grows from leader to leader, so send it along with every write,
+   * and let the resource refuse a token smaller than the greatest it has seen. When `onLead` returns, leadership is
+   * given up and sought again. If it throws, leadership is given up and `elect` rejects with that error.
    */
   readonly onLead: (token: number, signal: AbortSignal) => Promise<void> | void
 }
 
-/** The holder's clock, the cluster's clock (0.9 to 1.1 of real time) and the way there: it counts on this part of its lease. */
+/**
+ * The holder relies on this part of the lease. The rest covers its own clock, the cluster's clock (0.9 to 1.1 of real
+ * time) and the time until the answer arrives.
+ */
 const COUNTED_ON = 0.8
-/** It is made to last longer after this part. */
+/** The lease is renewed after this part of it. */
 const RENEWED_AFTER = 1 / 3
 const FIRST_PAUSE_MS = 50
-/** What a timer of JavaScript counts. */
+/** The longest time that a JavaScript timer supports. */
 const LONGEST_TIMER = 2 ** 31 - 1
 
-/** The lease may have ended before it was released: what it protected may have been done by two. */
+/** The lease may have ended before it was released: two holders may have acted at once. */
 export class LeaseLost extends Error {
   override readonly name = "LeaseLost"
   constructor(lease: string, options?: ErrorOptions) {
     super(
-      `the lease ${lease} could not be renewed in time: another holder may have it by now. Stop what needs it; what was done since then with its token is refused by every resource that compares tokens`,
+      `the lease ${lease} could not be renewed in time: another holder may have it by now. Stop what needs it; every resource that compares tokens refuses what is still done with the old one`,
       options,
     )
   }
@@ -71,7 +84,7 @@ class Claim {
   readonly holder: string
   readonly ttl: number
   private readonly now: () => number
-  /** A request has perhaps given this holder the lease, or may do so yet. */
+  /** A request may have given this holder the lease, or may still do so. */
   open = false
   constructor(table: LeaseTable, name: string, holder: string, ttl: number, now: () => number) {
     this.table = table
@@ -80,16 +93,16 @@ class Claim {
     this.ttl = ttl
     this.now = now
   }
-  /** The token, and until when it may be counted on, on the own clock; or how long to wait. */
+  /** Returns the token and, by the holder's own clock, until when the lease may be relied on; or how long to wait. */
   async take(): Promise<Taken> {
     const { table, name, holder, ttl, open } = this
-    // Counted from before it was asked for: the table counts from later.
+    // Counted from before the request was sent: the table counts from a later moment.
     const asked = this.now()
     this.open = true
     try {
       const told = await table.lease({ type: "take", name, holder, ttl })
       if (told.type === "held") return { type: "held", token: told.token, until: asked + ttl * COUNTED_ON }
-      // Executed after every earlier request of this holder, and none of them had got it.
+      // This request was executed after every earlier one of this holder, and none of them had acquired the lease.
       this.open = false
       return {
         type: "wait",
@@ -103,21 +116,24 @@ class Claim {
       return { type: "wait", taken: false, millis: FIRST_PAUSE_MS }
     }
   }
-  /** Stands behind every request before it, so whatever became of those, the lease is not this holder's afterwards. */
+  /**
+   * Is executed after every earlier request, so whatever happened to those, this holder does not have the lease
+   * afterwards.
+   */
   async release(): Promise<void> {
     await this.table.lease({ type: "release", name: this.name, holder: this.holder })
   }
 }
 
 /**
- * Waits for the lease `name`, holds it and makes it last longer until it is released. Rejects only if `signal` aborts or the
- * table refuses. Aborted while a request is under way, it first releases what that may have taken.
+ * Waits for the lease `name`, holds it and renews it until it is released. Rejects only if `signal` aborts or the table
+ * refuses. If it is aborted while a request is outstanding, it first releases what that request may have acquired.
  */
 export const lock = async (table: LeaseTable, name: string, options: LeaseOptions = {}): Promise<Lock> => {
   const { ttl = 10_000, surroundings = realSurroundings, signal } = options
   const { now, after } = surroundings
   const claim = new Claim(table, name, options.holder ?? `${table.id}:${surroundings.secret(8)}`, ttl, now)
-  /** Until `what` is over, so many milliseconds have passed, or `end` aborts. */
+  /** Waits until `what` settles, this many milliseconds have passed, or `end` aborts. */
   const wait = async <A>(
     what: Promise<A> | null,
     millis: number | null,
@@ -142,7 +158,7 @@ export const lock = async (table: LeaseTable, name: string, options: LeaseOption
 
   for (;;) {
     if (aborted(signal)) {
-      // No longer than the lease would last: then it has ended by itself.
+      // Wait no longer than the lease lasts: then it has ended by itself.
       if (claim.open)
         await wait(
           claim.release().catch(() => undefined),
@@ -152,7 +168,7 @@ export const lock = async (table: LeaseTable, name: string, options: LeaseOption
       throw reasonOf(signal)
     }
     const taking = claim.take()
-    // Nobody looks at it any more once `signal` has aborted.
+    // Nobody handles this promise any more once `signal` has aborted.
     taking.catch(() => undefined)
     const got = await wait(taking, null, signal)
     if (got === null || aborted(signal)) continue
@@ -196,7 +212,7 @@ const hold = (
     )
     return freeing
   }
-  // What cannot be released ends by itself; a rejection here would be nobody's, and end the process.
+  // A lease that cannot be released ends by itself. An unhandled rejection here would end the process.
   const released = (): void => void release().catch(() => undefined)
   const watch = (): ReturnType<Surroundings["after"]> =>
     after(Math.min(until - now(), LONGEST_TIMER), () =>
@@ -209,7 +225,7 @@ const hold = (
       if (over) return
       if (again.type === "held") {
         if (again.token !== token) {
-          // It had ended, and began anew: what was done under the first token is over.
+          // The lease had ended and was acquired again: what was done under the first token is over.
           end(new LeaseLost(name))
           return released()
         }
@@ -228,7 +244,10 @@ const hold = (
   return { token, signal: ending.signal, release }
 }
 
-/** Takes part in the election called `name` until `signal` aborts: whoever holds the lease leads. Of one name, one leads at a time. */
+/**
+ * Takes part in the election called `name` until `signal` aborts: whoever holds the lease leads. Each name has at most
+ * one leader at a time.
+ */
 export const elect = async (
   table: LeaseTable,
   name: string,
@@ -245,7 +264,7 @@ export const elect = async (
     try {
       await onLead(held.token, held.signal)
     } catch (error) {
-      // What it throws because it was told to stop is no failure of its own.
+      // An error that it throws because it was told to stop is not a failure.
       if (!held.signal.aborted) throw error
     } finally {
       await held.release().catch(() => undefined)

@@ -1,30 +1,34 @@
 /**
- * What a leader does about members by itself, if it is told to: a voter that has been away for long is replaced, by the
- * directory with which it came back or by a learner that waits, and learners are promoted while too few vote. One at a time,
- * and each step is the one that a person would have asked for (goals.ts), with the same refusals: never what would lose the
- * quorum. It decides by what it hears itself, so a new leader begins to count anew.
+ * Changes that a leader makes to the members automatically, if it is told to. A voter that has been silent for long is
+ * replaced, by the directory with which it came back or by a waiting learner; and learners are promoted while there are
+ * too few voters. It takes one step at a time, the same steps that an operator would have asked for (goals.ts), with
+ * the same refusals: never one that would lose the quorum. It relies only on what this leader hears itself, so a new
+ * leader starts to count again.
  */
 import { configurationOf, sameMember, type Member, type Millis } from "../../core/index.ts"
 import { isCaughtUp, isReachable, type Goal, type View } from "./goals.ts"
 
 export interface Autopilot {
-  /** So many should vote. */
+  /** How many voters there should be. */
   readonly voters: number
-  /** Milliseconds for which a voter has not been heard of before it is replaced. Default: five minutes. */
+  /** How long a voter must have been silent before it is replaced, in milliseconds. Default: five minutes. */
   readonly after?: Millis
-  /** Never fewer vote than that, not even until the one that came back has caught up. Default: a majority of `voters`. */
+  /**
+   * There are never fewer voters than this, even while one that came back is still catching up. Default: a majority of
+   * `voters`.
+   */
   readonly least?: number
 }
 export const AUTOPILOT_AFTER_MS = 300_000
 export const leastOf = ({ voters, least }: Pick<Autopilot, "voters" | "least">): number =>
   least ?? Math.floor(voters / 2) + 1
 
-/** Since when each voter has not been heard of, in the order in which that was noticed. */
+/** Since when each voter has been silent, in the order in which that was noticed. */
 export type Away = ReadonlyMap<string, Millis>
 export const NOBODY: Away = new Map()
 const keyOf = ({ name, incarnation }: Member): string => `${name} ${incarnation}`
 
-/** Who is heard of again is forgotten. */
+/** A voter that is heard from again is dropped from the list. */
 export const awayNow = (view: View, before: Away, now: Millis): Away => {
   const away = configurationOf(view.state).voters.filter((voter) => !isReachable(view, voter))
   const keys = new Set(away.map(keyOf))
@@ -32,7 +36,7 @@ export const awayNow = (view: View, before: Away, now: Millis): Away => {
   return new Map([...kept, ...[...keys].flatMap((key) => (before.has(key) ? [] : [[key, now] as const]))])
 }
 
-/** What is to be done next; null: nothing. */
+/** The next step to take; null: none. */
 export const chore = (
   view: View,
   { after = AUTOPILOT_AFTER_MS, ...numbers }: Autopilot,
@@ -49,7 +53,7 @@ export const chore = (
     const { name } = voter
     const there = view.presence(name)
     const cameBack = there?.connected === true && !sameMember(there.member, voter)
-    // Until it has caught up one less votes.
+    // While it catches up there is one voter less.
     if (cameBack && voters.length > leastOf(numbers))
       return { type: "replace", name, by: name, address: null, evenIfQuorumIsLost: false }
     if (waiting !== undefined)

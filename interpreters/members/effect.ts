@@ -1,4 +1,4 @@
-/** The same verbs as Effects, with their errors in the type. An interrupted one begins nothing any more. */
+/** The same verbs as Effects, with their errors in the type. An interrupted one starts no further step. */
 import * as Effect from "effect/Effect"
 import { MemberAborted, MemberError } from "./errors.ts"
 import type { Done, Members, VerbOptions } from "./members.ts"

@@ -1,7 +1,12 @@
-/** Why a change of members, or of the leader, did not come about. Each says what happened, what was changed, and what to do. */
+/**
+ * Why a change of members, or of the leader, did not happen. Each error says what happened, what was changed, and what
+ * to do.
+ */
 import type { CatchUp, RefusalReason } from "./goals.ts"
 
-/** no: nothing was changed by this call. unknown: it was begun, or may have been; asking for the same again goes on with it. */
+/**
+ * no: this call has changed nothing. unknown: the change was begun, or may have been; the same call again continues it.
+ */
 export abstract class MemberError extends Error {
   abstract readonly executed: "no" | "unknown"
   /** Name of the leader, as far as it is known here. */
@@ -12,7 +17,7 @@ export abstract class MemberError extends Error {
   }
 }
 
-/** The leader will not do it. */
+/** The leader refuses the change. */
 export class MemberRefused extends MemberError {
   override readonly name = "MemberRefused"
   readonly executed: "no" | "unknown"
@@ -24,15 +29,15 @@ export class MemberRefused extends MemberError {
   }
 }
 
-/** It was not done in time. */
+/** The change was not completed in time. */
 export class MemberUnfinished extends MemberError {
   override readonly name = "MemberUnfinished"
   readonly executed: "no" | "unknown"
-  /** How far a newcomer was that has to catch up first; null: none has. */
+  /** How far a newcomer that has to catch up first has come; null: there is none. */
   readonly catchUp: CatchUp | null
   constructor(seconds: number, last: string, leader: string | null, begun: boolean, catchUp: CatchUp | null) {
     super(
-      `not done within ${seconds} s: ${last}. ${begun ? "What was begun goes on by itself as far as it can" : "Nothing was changed"}; ask for the same again, at any node, to go on with it`,
+      `not done within ${seconds} s: ${last}. ${begun ? "What was begun continues by itself as far as it can" : "Nothing was changed"}; make the same call again, at any node, to continue it`,
       leader,
     )
     this.executed = begun ? "unknown" : "no"
@@ -40,27 +45,27 @@ export class MemberUnfinished extends MemberError {
   }
 }
 
-/** Nobody leads, or the leader cannot be asked. */
+/** There is no leader, or it cannot be asked. */
 export class MemberNoLeader extends MemberError {
   override readonly name = "MemberNoLeader"
   readonly executed: "no" | "unknown"
   constructor(seconds: number, leader: string | null, begun: boolean) {
     const what = leader === null ? "no leader is known" : `the leader, ${leader}, did not answer`
     super(
-      `${what} for ${seconds} s: see that a majority of the members runs and is connected. ${begun ? "What was begun may come about later" : "Nothing was changed"}; ask for the same again, at any node`,
+      `${what} for ${seconds} s: see that a majority of the members runs and is connected. ${begun ? "What was begun may still be completed" : "Nothing was changed"}; make the same call again, at any node`,
       leader,
     )
     this.executed = begun ? "unknown" : "no"
   }
 }
 
-/** This node's part has ended, or the caller has given up. */
+/** The node is stopping, or the caller has given up. */
 export class MemberAborted extends MemberError {
   override readonly name = "MemberAborted"
   readonly executed: "no" | "unknown"
   constructor(why: string, leader: string | null, begun: boolean) {
     super(
-      `${why}. ${begun ? "What was begun may come about later" : "Nothing was changed"}; ask for the same again, at any node`,
+      `${why}. ${begun ? "What was begun may still be completed" : "Nothing was changed"}; make the same call again, at any node`,
       leader,
     )
     this.executed = begun ? "unknown" : "no"

@@ -1,7 +1,7 @@
 /**
- * What somebody wants of a cluster's members, and the next step towards it. The step is a function of what the leader
- * knows, so a goal that was half reached, by whomever, is simply gone on with; one that is reached needs no step. That
- * makes every verb safe to repeat, after any outcome and at any node.
+ * The goals of changes to a cluster's members, and the next step towards each. The step is a function of what the
+ * leader knows. So a goal that was half reached, by any caller, is simply continued, and one that is reached needs no
+ * step. That makes every verb safe to repeat, after any outcome and at any node.
  */
 import {
   configurationOf,
@@ -17,14 +17,18 @@ import {
 } from "../../core/index.ts"
 
 export type Goal =
-  /** It gets the log, and decides nothing. `address`: where it is found, if it has not said so itself. */
+  /**
+   * It becomes a learner: it receives the log and has no vote. `address`: where it is found, if it has not announced
+   * that itself.
+   */
   | { readonly type: "add"; readonly name: string; readonly address: string | null }
-  /** A learner becomes a voter, once it has caught up. */
+  /** A learner becomes a voter once it has caught up. */
   | { readonly type: "promote"; readonly name: string; readonly evenIfQuorumIsLost: boolean }
   | { readonly type: "remove"; readonly name: string; readonly evenIfQuorumIsLost: boolean }
   /**
-   * `by` votes in the place of `name`. The same name: with the directory that it has now, for the one that the cluster knows
-   * is lost. Another name: that becomes a learner first, and `name` votes until it has caught up.
+   * `by` becomes a voter in the place of `name`. If both are the same name: that member votes with its present
+   * directory, because the one that the cluster knows is lost. Otherwise: `by` becomes a learner first, and `name`
+   * keeps its vote until `by` has caught up.
    */
   | {
       readonly type: "replace"
@@ -33,10 +37,10 @@ export type Goal =
       readonly address: string | null
       readonly evenIfQuorumIsLost: boolean
     }
-  /** Somebody else than `from` leads: `to`, if it is given. */
+  /** Another member than `from` leads: `to`, if it is given. */
   | { readonly type: "transfer"; readonly to: string | null; readonly from: string | null }
 
-/** Who is connected under a name, and where. */
+/** The process that is connected under a name, and its address. */
 export interface Presence {
   readonly member: Member
   readonly connected: boolean
@@ -48,9 +52,11 @@ export interface CatchUp {
   readonly matchIndex: Index
   readonly lastIndex: Index
   readonly entriesLeft: number
-  /** Of the log; null: the log does not reach back so far, a snapshot is needed first. */
+  /**
+   * Bytes of the log that it still lacks; null: the log does not reach back that far, so a snapshot is needed first.
+   */
   readonly bytesLeft: number | null
-  /** Of the snapshot that is on its way; null: none is. */
+  /** Bytes of the snapshot that were sent so far; null: none is being sent. */
   readonly snapshotSent: number | null
 }
 
@@ -68,12 +74,12 @@ export type Step =
   | { readonly type: "done"; readonly text: string }
   | { readonly type: "change"; readonly configuration: Omit<Configuration, "outgoing">; readonly text: string }
   | { readonly type: "transfer"; readonly to: Member | null; readonly text: string }
-  /** Look for it there. */
+  /** Try to reach the member at this address. */
   | { readonly type: "reach"; readonly name: string; readonly address: string; readonly text: string }
   | { readonly type: "wait"; readonly text: string; readonly catchUp: CatchUp | null }
   | { readonly type: "refuse"; readonly reason: RefusalReason; readonly text: string }
 
-/** A step is asked for of a leader only. */
+/** What a leader knows: steps are computed on a leader only. */
 export interface View {
   readonly state: Readonly<State>
   readonly leader: Readonly<Leader>
@@ -90,7 +96,10 @@ const progressOf = ({ leader }: View, member: Member): Readonly<Progress> | null
   return progress !== undefined && sameMember(progress.member, member) ? progress : null
 }
 
-/** Heard of within the last rounds, or since the last check of the quorum. Round 0: not yet in this term, however young that is. */
+/**
+ * Heard from within the last rounds, or since the last check of the quorum. Round 0: not heard from in this term,
+ * however young the term is.
+ */
 export const isReachable = (view: View, member: Member): boolean => {
   if (sameMember(member, view.state.self)) return true
   const progress = progressOf(view, member)
@@ -112,8 +121,8 @@ export const catchUpOf = (view: View, member: Member): CatchUp => {
   }
 }
 /**
- * The policy: it is heard of, its state machine works, its disk holds the entry that made it a learner (the core asks for
- * that too), and what it lacks fits one append. So the next entries do not wait for it.
+ * The policy: it is heard from, its state machine works, its disk holds the entry that made it a learner (the core
+ * demands that too), and what it lacks fits into one append. So the next entries do not have to wait for it.
  */
 export const isCaughtUp = (view: View, member: Member): boolean => {
   const { state } = view
@@ -129,9 +138,9 @@ export const isCaughtUp = (view: View, member: Member): boolean => {
 const catchingUp = (view: View, member: Member): Step => {
   const catchUp = catchUpOf(view, member)
   const { name, matchIndex, lastIndex, bytesLeft, snapshotSent } = catchUp
-  if (!isReachable(view, member)) return wait(`${name} is not heard of: see that it runs and is connected`, catchUp)
+  if (!isReachable(view, member)) return wait(`${name} cannot be heard: see that it runs and is connected`, catchUp)
   if (snapshotSent !== null)
-    return wait(`${name} is catching up: ${snapshotSent} bytes of a snapshot are sent`, catchUp)
+    return wait(`${name} is catching up: ${snapshotSent} bytes of a snapshot have been sent`, catchUp)
   return wait(
     `${name} is catching up: entry ${matchIndex} of ${lastIndex}${bytesLeft === null ? "" : `, ${bytesLeft} bytes to go`}`,
     catchUp,
@@ -149,23 +158,23 @@ const addressesOf = ({ addresses = {} }: Configuration, name: string, address: s
 const addressesWithout = ({ addresses = {} }: Configuration, name: string): Addresses =>
   Object.fromEntries(Object.entries(addresses).filter(([known]) => known !== name))
 
-/** Refused if too few of these voters are there to decide anything. */
+/** Refuses if too few of these voters are reachable to decide anything. */
 const quorumKept = (view: View, voters: readonly Member[], even: boolean, what: string): Step | null => {
   if (voters.length === 0)
     return refuse(
       "lastVoter",
-      `${what} would leave nobody who votes. Nothing was changed: add and promote another one first`,
+      `${what} would leave no voter. Nothing was changed: add and promote another member first`,
     )
   const reachable = (member: Member): boolean => isReachable(view, member)
   if (even || hasQuorum({ voters, outgoing: [], learners: [] }, reachable)) return null
   const away = voters.filter((voter) => !reachable(voter))
   return refuse(
     "wouldLoseQuorum",
-    `${what} would leave ${list(voters)} as voters, of whom ${list(away)} ${away.length === 1 ? "is" : "are"} not heard of: no majority could decide anything, not even this change, and the cluster would stop. Nothing was changed. Bring ${list(away)} back, or replace ${away.length === 1 ? "it" : "them"} first; or ask for it with evenIfQuorumIsLost`,
+    `${what} would leave ${list(voters)} as voters, of whom ${list(away)} ${away.length === 1 ? "is" : "are"} silent: no majority could decide anything, not even this change, and the cluster would stop. Nothing was changed. Bring ${list(away)} back, or replace ${away.length === 1 ? "it" : "them"} first; or ask for it with evenIfQuorumIsLost`,
   )
 }
 
-/** A member that is there to be taken in; or how to find it, and what to wait for. */
+/** A connected process that can become a member; otherwise how to find it, and what to wait for. */
 const newcomer = (view: View, name: string, address: string | null): Presence | Step => {
   const presence = view.presence(name)
   if (presence?.connected === true) return presence
@@ -174,7 +183,7 @@ const newcomer = (view: View, name: string, address: string | null): Presence | 
     return { type: "reach", name, address, text: `looking for ${name} at ${address}` }
   return wait(
     at === null
-      ? `${name} has not been heard of: start it with an empty directory and the addresses of this cluster, or give its address`
+      ? `${name} has never connected: start it with an empty directory and the addresses of this cluster, or give its address`
       : `${name} is not connected at ${at}: see that it runs`,
   )
 }
@@ -225,7 +234,10 @@ const stepToAdd = (view: View, now: Configuration, { name, address }: Extract<Go
   return done(votes ? `${name} is a voter` : `${name} is a learner`)
 }
 
-/** The last stretch of promote and replace: `member`, a learner, votes; whom it replaces does not any more. */
+/**
+ * The last step of promote and replace: `member`, a learner, becomes a voter; the member that it replaces loses its
+ * vote.
+ */
 const stepToVote = (view: View, now: Configuration, member: Member, instead: string | null, even: boolean): Step => {
   if (!isCaughtUp(view, member)) return catchingUp(view, member)
   const voters = [...(instead === null ? now.voters : without(now.voters, instead)), member]
@@ -314,13 +326,13 @@ const stepToReplaceMachine = (view: View, now: Configuration, goal: Extract<Goal
     if (voter === undefined && learner === undefined) return done(`${by} votes, ${name} is no member`)
     return refuse(
       "notPossible",
-      `${by} votes already, so it can take nobody's place. Nothing was changed: to have one voter less, remove ${name}`,
+      `${by} is already a voter, so it cannot replace another one. Nothing was changed: to have one voter less, remove ${name}`,
     )
   }
   if (voter === undefined)
     return refuse(
       learner === undefined ? "unknownMember" : "notAVoter",
-      `${name} does not vote, so nobody can vote in its place. Nothing was changed: add ${by}, then promote it`,
+      `${name} is no voter, so nothing can vote in its place. Nothing was changed: add ${by}, then promote it`,
     )
   const presence = view.presence(by)
   if (heir === undefined || (presence?.connected === true && !sameMember(presence.member, heir))) {
@@ -342,7 +354,7 @@ const stepToTransfer = (view: View, now: Configuration, { to, from }: Extract<Go
   if (view.leader.transfer !== null) return wait(`leadership is being handed over to ${view.leader.transfer.to.name}`)
   if (to === null)
     return now.voters.length < 2
-      ? refuse("notPossible", `${self.name} is the only voter: there is nobody to lead in its place`)
+      ? refuse("notPossible", `${self.name} is the only voter: no other member can lead`)
       : { type: "transfer", to: null, text: "leadership is handed over" }
   const target = now.voters.find(nameIs(to))
   if (target === undefined)
@@ -350,18 +362,19 @@ const stepToTransfer = (view: View, now: Configuration, { to, from }: Extract<Go
       "notAVoter",
       `${to} is no voter, so it cannot lead. ${self.name} goes on. The voters are ${list(now.voters)}`,
     )
-  if (!isReachable(view, target)) return wait(`${to} is not heard of: see that it runs and is connected`)
-  // While leadership is handed over the leader takes no writes: not before the target can take over at once.
+  if (!isReachable(view, target)) return wait(`${to} cannot be heard: see that it runs and is connected`)
+  // While leadership is being handed over the leader accepts no writes. So this waits until the target can take over at
+  // once.
   return isCaughtUp(view, target)
     ? { type: "transfer", to: target, text: `leadership is handed over to ${to}` }
     : catchingUp(view, target)
 }
 
-/** Who of the voters keeps a change from being committed, for people. */
+/** The voters that keep a change from being committed, for people. */
 const absent = (view: View): string => {
   const { voters, outgoing } = configurationOf(view.state)
   const away = [...voters, ...outgoing].filter((member) => !isReachable(view, member))
-  return away.length === 0 ? "" : `; not heard of: ${list(away)}`
+  return away.length === 0 ? "" : `; silent: ${list(away)}`
 }
 
 export const nextStep = (view: View, goal: Goal): Step => {

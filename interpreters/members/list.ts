@@ -1,28 +1,31 @@
-/** Who belongs to the cluster, and how each is, as the leader knows it. */
+/** The members of the cluster, and the condition of each, as the leader knows it. */
 import { configurationOf, type Index, type Member, type State, type Term } from "../../core/index.ts"
 import { catchUpOf, isReachable, type Presence } from "./goals.ts"
 
 export interface MemberView {
   readonly name: string
   readonly incarnation: string
-  /** leaving: a change that is not committed yet takes its vote away. */
+  /** leaving: a change that is not committed yet removes its vote. */
   readonly role: "voter" | "learner" | "leaving"
   readonly leads: boolean
-  /** Where it is found; null: by the lists of the others. */
+  /** Its address; null: the others find it by their own lists. */
   readonly address: string | null
-  /** The leader hears of it. As others see it: it is connected here. */
+  /** On the leader: the leader hears from it. On another server: it is connected to that server. */
   readonly reachable: boolean
-  /** What its disk holds, as the leader knows; null on others, and before it was heard. */
+  /** What its disk holds, as the leader knows; null on other servers, and before it was heard from. */
   readonly matchIndex: Index | null
-  /** Entries, and bytes of the log, that it lacks. Null: not known, or the log does not reach back so far. */
+  /**
+   * The number of entries, and of bytes of the log, that it lacks. null: not known, or the log does not reach back that
+   * far.
+   */
   readonly lag: number | null
   readonly lagBytes: number | null
-  /** A snapshot is on its way to it: bytes sent so far. */
+  /** Bytes of a snapshot sent to it so far; null: none is being sent. */
   readonly snapshotSent: number | null
-  /** What is connected under its name, if it is not this directory: its disk was lost. */
+  /** The incarnation that is connected under its name, if that is not this directory: its disk was lost. */
   readonly cameBackAs: string | null
 }
-/** Not a member, and it asks to be taken in, or is at least there. */
+/** A connected process that is no member: it asks to become one, or at least it is there. */
 export interface Newcomer {
   readonly name: string
   readonly incarnation: string
@@ -32,9 +35,9 @@ export interface MemberList {
   readonly cluster: string | null
   readonly leader: string | null
   readonly term: Term
-  /** Who says so. Null as its `leader`: this is what one node knows, and may be old. */
+  /** The server that reports this. If `leader` is null: this is what one node knows, and may be old. */
   readonly asSeenBy: string
-  /** A change is under way. */
+  /** A change is in progress. */
   readonly changing: boolean
   readonly members: readonly MemberView[]
   readonly waiting: readonly Newcomer[]

@@ -1,7 +1,7 @@
 /**
- * The verbs for members and leadership, on any node. Whoever is asked asks the leader again and again for the next step, until
- * the goal is reached: committed, and no change under way any more. All that is known stands in the leader's state, so a
- * leader that changes, an answer that is lost and a second call for the same cost nothing but time.
+ * The verbs for members and leadership, on any node. The node asks the leader again and again to take the next step,
+ * until the goal is reached: the change is committed, and no other one is in progress. Everything that matters is in
+ * the leader's state, so a new leader, a lost answer or a second call for the same goal costs nothing but time.
  */
 import { sameMember, type Member } from "../../core/index.ts"
 import type { ServiceMessage, Transport } from "../contract.ts"
@@ -13,19 +13,19 @@ import { nextStep, type CatchUp, type Goal, type Presence, type Step } from "./g
 import { listMembers, type MemberList } from "./list.ts"
 import { bytesOf, isGoal, readAnswer, readQuestion, type Answer, type Question } from "./questions.ts"
 
-/** What a transport knows of peers, beside the contract. */
+/** What a transport knows about peers, beyond the contract. */
 export interface Acquaintances {
   readonly peers: () => readonly {
     readonly name: string
     readonly member: Member | null
     readonly connected: boolean
     readonly address?: string
-    /** What it says of itself. `advertises`: where all others find it; empty: by their own lists. */
+    /** What the peer says about itself. `advertises`: the address for all others; empty: they use their own lists. */
     readonly hello?: { readonly cluster: string | null; readonly advertises?: string } | null
   }[]
-  /** Who dials this node and is not among its peers. */
+  /** Processes that dial this node and are not among its peers. */
   readonly unlisted?: () => readonly { readonly member: Member; readonly address: string }[]
-  /** Look for that peer there. */
+  /** Try to reach that peer at this address. */
   readonly reach?: (name: string, address: string) => void
 }
 type Peer = ReturnType<Acquaintances["peers"]>[number]
@@ -33,55 +33,63 @@ export interface MembersOptions {
   readonly driver: Pick<Driver, "state" | "leadership" | "change" | "transfer" | "wake" | "onService">
   readonly transport: Pick<Transport, "sendService"> & Partial<Acquaintances>
   readonly surroundings: Surroundings
-  /** Where others find this node, as host:port; null: by their own lists. */
+  /** Where others find this node, as host:port; null: they use their own lists. */
   readonly address?: string | null
   readonly cluster?: () => string | null
-  /** One line for people about what was done. */
+  /** Gets one line for people about each step that was taken. */
   readonly report?: (text: string) => void
-  /** What it does about members by itself while it leads. Default: nothing. */
+  /** What it does about members automatically while it leads. Default: nothing. */
   readonly autopilot?: Autopilot | null
 }
 
 export interface Progress {
-  /** What it is waiting for, or was done last. */
+  /** What it is waiting for, or the last step taken. */
   readonly text: string
-  /** How far a newcomer is that has to catch up first; null: none has. */
+  /** How far a newcomer that has to catch up first has come; null: there is none. */
   readonly catchUp: CatchUp | null
 }
 export interface VerbOptions {
-  /** Milliseconds until it gives up waiting. Default: ten minutes, for a newcomer may have much to catch up with. */
+  /**
+   * Milliseconds until it gives up waiting. Default: ten minutes, because a newcomer may have much to catch up with.
+   */
   readonly timeout?: number
   readonly onProgress?: (progress: Progress) => void
   readonly signal?: AbortSignal
 }
 export interface ForcedOptions extends VerbOptions {
-  /** Do it although no majority of those that would vote then is there. The cluster may stop for good. */
+  /** Do it although no majority of the voters would be reachable afterwards. The cluster may stop for good. */
   readonly evenIfQuorumIsLost?: boolean
 }
 export interface AddressOptions {
-  /** Where it is found, as host:port, if it has not said so itself. */
+  /** Where the member is found, as host:port, if it has not announced that itself. */
   readonly address?: string
 }
-/** What is so now. */
+/** The state that was reached. */
 export interface Done {
   readonly text: string
 }
 
-/** Verbs resolve once what they ask for is so, committed; at once if it was so already. They reject with a MemberError. */
+/**
+ * A verb resolves once its goal is reached and committed; at once if it was reached already. It rejects with a
+ * MemberError.
+ */
 export interface Members {
-  /** As the leader knows it; as this node knows it (`leader` is null then) if none answers in time. */
+  /**
+   * The members as the leader knows them; as this node knows them (then `leader` is null) if no leader answers in time.
+   */
   readonly list: (options?: Pick<VerbOptions, "timeout" | "signal">) => Promise<MemberList>
-  /** Takes a server that runs with an empty directory in, as a learner: it gets the log and decides nothing. */
+  /** Makes a server that runs with an empty directory a learner: it receives the log and has no vote. */
   readonly add: (name: string, options?: VerbOptions & AddressOptions) => Promise<Done>
-  /** Makes a learner a voter, once it has caught up. */
+  /** Makes a learner a voter once it has caught up. */
   readonly promote: (name: string, options?: ForcedOptions) => Promise<Done>
   readonly remove: (name: string, options?: ForcedOptions) => Promise<Done>
   /**
-   * For a lost disk: `name` votes again, with the directory that it has now. For a lost machine, `by`: that one votes in the
-   * place of `name`. Afterwards there are as many voters as before, but a learner of that name becomes a voter.
+   * For a lost disk: `name` becomes a voter again, with its present directory. For a lost machine, `by`: that member
+   * becomes a voter in the place of `name`. Afterwards there are as many voters as before; only a learner of that name
+   * becomes an additional voter.
    */
   readonly replace: (name: string, options?: ForcedOptions & AddressOptions & { readonly by?: string }) => Promise<Done>
-  /** Another one leads: `to`, or whoever is fit. */
+  /** Hands leadership to `to`, or to the most suitable voter. */
   readonly transfer: (to?: string, options?: VerbOptions) => Promise<Done>
 }
 export interface RunningMembers extends Members {
@@ -90,19 +98,19 @@ export interface RunningMembers extends Members {
 }
 
 const TIMEOUT_MS = 600_000
-/** So many verbs may wait at once: each asks the leader some times a second. */
+/** How many verbs may wait at once: each asks the leader several times a second. */
 const MOST_AT_ONCE = 32
 const LIST_MS = 3000
-/** Between two questions for the same goal: so often at first, and no more often later. */
+/** The pause between two questions for the same goal: the first, and the longest. */
 const FIRST_PAUSE_MS = 20
 const LONGEST_PAUSE_MS = 250
-/** An answer that has not come by then is asked for again. */
+/** If no answer has come after this time, the question is asked again. */
 const ANSWER_MS = 1000
-/** Somebody who is not heard of for a moment is no reason to refuse. */
+/** A member that is silent for less than this is no reason to refuse. */
 const SURE_MS = 1500
-/** Between two looks of the autopilot. */
+/** The pause between two checks of the autopilot. */
 const AUTOPILOT_MS = 1000
-/** Told as the reason if it has lasted that long as the end comes. */
+/** If there has been no leader for this long when the timeout comes, that is given as the reason. */
 const LEADERLESS_MS = 1000
 
 export const makeMembers = ({
@@ -123,7 +131,7 @@ export const makeMembers = ({
   let stopped = false
 
   const self = (): Member => driver.state().self
-  /** Where this node dials it may lead there from here only. */
+  /** The address at which this node dials a peer may lead there from here only. */
   const foundAt = ({ address: dialled, connected, hello }: Peer): string | null => {
     if (!connected || hello?.advertises === undefined) return dialled ?? null
     return hello.advertises === "" ? null : hello.advertises
@@ -175,7 +183,7 @@ export const makeMembers = ({
               type: "going",
               text:
                 outcome.type === "ProposalRefused"
-                  ? `the leader does not take the change yet (${outcome.reason})`
+                  ? `the leader does not accept the change yet (${outcome.reason})`
                   : step.text,
               begun: outcome.type !== "ProposalRefused",
               catchUp: null,
@@ -189,7 +197,7 @@ export const makeMembers = ({
     if (role.type !== "leader") return tell({ type: "notLeader" })
     if (question.type === "list")
       return tell({ type: "list", list: listMembers(state, state.self, cluster(), presenceOf, others(), address) })
-    // An unlisted newcomer is dialled as soon as somebody wants it.
+    // An unlisted newcomer is dialled as soon as a goal names it.
     const { goal } = question
     const wanted = goal.type === "add" ? goal.name : goal.type === "replace" ? goal.by : null
     const caller = wanted === null ? undefined : transport.unlisted?.().find(({ member }) => member.name === wanted)
@@ -236,7 +244,7 @@ export const makeMembers = ({
     transport.sendService?.(to, message)
     driver.wake()
   }
-  /** null: no answer came. */
+  /** Resolves with null if no answer came. */
   const ask = (leader: Member, question: Question): Promise<Answer | null> =>
     new Promise((resolve) => {
       const ref = nextRef++
@@ -247,7 +255,7 @@ export const makeMembers = ({
         resolve(answer)
       }
       open.set(ref, end)
-      // This server may have halted, or be ending: then its own answer does not come either.
+      // This server may have halted, or be stopping: then no answer of its own comes either.
       if (sameMember(leader, self())) answerTo(question, end)
       else say(leader, { type: "ServiceQuestion", bootId, ref, bytes: bytesOf(question) })
     })
@@ -262,7 +270,7 @@ export const makeMembers = ({
       enders.add(end)
     })
 
-  /** Who is no member hears of no leader: it asks everybody in turn, and the leader answers. */
+  /** A server that is no member hears of no leader: it asks its peers in turn until the leader answers. */
   let turn = 0
   const somebody = (): Member | null => {
     if (transport.sendService === undefined) return null
@@ -272,7 +280,10 @@ export const makeMembers = ({
     return connected[turn++ % Math.max(1, connected.length)] ?? null
   }
 
-  /** One that was removed hears nothing of the leader any more: what it knows to be committed tells it. */
+  /**
+   * A removed server hears nothing from the leader any more, so it looks into the configuration that it knows to be
+   * committed.
+   */
   const knowsOfItsOwnRemoval = (goal: Goal): boolean => {
     if (goal.type !== "remove" || goal.name !== self().name) return false
     const { configurations, commitIndex } = driver.state()
@@ -285,7 +296,7 @@ export const makeMembers = ({
   }
   const seconds = (millis: number): number => Math.round(millis / 100) / 10
 
-  /** A newcomer may have knocked at this server only: the leader is told where it listens. */
+  /** A newcomer may have connected to this server only: tell the leader its address. */
   const located = (goal: Goal): Goal => {
     if ((goal.type !== "add" && goal.type !== "replace") || goal.address !== null) return goal
     const name = goal.type === "add" ? goal.name : goal.by
@@ -297,14 +308,14 @@ export const makeMembers = ({
     if (!isGoal(goal))
       throw new MemberRefused(
         "notPossible",
-        "a name or an address has more than 1,000 characters, or is one that objects have (constructor). Nothing was changed",
+        "a name or an address has more than 1,000 characters, or is a name that every JavaScript object has, such as constructor. Nothing was changed",
         driver.leadership().leader?.name ?? null,
         false,
       )
     if (pursued >= MOST_AT_ONCE)
       throw new MemberRefused(
         "busy",
-        `${pursued} changes of members wait at ${self().name} already. Nothing was changed: ask again once they are done`,
+        `${pursued} changes of members already wait at ${self().name}. Nothing was changed: try again once they are done`,
         driver.leadership().leader?.name ?? null,
         false,
       )
@@ -343,7 +354,7 @@ export const makeMembers = ({
       const leader = leaderNow()
       if (goal.type === "transfer") {
         if (goal.from === null && leader !== null) goal = { ...goal, from: leader.name }
-        // Before it has been asked for, who leads is for the leader to say: what is known here may be old.
+        // Before the leader was asked, only the leader can say who leads: what is known here may be old.
         if (begun && leader !== null && (goal.to === null ? leader.name !== goal.from : leader.name === goal.to))
           return { text: `${leader.name} leads` }
       }
@@ -351,14 +362,14 @@ export const makeMembers = ({
       if (leader !== null && !sameMember(leader, self()) && transport.sendService === undefined)
         throw new MemberRefused(
           "notPossible",
-          `${self().name} does not lead, and its transport carries no questions. Nothing was changed: ask ${leader.name}, the leader`,
+          `${self().name} does not lead, and its transport cannot ask the leader. Nothing was changed: make this call at ${leader.name}, the leader`,
           leader.name,
           begun,
         )
       const asked = leader ?? somebody()
       const answer = asked === null ? null : await ask(asked, { type: "goal", goal: located(goal) })
       if (answer === null || answer.type === "notLeader") {
-        // It may have been heard, and its answer lost.
+        // The question may have arrived, and its answer been lost.
         if (answer === null && asked !== null) begun = true
         leaderless ??= now()
         told({
@@ -385,7 +396,7 @@ export const makeMembers = ({
     }
   }
 
-  /** Who waits has knocked somewhere, perhaps not at the leader. */
+  /** A waiting newcomer has connected to some server, perhaps not to the leader. */
   const withOwnCallers = (told: MemberList): MemberList => {
     const known = new Set([...told.members, ...told.waiting].map(({ name }) => name))
     const here = (transport.unlisted?.() ?? []).filter(({ member }) => !known.has(member.name))

@@ -1,4 +1,7 @@
-/** What one member's service asks another's, as text in a ServiceMessage. Whoever answers looks at it as what it is: unknown. */
+/**
+ * The questions that the service of one member asks another's, as text in a ServiceMessage. The receiver treats the
+ * text as unknown data.
+ */
 import type { ServiceMessage } from "../contract.ts"
 import type { CatchUp, Goal, RefusalReason } from "./goals.ts"
 import type { MemberList } from "./list.ts"
@@ -6,7 +9,7 @@ import type { MemberList } from "./list.ts"
 export type Question = { readonly type: "goal"; readonly goal: Goal } | { readonly type: "list" }
 export type Answer =
   | { readonly type: "done"; readonly text: string }
-  /** Not there yet. `begun`: something was set in motion by this question. */
+  /** The goal is not reached yet. `begun`: this question has caused a step. */
   | { readonly type: "going"; readonly text: string; readonly begun: boolean; readonly catchUp: CatchUp | null }
   | { readonly type: "refused"; readonly reason: RefusalReason; readonly text: string }
   | { readonly type: "notLeader" }
@@ -48,7 +51,7 @@ const parse = (bytes: Uint8Array): unknown => {
     return null
   }
 }
-/** null: no question of this version. */
+/** null: not a question of this version. */
 export const readQuestion = ({ bytes }: ServiceMessage): Question | null => {
   const value = parse(bytes)
   if (!isRecord(value)) return null
@@ -57,7 +60,7 @@ export const readQuestion = ({ bytes }: ServiceMessage): Question | null => {
   return value["type"] === "goal" && isGoal(goal) ? { type: "goal", goal } : null
 }
 const ANSWERS: ReadonlySet<unknown> = new Set<Answer["type"]>(["done", "going", "refused", "notLeader", "list"])
-/** Members run one release: an answer is what its type says. null: it is none. */
+/** All members run one release, so an answer has the form of its type. null: it is not an answer. */
 export const readAnswer = ({ bytes }: ServiceMessage): Answer | null => {
   const value = parse(bytes)
   return isRecord(value) && ANSWERS.has(value["type"]) ? (value as unknown as Answer) : null

@@ -1,6 +1,6 @@
 /**
- * A disk in memory: its content outlives the storage that is opened on it, as a directory outlives a process. What was not
- * durable when the process crashed is lost.
+ * A disk in memory: its content outlives the storage that is opened on it, as a directory outlives a process. What was
+ * not durable when the process crashed is lost.
  */
 import {
   Log,
@@ -33,17 +33,20 @@ export interface DiskContents extends StoredLog {
 }
 
 export type DiskAction =
-  /** The process dies now. Of what was not durable yet this much had reached the disk: nothing, all, or so many Persists. */
+  /**
+   * The process crashes now. `keep`: how much of what was not durable had reached the disk anyway: nothing, everything,
+   * or this many Persists.
+   */
   | { readonly type: "crash"; readonly keep?: "none" | "all" | number }
   /** Nothing becomes durable until the disk resumes. */
   | { readonly type: "stall" }
   | { readonly type: "resume" }
-  /** The next write fails, and the storage with it. */
+  /** The next write fails, and with it the storage. */
   | { readonly type: "fail" }
   | { readonly type: "space"; readonly low: boolean }
 
 export interface MemoryDiskOptions {
-  /** Of the node. */
+  /** The name of the node. */
   readonly name: string
   /** Its content. Default: empty, with a new incarnation. */
   readonly contents?: DiskContents
@@ -51,24 +54,24 @@ export interface MemoryDiskOptions {
   readonly word?: () => number
 }
 export interface MemoryDisk {
-  /** Starts the node. Throws DiskInUse while the previous start was neither closed nor crashed. */
+  /** Starts the node. Throws DiskInUse as long as the previous start was neither closed nor crashed. */
   readonly open: () => MemoryStorage
   readonly act: (action: DiskAction) => void
   readonly contents: () => DiskContents
-  /** Makes it a founder of a cluster. Call it before the disk is opened. */
+  /** Makes the node a founder of a cluster. Call it before the disk is opened. */
   readonly found: (cluster: string, founding: Configuration) => void
 }
 export interface MemoryStorage extends Storage {
   readonly identity: Identity
-  /** This start, counted on the disk before anybody hears of it. */
+  /** This start, recorded on the disk before any peer learns of it. */
   readonly start: Start
-  /** What the log held for good as it was opened. */
+  /** The position that was durable in the log when it was opened. */
   readonly recovered: Held
   readonly sightings: Sightings
   readonly refused: Refused | null
-  /** A peer has met a later start of this disk: written down for every later start. */
+  /** A peer has seen a later start of this disk: this is recorded for every later start. */
   readonly refuse: (refused: Refused) => void
-  /** Whatever was handed over becomes durable first. */
+  /** Everything that was handed over becomes durable first. */
   readonly close: () => void
 }
 
@@ -106,10 +109,10 @@ const emptyDisk = (self: Member): DiskContents => ({
 
 export const makeMemoryDisk = ({ name, contents: given, word = randomWord }: MemoryDiskOptions): MemoryDisk => {
   let contents = given ?? emptyDisk({ name, incarnation: word().toString(16).padStart(12, "0") })
-  /** Handed over, in order, not durable yet. */
+  /** Persists that were handed over and are not durable yet, in order. */
   let pending: Persist[] = []
   let bytes = 0
-  /** Of the process that has it open. */
+  /** The process that has the disk open. */
   let current: { handlers: StorageHandlers | null } | null = null
   let stalled = false
   let failing = false

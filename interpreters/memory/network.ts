@@ -1,6 +1,7 @@
 /**
- * A network in memory: replicas of one process, each with the transport over ports, on ports that pass references. A cut link
- * loses messages silently, as a real network does; the link goes down when nothing was received for too long.
+ * A network in memory: the replicas of one process use the transport over ports, with ports that pass references
+ * instead of copies. A cut link loses messages silently, as a real network does; the link goes down when nothing was
+ * received for too long.
  */
 import type { Ends, Port, PortOptions, PortTransport } from "../port/index.ts"
 import { makeExchange, makePortTransport } from "../port/index.ts"
@@ -10,15 +11,18 @@ export type NetworkAction =
   /** Cuts one direction, including messages in transit; the other direction stays as it is. */
   | { readonly type: "cut"; readonly from: string; readonly to: string }
   | { readonly type: "join"; readonly from: string; readonly to: string }
-  /** Cuts it off from all others. */
+  /** Cuts the node off from all others. */
   | { readonly type: "isolate"; readonly node: string }
-  /** Separates the two sides. */
+  /** Cuts the nodes of `side` off from all others. */
   | { readonly type: "partition"; readonly side: readonly string[] }
   /** Restores all links. */
   | { readonly type: "heal" }
 
 export interface MemoryNetwork {
-  /** The transport of the node `self`, connected to all others of this network. Closing it removes the node, as the end of its process would. */
+  /**
+   * The transport of the node `self`, connected to all others in this network. Closing it removes the node, as the end
+   * of its process would.
+   */
   readonly join: (options: Omit<PortOptions, "lost">) => PortTransport
   readonly act: (action: NetworkAction) => void
 }
@@ -26,7 +30,7 @@ export interface MemoryNetwork {
 class End implements Port {
   private readonly passes: () => boolean
   private readonly listeners: { readonly type: string; readonly listener: (event: object) => void }[] = []
-  /** What came before `start`. */
+  /** Messages that arrived before `start`. */
   private waiting: object[] | null = []
   private closed = false
   private other: End | null = null
@@ -69,9 +73,9 @@ class End implements Port {
 }
 
 export const makeMemoryNetwork = (): MemoryNetwork => {
-  /** Every node that ever joined. */
+  /** Every node that has ever joined. */
   const names = new Set<string>()
-  /** One way each. */
+  /** The directions that are cut. */
   const cuts = new Set<string>()
   const way = (from: string, to: string): string => JSON.stringify([from, to])
   const isCut = (from: string, to: string): boolean => cuts.size > 0 && cuts.has(way(from, to))

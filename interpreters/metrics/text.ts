@@ -3,11 +3,11 @@ import type { Histogram } from "./histogram.ts"
 
 export type Labels = Readonly<Record<string, string>>
 interface Named {
-  /** Without the prefix, unless it is one that all programs share (process_…). */
+  /** The metric's name without the prefix, unless it is a name that all programs share (process_…). */
   readonly name: string
   readonly help: string
 }
-/** Values of labels come from a bounded set: members, rules, error codes; never from a client's data. */
+/** The values of labels come from a bounded set: members, rules, error codes; never from a client's data. */
 export type Metric =
   | (Named & {
       readonly type: "counter" | "gauge"
@@ -28,7 +28,7 @@ export const counter = (name: string, help: string, value: number): Metric => ({
   help,
   samples: [{ value }],
 })
-/** null: not known, and then there is no sample. */
+/** null: not known; then there is no sample. */
 export const gauge = (name: string, help: string, value: number | boolean | null): Metric => ({
   type: "gauge",
   name,

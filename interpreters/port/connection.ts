@@ -1,11 +1,11 @@
-/** One port: hello, welcome, frames, and one clear reason when it ends. Knows nothing of peers and their links. */
+/** One port: hello, welcome, frames, and one clear reason when it ends. It knows nothing of peers and their links. */
 import { nextTurn } from "../turns.ts"
 import type { ServiceMessage } from "../contract.ts"
 import type { Hello, LocalHello, Refusal } from "../hello.ts"
 import type { Member, Sighting } from "../../core/index.ts"
 import { PORT_PROTOCOL, readFrame, UnreadableFrame, weightOf, type Frame, type Sent } from "./frames.ts"
 
-/** What is needed of a MessagePort: the web's, Node's, or one in memory. */
+/** The part of a MessagePort that is needed: the web's, Node's, or one in memory. */
 export interface Port {
   readonly postMessage: (frame: unknown) => void
   readonly addEventListener: (type: "message" | "messageerror" | "close", listener: (event: object) => void) => void
@@ -47,7 +47,7 @@ export class Connection {
   /** The other end has accepted ours. */
   welcomed = false
   lastHeard = performance.now()
-  /** Frames heard since the port was opened. */
+  /** The number of frames received since the port was opened. */
   heard = 0
   private readonly port: Port
   private readonly handlers: ConnectionHandlers
@@ -79,7 +79,7 @@ export class Connection {
       this.fail(
         problem(
           "BrokenStream",
-          `what came from ${peer} could not be read: closed the port; what arrived before it stands.`,
+          `what came from ${peer} could not be read: closed the port; what arrived before it counts.`,
         ),
       ),
     )
@@ -94,7 +94,7 @@ export class Connection {
   get isClosed(): boolean {
     return this.closed
   }
-  /** Handed to the port, and not acknowledged by the other end. */
+  /** What was handed to the port and not yet acknowledged by the other end. */
   get unsent(): number {
     return this.sent - this.takenThere
   }
@@ -129,7 +129,7 @@ export class Connection {
     this.quiet = true
   }
 
-  /** Ends it at once. */
+  /** Ends the connection at once. */
   fail(why: PortProblem): void {
     if (this.closed) return
     this.end()
@@ -141,12 +141,12 @@ export class Connection {
     this.post({ kind: "refused", refusal })
     this.fail(problem("HandshakeRefused", `${refusal.reason}: refused ${this.peer}: ${refusal.detail}`))
   }
-  /** The node stops: nothing is reported any more. */
+  /** The node stops: the connection ends, and nothing is reported any more. */
   end(): void {
     if (this.closed) return
     this.closed = true
     clearTimeout(this.timer)
-    // What was posted last must arrive first.
+    // The frame that was posted last must arrive first.
     nextTurn(() => this.port.close())
   }
 
@@ -171,7 +171,7 @@ export class Connection {
       this.fail(
         problem(
           "BrokenStream",
-          `unreadable data from ${this.peer}: ${error.message}. Closed the port; what arrived before it stands, the rest will be sent again.`,
+          `unreadable data from ${this.peer}: ${error.message}. Closed the port; what arrived before it counts, the rest will be sent again.`,
         ),
       )
     }
@@ -206,7 +206,7 @@ export class Connection {
         return
       case "service":
         if (this.accepted === null || !this.welcomed)
-          throw new UnreadableFrame("a question came before the handshake was over")
+          throw new UnreadableFrame("a service message came before the handshake was complete")
         this.handlers.service(this, frame.message)
         return
       case "alive":
@@ -214,7 +214,7 @@ export class Connection {
         return
       case "batch":
         if (this.accepted === null || !this.welcomed)
-          throw new UnreadableFrame("messages came before the handshake was over")
+          throw new UnreadableFrame("messages came before the handshake was complete")
         this.takenThere = Math.max(this.takenThere, frame.taken)
         this.taken = Math.max(this.taken, frame.sent)
         this.handlers.items(this, frame.items)

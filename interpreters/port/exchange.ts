@@ -6,13 +6,18 @@ export interface Ends<P> {
   readonly port1: P
   readonly port2: P
 }
-/** Hands a port to a member: `peer` holds the other end. A worker gets it by postMessage, with the port in the list of what is transferred. */
+/**
+ * Hands a port to a member: `peer` holds the other end. A worker gets the port by postMessage, in the transfer list.
+ */
 export type Give<P> = (peer: string, port: P) => void
 export interface Exchange<P> {
-  /** A member has started, for the first time or again: it gets a port to each of the others, and each of them one to it. */
+  /**
+   * A member has started, for the first time or again: it gets a port to each of the others, and each of those gets one
+   * to it.
+   */
   readonly join: (name: string, give: Give<P>) => void
   readonly leave: (name: string) => void
-  /** Two members have lost each other (`lost` of PortOptions): both get a new port soon, if both still run. */
+  /** Two members have lost each other (`lost` of PortOptions): both get new ports soon, if both still run. */
   readonly renew: (a: string, b: string) => void
 }
 
@@ -21,7 +26,7 @@ const PAUSE_MS = 50
 /** `make`: two ends of a channel. Usually `() => new MessageChannel()`. */
 export const makeExchange = <P>(make: (a: string, b: string) => Ends<P>): Exchange<P> => {
   const members = new Map<string, Give<P>>()
-  /** Pairs that get new ports soon, by both names. Both ends ask for them. */
+  /** Pairs of members that get new ports soon, by both names: both ends ask, and only one pair of ports is made. */
   const due = new Map<string, readonly [string, string]>()
   const pair = (a: string, b: string): void => {
     const [giveA, giveB] = [members.get(a), members.get(b)]

@@ -1,6 +1,6 @@
 /**
- * What goes over a port: plain data that a structured clone copies. The other end may be another version, or anybody
- * who was given the port, so everything that arrives is looked at as what it is: unknown.
+ * The frames that are sent over a port: plain data that a structured clone copies. The other end may be another
+ * version, or anybody who was given the port, so everything that arrives is treated as unknown data.
  */
 import {
   flawOf,
@@ -37,7 +37,7 @@ import {
 import { MAX_SERVICE_BYTES, type ServiceMessage } from "../contract.ts"
 import type { Hello, Refusal, HelloRefusalReason } from "../hello.ts"
 
-/** A frame of another version closes the port with that reason. */
+/** A frame of another version closes the port, with that reason. */
 export const PORT_PROTOCOL = 2
 
 export interface Sent {
@@ -71,7 +71,7 @@ const nullable =
   <A>(check: Check<A>): Check<A | null> =>
   (value): value is A | null =>
     value === null || check(value)
-/** An array may have holes, which only some ways of iterating notice. */
+/** An array may have holes, which some ways of iterating skip. */
 const listOf =
   <A>(check: Check<A>): Check<readonly A[]> =>
   (value): value is readonly A[] =>
@@ -277,7 +277,7 @@ const hasForm = record<ServiceMessage>({
 const isService: Check<ServiceMessage> = (value): value is ServiceMessage =>
   hasForm(value) && value.bytes.length <= MAX_SERVICE_BYTES
 
-/** What arrived cannot be a frame of this version: only that port is given up. */
+/** What arrived cannot be a frame of this version: only that port is closed. */
 export class UnreadableFrame extends Error {
   override readonly name = "UnreadableFrame"
 }
@@ -285,7 +285,7 @@ const unreadable = (what: string): never => {
   throw new UnreadableFrame(what)
 }
 
-/** Throws UnreadableFrame, and nothing else. */
+/** Throws only UnreadableFrame. */
 export const readFrame = (data: unknown): Frame => {
   if (!isRecord(data)) return unreadable("it is no object")
   const { kind } = data
@@ -293,12 +293,12 @@ export const readFrame = (data: unknown): Frame => {
     case "hello": {
       const { protocol, hello } = data
       if (!isNumber(protocol)) return unreadable("a hello without a version")
-      // It has the form of another version.
+      // A hello of another version has another form.
       if (protocol !== PORT_PROTOCOL)
         return unreadable(
-          `it speaks version ${protocol} of this protocol, this is version ${PORT_PROTOCOL}: run the same release on both ends`,
+          `it uses version ${protocol} of this protocol, this end version ${PORT_PROTOCOL}: run the same release on both ends`,
         )
-      return isHello(hello) ? { kind, protocol, hello } : unreadable("a hello without what belongs in it")
+      return isHello(hello) ? { kind, protocol, hello } : unreadable("a hello with missing or wrong fields")
     }
     case "welcome":
       return { kind }
@@ -312,31 +312,33 @@ export const readFrame = (data: unknown): Frame => {
     }
     case "alive": {
       const { taken } = data
-      return isCountOf(taken) ? { kind, taken } : unreadable("a sign of life without a count")
+      return isCountOf(taken) ? { kind, taken } : unreadable("a keep-alive without a count")
     }
     case "batch": {
       const { items, sent, taken } = data
       if (!isCountOf(sent) || !isCountOf(taken)) return unreadable("a batch without its counts")
-      if (!areSent(items)) return unreadable("a batch with what has the form of no message")
+      if (!areSent(items)) return unreadable("a batch with an item that is no message")
       for (const { message, chunk } of items) {
         const flaw = flawOf(message)
-        if (flaw !== null) unreadable(`no server says ${message.type} with ${flaw}`)
+        if (flaw !== null) unreadable(`no correct server sends ${message.type} with ${flaw}`)
         if (
           (chunk !== null && message.type !== "InstallSnapshot") ||
           (message.type === "InstallSnapshot" && chunk !== null && chunk.length !== message.length)
         )
-          unreadable(`a ${message.type} with bytes that are not its own`)
+          unreadable(`a ${message.type} with bytes of a snapshot`)
       }
       return { kind, items, sent, taken }
     }
     default:
-      return unreadable(`no frame is called ${String(kind)}`)
+      return unreadable(`a frame of the unknown kind ${String(kind)}`)
   }
 }
 
 // ----------------------------------------------------------------------------------------------- sending
 
-/** A structured clone copies the whole buffer behind a view, and a small payload may lie in a large slab. */
+/**
+ * A structured clone copies the whole buffer behind a view, so a small payload in a large buffer is copied out first.
+ */
 const alone = (bytes: Uint8Array): Uint8Array =>
   bytes.byteLength === bytes.buffer.byteLength && Object.getPrototypeOf(bytes) === Uint8Array.prototype
     ? bytes
@@ -363,7 +365,7 @@ export const sentOf = (message: Message, chunk: Uint8Array | null): Sent => {
 }
 
 const HEAD = 64
-/** Roughly what it takes in memory. */
+/** Roughly the memory that it takes. */
 export const weightOf = ({ message, chunk }: Sent): number => {
   let bytes = HEAD + (chunk?.length ?? 0)
   if (message.type === "AppendEntries")

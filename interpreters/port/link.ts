@@ -20,7 +20,7 @@ export interface PortPeer {
   readonly hello: Hello | null
   readonly messagesIn: number
   readonly messagesOut: number
-  /** Handed over, and not acknowledged by the other end. */
+  /** What was handed over and not yet acknowledged by the other end. */
   readonly unsentBytes: number
   readonly dropped: { readonly disconnected: number; readonly incarnation: number; readonly backpressure: number }
   /** Why it is not connected, as text; null while it is. */
@@ -46,7 +46,10 @@ export class Link {
   private readonly shared: LinkShared
   private current: Connection | null = null
   private candidate: Connection | null = null
-  /** The candidate is another start of the connected directory, and it must be decided which one is alive: the number of frames received from the present one when it was asked. */
+  /**
+   * Not null: the candidate is another start of the connected directory, and it must be decided which one is alive. The
+   * number is how many frames the present connection had received when it was probed.
+   */
   private doubt: number | null = null
   /** The member that `connected` was called for, until `disconnected` is. */
   private announced: Member | null = null
@@ -78,7 +81,7 @@ export class Link {
     const item = sentOf(message, chunk)
     const weight = weightOf(item)
     const unsent = this.current.unsent + this.pendingBytes
-    // A message that is larger than the whole limit is sent alone, or it could never be sent.
+    // A message that is larger than the whole limit is sent if nothing else waits; otherwise it could never be sent.
     if (unsent > 0 && unsent + weight > this.shared.unsentBytes) {
       this.dropped.backpressure += 1
       this.shared.log(
@@ -121,7 +124,7 @@ export class Link {
 
   keepAlive(): void {
     this.current?.keepAlive()
-    // The start that was asked has sent something: it is alive.
+    // The start that was probed has sent something: it is alive.
     if (this.doubt !== null && this.current !== null && this.current.heard > this.doubt) this.rejectDouble(this.current)
   }
   giveUpIfSilent(ms: number): void {
@@ -130,7 +133,7 @@ export class Link {
       current.fail(
         problem(
           "PeerSilent",
-          `nothing from ${this.name} for ${ms} ms, not even a sign of life: closed its port. Its worker is gone, or its event loop hangs.`,
+          `nothing from ${this.name} for ${ms} ms, not even a keep-alive: closed its port. Its worker is gone, or its event loop hangs.`,
         ),
       )
   }
@@ -206,14 +209,14 @@ export class Link {
     connection.refuse(refusal)
   }
 
-  /** A port on which both ends have accepted each other becomes the link. */
+  /** A port on which both ends have accepted each other becomes the link's port. */
   private update(connection: Connection): void {
     if (connection !== this.candidate || connection.accepted === null || !connection.welcomed) return
     const { member } = connection.accepted.hello
     const before = this.current
     const live = before?.accepted?.hello
     this.doubt = null
-    // The same process on another port: the link moves.
+    // The same process has got another port: the link moves to it.
     if (
       before !== null &&
       live !== undefined &&
@@ -259,7 +262,7 @@ export class Link {
         `${this.name} disconnected. ${why.name}: ${why.message}`,
       )
       if (announced !== null) this.shared.handlers()?.disconnected(announced)
-      // The candidate waited for this port to end.
+      // The candidate was waiting for this port to close.
       if (this.doubt !== null) {
         this.doubt = null
         if (this.candidate?.hello != null) this.judged(this.candidate, this.candidate.hello)

@@ -1,6 +1,6 @@
 /**
- * The peer transport over MessagePorts: worker threads of one process, workers and frames of a browser. The same
- * promises as TCP: clusters, incarnations and starts are checked before a message gets through.
+ * The peer transport over MessagePorts: between worker threads of one process, or workers and frames of a browser. It
+ * gives the same guarantees as TCP: clusters, incarnations and starts are checked before a message is passed on.
  */
 import { defaultSettings, type Member } from "../../core/index.ts"
 import type { Transport, TransportHandlers } from "../contract.ts"
@@ -24,9 +24,9 @@ export interface PortLimits {
 export interface PortOptions {
   readonly self: Member
   readonly hello: LocalHello
-  /** The starts of peers that this node has met. Default: kept in memory only. */
+  /** The store of the starts of peers that this node has seen. Default: in memory only. */
   readonly sightings?: Sightings
-  /** Called for each peer that has no usable port any more: it waits to be given another one. */
+  /** Called for each peer that has no usable port any more: the transport needs another one. */
   readonly lost?: (peer: string) => void
   readonly limits?: PortLimits
   readonly log?: Logger
@@ -34,7 +34,7 @@ export interface PortOptions {
 export interface PortTransport extends Transport {
   /** Gives the transport a port whose other end is held by the member of that name. */
   readonly connect: (peer: string, port: Port) => void
-  /** The peer is removed, and its ports are closed without a `disconnected`. */
+  /** Removes the peer and closes its ports, without a `disconnected`. */
   readonly forget: (peer: string) => void
   readonly peers: () => readonly PortPeer[]
   /** Called for each hello that passes the handshake. Returns a function that unsubscribes. */

@@ -66,7 +66,7 @@ export const readService = (buffer: Buffer, from: number, to: number): ServiceMe
   }
   r.done()
   if (message.bytes.length > MAX_SERVICE_BYTES)
-    throw new MalformedBytes(`a question or answer of ${message.bytes.length} bytes`)
+    throw new MalformedBytes(`a service message of ${message.bytes.length} bytes`)
   return message
 }
 
@@ -78,14 +78,15 @@ export interface Received {
 
 /**
  * AppendEntries bodies begin with the kind and the entries, so that this part and its CRC are the same for every
- * follower: a leader encodes the entries of a batch and sums them once, and copies them for each peer.
+ * follower: a leader encodes the entries of a batch and computes their CRC once, and copies the bytes for each peer.
  *
- * A run of entries is recognised by its first and last entry, as objects, and by its length: each follower's run is its
- * own slice of the same log, and equal ends in a log mean equal middles (paper §5.3, Log Matching).
+ * Encoded entries are recognised by their first and last entry, as objects, and by their number: each follower's
+ * entries are a slice of the same log, and if two slices of a log have equal ends, they are equal in between (paper
+ * §5.3, Log Matching).
  */
 export class EntryBlocks {
   private writer = new Writer()
-  /** Encoded runs, by last entry. */
+  /** Encoded entries, by the last entry. */
   private readonly blocks = new Map<Entry, Block>()
   block(entries: readonly Entry[]): Block {
     const first = entries[0]
@@ -102,7 +103,7 @@ export class EntryBlocks {
     this.blocks.set(last, block)
     return block
   }
-  /** The batch has been sent: forgets the encoded runs. */
+  /** The batch has been sent: forgets the encoded entries. */
   clear(): void {
     if (this.blocks.size === 0) return
     this.blocks.clear()
@@ -110,7 +111,7 @@ export class EntryBlocks {
     else this.writer.reset()
   }
 }
-/** For a few small entries the sharing costs more than it saves (measured: 0.6 µs). */
+/** For a few small entries sharing costs more than it saves (measured: 0.6 µs). */
 export const worthSharing = (entries: readonly Entry[]): boolean => {
   if (entries.length > 3) return true
   const first = entries[0]
@@ -157,7 +158,7 @@ const OUTCOME = [
 
 const pick = <A>(names: readonly A[], at: number, what: string): A => {
   const name = names[at]
-  if (name === undefined) throw new MalformedBytes(`no ${what} has the number ${at}`)
+  if (name === undefined) throw new MalformedBytes(`an unknown ${what}, number ${at}`)
   return name
 }
 
@@ -295,9 +296,9 @@ const write = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
 }
 
 /**
- * Where received payloads live: memory of their own, cut from slabs in the order of arrival. A view of the socket's
- * chunk would pin 64 KB for one entry, and an allocation per entry costs 1 µs. Neighbours in a slab are neighbours in
- * the log and go together when it is trimmed.
+ * Memory for received payloads, cut from slabs in the order of arrival. A view of the socket's chunk would keep 64 kB
+ * alive for one entry, and an allocation per entry costs 1 µs. Neighbours in a slab are neighbours in the log, and
+ * become free together when it is trimmed.
  */
 export class Slab {
   private memory = Buffer.alloc(0)
@@ -406,7 +407,7 @@ const readOther = (kind: number, r: Reader): Message => {
     case KIND.TimeoutNow:
       return { type: "TimeoutNow", term }
     default:
-      throw new MalformedBytes(`no message is of kind ${kind}`)
+      throw new MalformedBytes(`a message of the unknown kind ${kind}`)
   }
 }
 
@@ -427,6 +428,6 @@ export const readMessage = (buffer: Buffer, from: number, to: number, slab: Slab
         : { message: readOther(kind, r), chunk: null }
   r.done()
   const flaw = flawOf(received.message)
-  if (flaw !== null) throw new MalformedBytes(`no server says ${received.message.type} with ${flaw}`)
+  if (flaw !== null) throw new MalformedBytes(`no correct server sends ${received.message.type} with ${flaw}`)
   return received
 }

@@ -55,7 +55,7 @@ export class Connection {
   /** The name of the peer that was dialled; null if the other end dialled. */
   readonly expected: string | null
   readonly remote: string
-  /** The name that the other end's certificate has; null: it needs none. */
+  /** The name in the other end's certificate; null: TLS is not used. */
   certified: string | null = null
   hello: PeerHello | null = null
   /** The hello, once it was accepted. */
@@ -72,7 +72,7 @@ export class Connection {
   private readonly handlers: ConnectionHandlers
   private readonly limits: ConnectionLimits
 
-  /** `local` is asked for the hello when a dialled socket is connected. */
+  /** `local` is called for the hello once a dialled socket is connected. */
   constructor(
     wire: Wire,
     expected: string | null,
@@ -109,7 +109,7 @@ export class Connection {
       })
     }
     socket.on("data", (chunk: Buffer) => this.data(chunk))
-    // "end" as well as "close": with unsent bytes on our side the latter would wait for a peer that is gone.
+    // "end" as well as "close": while this side has unsent bytes, "close" would wait for a peer that is gone.
     socket.on("end", () =>
       this.fail(connectionLost(remote, this.hello === null ? "closed before a hello" : "closed by the other end")),
     )
@@ -130,7 +130,7 @@ export class Connection {
     return this.parser.arriving
   }
 
-  /** Whether the other end is somebody to be heard at all; if not, it has been told why. */
+  /** Whether the other end may be heard at all; if not, it has been told why. */
   private believe(wire: Wire): boolean {
     const flaw = wire.flaw()
     if (flaw === null) this.certified = wire.certified()
@@ -217,7 +217,7 @@ export class Connection {
   private frame(buffer: Buffer, from: number, to: number): void {
     const handshake = readHandshake(buffer, from, to)
     if (handshake === null || handshake.type === "Alive" || handshake.type === "Echo") {
-      if (this.hello === null) throw new MalformedBytes("a message came before the hello")
+      if (this.hello === null) throw new MalformedBytes("a message arrived before the hello")
       if (handshake === null) this.handlers.message(this, buffer, from, to)
       else this.handlers.sign(this, handshake)
       return

@@ -57,13 +57,13 @@ export const foreignPeer = (remote: string, outgoing: boolean, first: Uint8Array
   })
 }
 
-/** No TLS came about. */
+/** The TLS handshake failed. */
 export class NotSecured extends Data.TaggedError("NotSecured")<{ readonly message: string }> {}
 export const notSecured = (remote: string, outgoing: boolean, code: string): NotSecured =>
   new NotSecured({
     message: outgoing
-      ? `${remote} was reached, but no TLS came about with it (${code}): nothing was said to it, trying again. If it has no certificate yet, give it one (tls-cert, tls-key, tls-ca); if it should have one, see what its log says.`
-      : `a connection from ${remote} brought no TLS about (${code}): closed it, nothing else is touched. Nodes need a certificate of the cluster (tls-cert, tls-key, tls-ca); clients belong on the client port.`,
+      ? `${remote} was reached, but the TLS handshake failed (${code}): no message was sent, trying again. If it has no certificate yet, give it one (tls-cert, tls-key, tls-ca); if it has one, see what its log says.`
+      : `the TLS handshake on a connection from ${remote} failed (${code}): closed it, nothing else is affected. Nodes need a certificate of the cluster (tls-cert, tls-key, tls-ca); clients belong on the client port.`,
   })
 
 export class HelloTimeout extends Data.TaggedError("HelloTimeout")<{ readonly message: string }> {}
@@ -100,7 +100,7 @@ export const handshakeRefused = (remote: string, refusal: Refusal, by: "self" | 
     message: `${refusal.reason}: ${by === "self" ? `refused ${remote}` : `${remote} refused this node`}: ${refusal.detail}`,
   })
 
-/** The connection ended without a fault that this node could name. */
+/** The connection ended for no reason that this node could name. */
 export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly code: string
   readonly message: string
@@ -122,7 +122,7 @@ export const errorText = (error: LinkError): string => `${error.name}: ${error.m
 /** For limitedLog: errors of one kind and reason count as the same. */
 export const errorKey = (error: LinkError): string =>
   error instanceof HandshakeRefused ? `${error.name}|${error.reason}` : error.name
-/** Somebody has to act on these; the others pass by themselves when the peer comes back. */
+/** True if somebody has to act; the other errors end by themselves when the peer comes back. */
 export const isGrave = (error: LinkError): boolean =>
   error instanceof HandshakeRefused ||
   error instanceof BrokenStream ||

@@ -20,17 +20,20 @@ import { isPlain, shown } from "../text.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 
 /**
- * 5: configurations carry the addresses of members; services send one another questions; chained checksums are computed
- * in another way.
+ * What changed in version 5: configurations carry the addresses of members; services exchange questions; chained
+ * checksums are computed in another way.
  */
 export const PROTOCOL = 5
-/** The first byte is neither text nor the start of a TLS record, so foreign clients are recognised by their first byte. */
+/**
+ * The first byte is neither text nor the start of a TLS record, so that a foreign client is recognised by its first
+ * byte.
+ */
 const MAGIC = Buffer.from("\u009dstepraf", "latin1")
 export const PREAMBLE = MAGIC.length + 2
-/** Large enough for a hello; a connection without one is allowed no more. */
+/** Large enough for a hello; until its hello arrives a connection may not send a larger frame. */
 export const HELLO_LIMIT = 256 * 1024
 
-/** The hello that a node sends to one of its peers. */
+/** What a node sends in its hello to one of its peers. */
 export interface Greeting extends LocalHello {
   /** Where the sender listens for peers. */
   readonly listens: string
@@ -122,9 +125,9 @@ export type HandshakeFrame =
   | { readonly type: "Hello"; readonly hello: PeerHello }
   | { readonly type: "Refused"; readonly refusal: Refusal }
 
-/** Names and addresses are short and printable; anything else was not sent by one of our nodes. */
+/** Names and addresses are short and printable; a longer one was not sent by one of our nodes. */
 const LONGEST_NAME = 256
-/** Why a peer refuses, as the peer says it. */
+/** The limit of a refusal's text, as the peer words it. */
 const LONGEST_REASON = 2000
 const requirePlain = (names: readonly (string | null)[]): void => {
   for (const name of names) {

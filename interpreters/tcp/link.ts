@@ -1,15 +1,15 @@
 /**
- * The link with one peer: two sockets, the one that this node dialled for sending and the one that the peer dialled
- * for receiving. It is up while both have shaken hands with the same incarnation, and goes down with either; then
- * the other is closed too.
+ * The link with one peer: two sockets, the one that this node dialled for sending and the one that the peer dialled for
+ * receiving. The link is up while both have shaken hands with the same incarnation. It goes down when either closes;
+ * then the other is closed too.
  *
- * Why two and not one with a tie-break. No rule is needed for two connections that cross, so there is no moment in
- * which the ends disagree about which one counts, and a restarted node dials at once instead of waiting to be
- * dialled. Each node proves at start that it reaches every peer *at the address it has for it*, not on the day when
- * it first becomes leader. A link works in both directions or is down for both ends: the half-open state that breaks
- * consensus under partial partitions does not exist. Failure detection is as fast as with one: when a process dies
- * its kernel closes both sockets, and the first FIN or RST reports the loss (the second finds the link down already).
- * The cost is a second file descriptor, and TCP acknowledgements that cannot piggyback on data, 40 bytes at a time.
+ * Why two sockets, and not one with a tie-break? Two connections that cross need no rule, so there is no moment in
+ * which the ends disagree about which one counts, and a restarted node dials at once instead of waiting to be dialled.
+ * Each node proves at start that it reaches every peer *at the address it has for it*, and not only on the day when it
+ * first becomes leader. A link works in both directions or is down for both ends: the half-open state that breaks
+ * consensus under partial partitions does not exist. Failure detection is as fast as with one socket: when a process
+ * dies its kernel closes both sockets, and the first FIN or RST reports the loss (the second finds the link down
+ * already). The cost is a second file descriptor, and TCP acknowledgements of 40 bytes that cannot piggyback on data.
  */
 import {
   sameMember,
@@ -55,15 +55,15 @@ export interface LinkShared {
 
 const KEEP = 1 << 20
 const NOWHERE: Address = { host: "", port: 0 }
-/** A refused process dials again within two seconds. */
+/** A refused process dials again within two seconds, so a refusal older than this is over. */
 const REFUSED_MS = 5_000
 
-/** About how long nodes that are started together take to find each other. */
+/** Nodes that are started together take about this long to find each other. */
 const EARLY_MS = 3000
 
 export class Link {
   readonly name: string
-  /** Its addresses, the likeliest first, dialled in turn until one answers. */
+  /** The peer's addresses, the likeliest first, dialled in turn until one answers. */
   private places: readonly Address[]
   private place = 0
   /** Failed dials since the link was last up. */
@@ -88,12 +88,12 @@ export class Link {
   private bytesIn = 0
   private bytesOut = 0
   private quiet = true
-  /** The outstanding keep-alive. */
+  /** The keep-alive that has not been answered yet. */
   private probed: { readonly number: number; readonly at: number; readonly given: number } | null = null
   private probes = 0
   private readonly roundTrips = new Histogram()
   private transit: number | null = null
-  /** Bytes handed to the connection, and how many of them before the last answered keep-alive. */
+  /** Bytes handed to the connection, and how many of them were handed over before the last answered keep-alive. */
   private given = 0
   private arrived = 0
   private messagesIn = 0
@@ -106,11 +106,11 @@ export class Link {
     this.shared = shared
   }
 
-  /** The address at which it is dialled now. */
+  /** The address that is dialled now. */
   get address(): Address {
     return this.places[this.place % this.places.length] ?? NOWHERE
   }
-  /** An established connection is left alone: a peer that has moved has none. */
+  /** Sets the addresses. An established connection is left alone: a peer that has moved has none. */
   find(places: readonly Address[]): void {
     const same =
       places.length === this.places.length &&
@@ -123,7 +123,7 @@ export class Link {
     this.places = places
     if (standing >= 0) this.place = standing
     else {
-      if (this.live === null) this.outbound?.fail(connectionLost(this.name, "it is dialled elsewhere"))
+      if (this.live === null) this.outbound?.fail(connectionLost(this.name, "another address is dialled now"))
       this.place = 0
       this.attempts = 0
       this.wake?.()
@@ -168,7 +168,7 @@ export class Link {
         `did not send a ${message.type} of ${size} bytes to ${this.name}: frames end at ${this.shared.frameBytes}. Nodes must agree on the largest entry.`,
       )
     } else if (unsent > 0 && unsent + size > this.shared.unsentBytes) {
-      // A frame that is larger than the whole limit is sent alone, or it could never be sent.
+      // A frame that is larger than the whole limit is sent if nothing else waits; otherwise it could never be sent.
       w.length = at
       this.overflow()
     } else this.messagesOut += 1
@@ -209,13 +209,15 @@ export class Link {
     this.quiet = false
     this.given += w.length
     socket.write(w.view())
-    // If the socket has nothing buffered, the kernel has it all and the memory can be reused. Saves 2 µs per batch.
+    // If the socket has nothing buffered, the kernel has taken everything and the memory can be reused. That saves 2 µs
+    // per batch.
     if (socket.writableLength === 0 && w.length <= KEEP) w.reset()
     else w.take()
   }
 
   received(connection: Connection, buffer: Buffer, from: number, to: number): void {
-    if (connection !== this.inbound) throw new MalformedBytes("a message came on a connection that is not for messages")
+    if (connection !== this.inbound)
+      throw new MalformedBytes("a message arrived on the connection that is only for sending")
     const member = connection.hello?.member
     const service = readService(buffer, from, to)
     this.messagesIn += 1
@@ -228,7 +230,10 @@ export class Link {
     if (member !== undefined) this.shared.handlers()?.received(member, message, chunk)
   }
 
-  /** Called regularly: sends a keep-alive, whose echo measures the round trip. While one is outstanding, only if nothing else was sent. */
+  /**
+   * Called regularly: sends a keep-alive, whose echo measures the round trip. While one is unanswered, the next is sent
+   * only if nothing else was sent.
+   */
   keepAlive(): void {
     if (this.live !== null && this.probed === null) {
       this.probed = { number: ++this.probes, at: performance.now(), given: this.given }
@@ -270,7 +275,7 @@ export class Link {
     if (this.outbound?.greeted === true) this.outbound.greet(this.name, this.shared.greeting(this.address))
   }
 
-  /** The start that is connected, if it is another one of the same directory. */
+  /** The connected start, if it is another start of the same directory. */
   otherStart(hello: Hello): Start | null {
     const live = this.live === null ? null : (this.inbound?.accepted ?? null)
     return live !== null &&
@@ -279,7 +284,7 @@ export class Link {
       ? live.start
       : null
   }
-  /** Probes the other end: if its process is gone, its machine sends a reset. */
+  /** Makes the kernel send something: if the other process is gone, its machine answers with a reset. */
   probe(): void {
     this.outbound?.socket.write(aliveFrame(0))
   }
@@ -287,10 +292,10 @@ export class Link {
     this.refusal = { text: `${refusal.reason}: ${refusal.detail}`, at: performance.now() }
   }
 
-  /** A hello was accepted. */
+  /** A hello was accepted on this connection. */
   introduced(connection: Connection, hello: PeerHello, sighting: Sighting): void {
     connection.accepted = hello
-    // One half of the link may be left over from an earlier start, which must not be mixed with this one.
+    // One half of the link may belong to an earlier start, which must not be mixed with this one.
     const half = connection.expected === null ? this.outbound : this.inbound
     if (
       half !== null &&
@@ -304,7 +309,7 @@ export class Link {
     if (connection.expected === null) {
       const live = outbound?.accepted ?? null
       if (live !== null && live.member.incarnation !== hello.member.incarnation) {
-        // The process at the configured address is the peer. A replaced peer's old sockets are closed first.
+        // The peer is the process at the configured address. A replaced peer's old sockets are closed first.
         connection.refuse(duplicateName(this.shared.self, this.name, addressText(this.address)))
         return
       }
@@ -317,7 +322,8 @@ export class Link {
       inbound.refuse(duplicateName(this.shared.self, this.name, addressText(this.address)))
     }
     this.sighting = sighting
-    // The peer announces changes on the connection that it dialled. The reply to our own dial may be older than those.
+    // The peer announces changes of its hello on the connection that it dialled. Its reply on our connection may be
+    // older than those.
     if (connection.expected === null || this.inbound === null) {
       this.hello = hello
       this.shared.heard(hello)
@@ -343,7 +349,7 @@ export class Link {
     this.tell()
   }
 
-  /** The handlers were replaced, and the new ones have not been called yet. */
+  /** The handlers were replaced, and the new ones have not been called yet for this link. */
   untold(): void {
     this.announced = null
   }
@@ -355,7 +361,7 @@ export class Link {
     handlers.connected(this.live)
   }
 
-  /** false: the connection was not, or no longer, part of this link. */
+  /** Returns false if the connection was not, or no longer, part of this link. */
   lost(connection: Connection, error: LinkError): boolean {
     if (connection !== this.outbound && connection !== this.inbound) return false
     this.count(connection)
@@ -370,7 +376,7 @@ export class Link {
       this.place = (this.place + 1) % this.places.length
     }
     this.problem = error.message
-    // Nodes that are started together fail to reach each other at first: not worth a log line.
+    // Nodes that are started together fail to reach each other at first: that is not worth a log line.
     const early = error instanceof ConnectFailed && performance.now() - this.made < EARLY_MS
     this.shared.log(
       `${this.name}|${errorKey(error)}`,
@@ -420,7 +426,7 @@ export class Link {
     this.lastReceived = Math.max(this.lastReceived, connection.lastReceived)
   }
 
-  /** Only one direction is up: the reason why the other is not, as far as the two ends know. */
+  /** Only one direction is up: why the other is not, as far as both ends know. */
   private halfway(): string | null {
     const { name, shared } = this
     const dialled = this.outbound?.accepted ?? null

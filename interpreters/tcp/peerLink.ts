@@ -1,10 +1,10 @@
-/** What is known of the link with a peer, for status, health and forming a cluster. */
+/** What is known about the link with a peer, for status, health and forming a cluster. */
 import { type Member } from "../../core/index.ts"
 import { type Arriving } from "./frame.ts"
 import { type PeerHello } from "./handshake.ts"
 import type { Histogram } from "../metrics/index.ts"
 
-/** Counts of messages that were not sent, by reason. The core recovers from each. */
+/** Messages that were not sent, by reason. The core recovers from each. */
 export interface Dropped {
   /** The link was down. */
   readonly disconnected: number
@@ -21,7 +21,7 @@ export interface PeerLink {
   readonly address: string
   /** From the last hello; null before the first. */
   readonly member: Member | null
-  /** Both directions are up, with `member`. */
+  /** Both directions are up, and `member` is at the other end. */
   readonly connected: boolean
   readonly clientAddress: string | null
   /** The last hello received, kept while disconnected; null before the first. */
@@ -36,15 +36,15 @@ export interface PeerLink {
   readonly unsentBytes: number
   /** Round-trip time of the last keep-alive, or how long it has been outstanding; null: none was sent yet. */
   readonly transitMs: number | null
-  /** Of answered keep-alives, in seconds. */
+  /** The round-trip times of answered keep-alives, in seconds. */
   readonly roundTrips: Histogram
   /** Bytes handed over since the last answered keep-alive: they may still be in transit. */
   readonly behindBytes: number
-  /** The partly received message from it. */
+  /** The message from the peer that has arrived only in part. */
   readonly arriving: Arriving | null
   readonly dropped: Dropped
   /** Why it is not connected, as text; null while it is. */
   readonly problem: string | null
-  /** Why a process of this name was refused lately, whether connected or not; null if none was. */
+  /** Why a process of this name was refused lately, whether or not a link is up; null if none was. */
   readonly refused: string | null
 }

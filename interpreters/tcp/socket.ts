@@ -1,4 +1,4 @@
-/** The only place where sockets are made, in the clear or with TLS. */
+/** The only place where sockets are made, with or without TLS. */
 import { connect, createServer, type Server, type Socket } from "node:net"
 import * as tls from "node:tls"
 import { contextOf, nameOf, noMember, secureServer, type Remote, type Tls } from "../tls/index.ts"
@@ -11,7 +11,7 @@ export const addressText = (address: Address): string =>
   `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`
 
 export const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:,=\s]+)):(\d{1,5})$/u
-/** null: that is no host:port. */
+/** null: the text is no host:port. */
 export const parseAddress = (text: string): Address | null => {
   const [, bracketed, plain, port] = ADDRESS.exec(text) ?? []
   const host = bracketed ?? plain
@@ -24,14 +24,14 @@ export const parseAddress = (text: string): Address | null => {
  */
 const OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 1000 } as const
 
-/** A connection, and what is known of its other end once it stands. */
+/** A connection, and what is known of its other end once it is established. */
 export interface Wire {
   readonly socket: Socket
-  /** Told when it stands. */
+  /** The event that tells that it is established. */
   readonly up: "connect" | "secureConnect"
-  /** Why the other end is not to be believed, whatever it says; null if it may be. */
+  /** Why the other end must not be believed, whatever it says; null if it may be. */
   readonly flaw: () => string | null
-  /** The member's name in its certificate; null: it needs none. */
+  /** The member's name in its certificate; null: TLS is not used. */
   readonly certified: () => string | null
 }
 const plain = (socket: Socket): Wire => ({ socket, up: "connect", flaw: () => null, certified: () => null })
@@ -42,7 +42,7 @@ const secured = (socket: tls.TLSSocket): Wire => ({
   certified: () => nameOf(socket) ?? "",
 })
 
-/** Both ends are ours: no older version is needed. */
+/** Both ends run this program, so no older version is needed. */
 const VERSION = "TLSv1.3"
 
 export const dialSocket = (address: Address, keeper: Tls | null): Wire => {
@@ -54,7 +54,7 @@ export const dialSocket = (address: Address, keeper: Tls | null): Wire => {
     rejectUnauthorized: false,
     host,
     port,
-    // It is a member that is dialled, wherever it is: its name is compared (transport.ts), not its host's.
+    // A member is dialled, whatever its host: its member name is compared (transport.ts), not its host name.
     checkServerIdentity: () => undefined,
   })
   socket.setNoDelay(true)
@@ -64,12 +64,12 @@ export const dialSocket = (address: Address, keeper: Tls | null): Wire => {
 
 export interface Accepting {
   readonly accepted: (wire: Wire) => void
-  /** No TLS came about with whoever is there. */
+  /** The TLS handshake failed. */
   readonly failed: (remote: Remote, code: string) => void
-  /** For one handshake. */
+  /** The time limit of one handshake. */
   readonly patienceMs: number
 }
-/** Under way at a time. */
+/** The number of handshakes that may be in progress at a time. */
 const HANDSHAKES = 64
 
 export const listenSocket = (keeper: Tls | null, { accepted, failed, patienceMs }: Accepting): Server => {

@@ -1,4 +1,7 @@
-/** The peer transport: listens, dials every peer, and passes messages from links to the driver through plain callbacks. */
+/**
+ * The peer transport: listens, dials every peer, and passes messages between links and the driver through plain
+ * callbacks.
+ */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
@@ -29,13 +32,13 @@ import { limitedLog, type LimitedLogger } from "../log.ts"
 import { addressText, dialSocket, listenSocket, parseAddress, type Address, type Wire } from "./socket.ts"
 import { remoteOf, type Remote, type Tls } from "../tls/index.ts"
 
-/** A refused node dials again within two seconds. */
+/** A refused node dials again within two seconds, so a refusal older than this is over. */
 const LATELY_MS = 5_000
 
 const MOST_PEERS = 256
-/** Limit of accepted connections without a hello; beyond it the oldest is closed. */
+/** The limit of accepted connections that have not sent a hello; beyond it the oldest is closed. */
 const STRANGERS = 64
-/** By then the sockets of a process that has ended are closed; a second live process can wait. */
+/** After this time the sockets of a process that has ended are closed; a second live process can wait that long. */
 const SECOND_LOOK_MS = 100
 
 const remoteText = ({ host, port }: Remote): string => (port === undefined ? host : addressText({ host, port }))
@@ -51,7 +54,7 @@ class Node {
   handlers: TransportHandlers | null = null
   stopped = false
   local: LocalHello
-  /** Where this node listens, once it does. */
+  /** Where this node listens, once it listens. */
   address: Address
   private readonly strangers = new Set<Connection>()
   readonly turned = new Map<string, number>()
@@ -148,7 +151,10 @@ class Node {
     )
   }
 
-  /** A node that is not on the list, but may be a member unknown here, is dialled at the address that it announces. */
+  /**
+   * A node that is not on the list, but may be a member that is unknown here, is dialled at the address that it
+   * announces.
+   */
   private takeIn(hello: PeerHello): void {
     const { name } = hello.member
     const at = parseAddress(hello.advertises)
@@ -233,11 +239,11 @@ class Node {
     this.turned.set(reason, (this.turned.get(reason) ?? 0) + 1)
   }
 
-  /** Who came brought no TLS about. */
+  /** The TLS handshake of an incoming connection failed. */
   unsecured(remote: Remote, code: string): void {
     const error = notSecured(remoteText(remote), false, code)
     this.count(error)
-    // As above: a connection that was given up.
+    // As with a plain connection that is closed before a hello: probably a port scan or a health check.
     if (code === "ECONNRESET") this.log(`${remote.host}|unsecured`, "debug", errorText(error))
     else this.turnedAway(remote.host, error)
   }

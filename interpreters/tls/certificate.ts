@@ -1,6 +1,7 @@
 /**
- * Certificates for a first cluster (RFC 5280): an authority, and what it certifies. Node's crypto has keys and signatures, but
- * no writer for X.509; the little that is needed here is less than a library would be. Keys are P-256.
+ * Creates the certificates of a first cluster (RFC 5280): an authority, and certificates that it signs. Node's crypto
+ * has keys and signatures, but cannot write X.509; the few lines needed here are less than a library would be. Keys are
+ * P-256.
  */
 import { createHash, generateKeyPairSync, randomBytes, sign, X509Certificate, type KeyObject } from "node:crypto"
 import { isIP } from "node:net"
@@ -14,13 +15,13 @@ export interface Certified {
 }
 interface Validity {
   readonly days: number
-  /** Default: a few minutes ago, for clocks that are behind. */
+  /** Default: a few minutes ago, because some clocks are behind. */
   readonly from?: Date
 }
 export interface Request extends Validity {
-  /** Of the member, or of the user. */
+  /** The name of the member or of the user. */
   readonly name: string
-  /** A node proves itself to whoever dials it and to whomever it dials; a client only to the latter. */
+  /** A node uses its certificate both as server and as client; a client only as client. */
   readonly purpose: "node" | "client"
   /** Where clients find the node: host names and addresses. */
   readonly hosts?: readonly string[]
@@ -48,7 +49,7 @@ const named = (name: string): Buffer => sequence(set(sequence(oid(OID.commonName
 const extension = (id: string, critical: boolean, content: Uint8Array): Buffer =>
   sequence(oid(id), ...(critical ? [yes] : []), octets(content))
 
-/** RFC 5952 backwards: sixteen bytes, or four. */
+/** Reads the text form of RFC 5952: gives sixteen bytes, or four. */
 const addressBytes = (address: string): Buffer => {
   if (isIP(address) === 4) return Buffer.from(address.split(".").map(Number))
   const [before = "", after] = address.split("::")
@@ -103,7 +104,7 @@ const spanOf = ({
   from = new Date(Date.now() - EARLIER),
 }: Validity): { readonly from: Date; readonly ends: Date } => ({ from, ends: new Date(from.getTime() + days * DAY) })
 
-/** Its name is its own, so that two of them can be trusted at a time while one replaces the other. */
+/** Each authority has a name of its own, so that two of them can be trusted at a time while one replaces the other. */
 export const makeAuthority = (validity: Validity): Certified => {
   const { publicKey, privateKey } = newKeys()
   const id = keyIdOf(publicKey)
@@ -128,7 +129,7 @@ export const makeAuthority = (validity: Validity): Certified => {
   return { certificate, key: pem(privateKey), ends }
 }
 
-/** It ends with its authority, at the latest. */
+/** The certificate ends no later than its authority. */
 export const certify = (authority: Pick<Certified, "certificate" | "key">, request: Request): Certified => {
   const issuer = new X509Certificate(authority.certificate)
   const { publicKey, privateKey } = newKeys()
@@ -165,7 +166,7 @@ export const certify = (authority: Pick<Certified, "certificate" | "key">, reque
   return { certificate, key: pem(privateKey), ends: last }
 }
 
-/** As its bytes have it: it must be the same for whoever compares. */
+/** The subject as the bytes in the certificate, so that every comparison gives the same result. */
 const subjectOf = ({ raw }: X509Certificate): Buffer => {
   // Certificate → TBSCertificate → version, serial, algorithm, issuer, validity, subject.
   let [from] = contentAt(raw, 0)
@@ -174,7 +175,7 @@ const subjectOf = ({ raw }: X509Certificate): Buffer => {
   const [, end] = contentAt(raw, from)
   return raw.subarray(from, end)
 }
-/** Where the content of the element at `at` begins, and where it ends. */
+/** Where the content of the DER element at `at` begins, and where it ends. */
 const contentAt = (der: Buffer, at: number): readonly [from: number, end: number] => {
   const first = der[at + 1] ?? 0
   const digits = first < 0x80 ? 0 : first & 0x7f

@@ -1,4 +1,4 @@
-/** As much of DER (ITU-T X.690) as a certificate needs: tag, length, content. */
+/** The part of DER (ITU-T X.690) that a certificate needs: tag, length, content. */
 
 const lengthOf = (size: number): readonly number[] => {
   if (size < 0x80) return [size]
@@ -18,11 +18,11 @@ export const text = (content: string): Buffer => tagged(0x0c, Buffer.from(conten
 export const yes = tagged(0x01, Buffer.from([0xff]))
 /** `unused`: bits at the end that do not count. */
 export const bits = (content: Uint8Array, unused = 0): Buffer => tagged(0x03, Buffer.from([unused]), content)
-/** [number] of a choice: constructed from others, or with plain content. */
+/** An element with the tag [number]: constructed from other elements, or with plain content. */
 export const explicit = (number: number, ...parts: readonly Uint8Array[]): Buffer => tagged(0xa0 + number, ...parts)
 export const implicit = (number: number, content: Uint8Array): Buffer => tagged(0x80 + number, content)
 
-/** Not negative. */
+/** The bytes of a non-negative integer. */
 export const integer = (bytes: Uint8Array): Buffer => {
   let from = 0
   while (from < bytes.length - 1 && bytes[from] === 0) from++
@@ -30,7 +30,7 @@ export const integer = (bytes: Uint8Array): Buffer => {
   return (digits[0] ?? 0) >= 0x80 ? tagged(0x02, Buffer.from([0]), digits) : tagged(0x02, digits)
 }
 
-/** In dotted form. */
+/** `dotted`: the identifier in dotted form. */
 export const oid = (dotted: string): Buffer => {
   const [first = 0, second = 0, ...rest] = dotted.split(".").map(Number)
   const bytes = [40 * first + second]
@@ -43,7 +43,7 @@ export const oid = (dotted: string): Buffer => {
   return tagged(0x06, Buffer.from(bytes))
 }
 
-/** To the second. RFC 5280: two digits of the year through 2049, then four. */
+/** A time with seconds. RFC 5280: the year has two digits through 2049, then four. */
 export const time = (at: Date): Buffer => {
   const digits = `${at.toISOString().slice(0, 19).replaceAll(/[-:T]/g, "")}Z`
   return at.getUTCFullYear() < 2050 ? tagged(0x17, Buffer.from(digits.slice(2))) : tagged(0x18, Buffer.from(digits))

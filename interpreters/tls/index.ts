@@ -1,4 +1,4 @@
-/** TLS: who a node is, whom it trusts, and certificates for a first cluster. */
+/** TLS: the identity of a node, whom it trusts, and certificates for a first cluster. */
 export { certify, makeAuthority, type Certified, type Request } from "./certificate.ts"
 export { TlsUnusable } from "./errors.ts"
 export { openTls, type Shown, type Tls, type TlsFiles, type TlsOptions } from "./keeper.ts"

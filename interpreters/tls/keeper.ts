@@ -1,6 +1,7 @@
 /**
- * The certificate, its key and the trusted authorities, in files that are read again when they change: what is replaced counts
- * for new connections, those that stand go on. What does not fit together (half of it was replaced) waits for the rest.
+ * The certificate, its key and the trusted authorities, in files that are read again when they change: new files count
+ * for new connections, and open connections continue. Files that do not fit together, because only some of them were
+ * replaced yet, are not used until the rest is replaced too.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import { readFile } from "node:fs/promises"
@@ -11,14 +12,14 @@ import type { Logger } from "../log.ts"
 import { TlsUnusable } from "./errors.ts"
 
 export interface TlsFiles {
-  /** PEM: the certificate, and those between it and the authority. */
+  /** PEM: the certificate, and any certificates between it and the authority. */
   readonly cert: string
   /** PEM, not encrypted. */
   readonly key: string
-  /** PEM: one or more authorities. Nobody else's certificates count, those of the system neither. */
+  /** PEM: one or more authorities. Only their certificates count, not those that the system trusts. */
   readonly ca: string
 }
-/** For Node's tls. */
+/** In the form for Node's tls module. */
 export interface Shown {
   readonly cert: string
   readonly key: string
@@ -28,11 +29,11 @@ export interface Tls {
   readonly shown: () => Shown
   /** When the certificate ends. */
   readonly ends: () => Date
-  /** How often it was replaced since the start. */
+  /** How often the files were replaced since the start. */
   readonly reloads: () => number
-  /** Called after each change. Returns the way to stop. */
+  /** Called after each change. Returns the function that unsubscribes. */
   readonly onChange: (listener: () => void) => () => void
-  /** Looks at once instead of at the next turn. */
+  /** Checks the files at once instead of at the next interval. */
   readonly look: () => Promise<void>
 }
 
@@ -41,13 +42,13 @@ export interface TlsOptions {
   readonly name: string
   readonly files: TlsFiles
   readonly log: Logger
-  /** How often the files are looked at. Default 5,000. */
+  /** How often the files are checked, in milliseconds. Default 5,000. */
   readonly everyMs?: number
 }
 
 const BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 const DAY = 86_400_000
-/** Certificates that end sooner are told of. */
+/** A certificate that ends sooner than this is reported. */
 const SOON = 14 * DAY
 const MOST_LINKS = 8
 
@@ -107,7 +108,7 @@ const checked = async (name: string, files: TlsFiles): Promise<Checked> => {
   try {
     createSecureContext({ cert, key, ca })
   } catch (error) {
-    throw wrong(`TLS does not take it: ${error instanceof Error ? error.message : String(error)}`)
+    throw wrong(`TLS does not accept it: ${error instanceof Error ? error.message : String(error)}`)
   }
   return { cert, key, ca, ends }
 }
@@ -118,7 +119,7 @@ class Keeper implements Tls {
   private looking = false
   private readonly options: TlsOptions
   private readonly listeners = new Set<() => void>()
-  /** What was told last, so that it is told once: of the end, once a day. */
+  /** What was reported last, so that it is reported once; the end of the certificate once a day. */
   private kept = ""
   private endTold = -Infinity
 
@@ -140,7 +141,7 @@ class Keeper implements Tls {
     const left = this.now.ends.getTime() - Date.now()
     if (left > SOON || Date.now() - this.endTold < DAY) return
     this.endTold = Date.now()
-    const how = left > 0 ? "then no connection can be made with it" : "no connection can be made with it any more"
+    const how = left > 0 ? "after that no connection can be made with it" : "no connection can be made with it any more"
     this.options.log(
       left > 0 ? "warn" : "error",
       `the certificate in ${cert} ends at ${this.now.ends.toISOString()}: ${how}. Replace it; a restart is not needed.`,
@@ -163,7 +164,7 @@ class Keeper implements Tls {
     } catch (error) {
       const reason = error instanceof TlsUnusable ? `${error.file}: ${error.reason}` : String(error)
       if (reason !== this.kept)
-        this.options.log("warn", `the TLS files cannot be taken as they are, so the former stay in force: ${reason}`)
+        this.options.log("warn", `the new TLS files cannot be used, so the earlier ones stay in force: ${reason}`)
       this.kept = reason
     } finally {
       this.looking = false
@@ -174,7 +175,7 @@ class Keeper implements Tls {
 
 const EVERY_MS = 5000
 
-/** Reads the files, and goes on looking at them for as long as the scope lives. */
+/** Reads the files, and keeps checking them for as long as the scope is open. */
 export const openTls = (options: TlsOptions): Effect.Effect<Tls, TlsUnusable, Scope.Scope> =>
   Effect.gen(function* () {
     const { files, name } = options

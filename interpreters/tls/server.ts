@@ -1,4 +1,6 @@
-/** A port that speaks TLS: handshakes that are under way are bounded and timed, and new certificates count at once. */
+/**
+ * A port that speaks TLS: handshakes in progress are limited in number and time, and new certificates are used at once.
+ */
 import { constants } from "node:crypto"
 import type { Server, ServerOpts, Socket } from "node:net"
 import * as tls from "node:tls"
@@ -13,7 +15,7 @@ export const remoteOf = ({ remoteAddress, remotePort }: Socket): Remote => ({
   port: remotePort,
 })
 
-/** A ticket would let somebody in without showing his certificate again. */
+/** Session tickets are disabled: a ticket would let a client in without showing its certificate again. */
 export const contextOf = (shown: Shown, minVersion: tls.SecureVersion): tls.SecureContextOptions => ({
   ...shown,
   minVersion,
@@ -22,16 +24,16 @@ export const contextOf = (shown: Shown, minVersion: tls.SecureVersion): tls.Secu
 
 export interface SecureOptions extends ServerOpts {
   readonly minVersion: tls.SecureVersion
-  /** Whether the other end is asked for a certificate. What it shows is looked at by whoever takes the socket (trust.ts). */
+  /** Whether the other end is asked for a certificate. Whoever accepts the socket checks what it shows (trust.ts). */
   readonly ask: boolean
-  /** For one handshake. */
+  /** The time limit of one handshake. */
   readonly patienceMs: number
-  /** Handshakes under way; beyond them the oldest is ended, so that a new one is always heard. */
+  /** The number of handshakes in progress; beyond it the oldest is ended, so that a new one is always accepted. */
   readonly handshakes: number
 }
 export interface SecureHandlers {
   readonly secured: (socket: tls.TLSSocket) => void
-  /** No TLS came about. */
+  /** The TLS handshake failed. */
   readonly failed: (remote: Remote, code: string) => void
 }
 
@@ -44,12 +46,12 @@ export const secureServer = (
     ...options,
     ...contextOf(keeper.shown(), minVersion),
     requestCert: ask,
-    // Whoever is refused is told why, which an alert could not.
+    // A client that is refused is told why, which a TLS alert could not do.
     rejectUnauthorized: false,
     handshakeTimeout: patienceMs,
   })
   const underWay = new Map<string, Socket>()
-  // The socket under TLS is another one, with the same other end.
+  // The socket under TLS is another object, with the same remote address and port.
   const keyOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress ?? ""} ${remotePort ?? ""}`
   server.on("connection", (socket: Socket) => {
     const key = keyOf(socket)
@@ -66,7 +68,7 @@ export const secureServer = (
   })
   server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
     failed(remoteOf(socket), error.code ?? error.message)
-    // Node only tells, also of a handshake that took too long.
+    // Node only emits an event here, even if a handshake took too long: the socket must be closed.
     socket.destroy()
   })
   server.once(
@@ -75,7 +77,7 @@ export const secureServer = (
   )
   const close = server.close.bind(server)
   return Object.assign(server, {
-    // It would wait for those that have not come so far as to be anybody's.
+    // Node's close would wait for sockets whose handshake is not complete, so they are closed first.
     close: (closed?: (error?: Error) => void) => {
       for (const socket of underWay.values()) socket.destroy()
       return close(closed)

@@ -1,9 +1,9 @@
-/** Who is at the other end of a TLS socket, and why that is not to be believed. */
+/** Who is at the other end of a TLS socket, and why it must not be believed. */
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls"
 import { isMemberName, shown } from "../text.ts"
 import { SERVER_AUTH } from "./certificate.ts"
 
-/** The common name; without one, the first DNS name that could be a member's. */
+/** The common name; without one, the first DNS name that is a valid name of a member. */
 const nameIn = ({ subject, subjectaltname = "" }: DetailedPeerCertificate): string | null => {
   const common: unknown = subject.CN
   if (typeof common === "string" && common !== "") return common
@@ -11,7 +11,7 @@ const nameIn = ({ subject, subjectaltname = "" }: DetailedPeerCertificate): stri
   return names.find(isMemberName) ?? null
 }
 
-/** null: it showed none. */
+/** null: it showed no certificate. */
 const certificateOf = (socket: TLSSocket): DetailedPeerCertificate | null => {
   const certificate = socket.getPeerCertificate(true)
   return Object.keys(certificate).length === 0 ? null : certificate
@@ -30,7 +30,10 @@ const WHY: Readonly<Record<string, string>> = {
 const elsewhere =
   "no authority that is trusted here has signed it: have it signed by the cluster's (stepraft cert), or add its authority to the file of trusted ones (tls-ca)"
 
-/** Why the other end's certificate does not count; null if it does. What it says, not for which name. */
+/**
+ * Why the other end's certificate does not count; null if it does. This checks the certificate itself, not whose name
+ * it carries.
+ */
 export const distrust = (socket: TLSSocket): string | null => {
   if (certificateOf(socket) === null) return "it showed no certificate: give it one of the cluster's (stepraft cert)"
   if (socket.authorized) return null
@@ -39,7 +42,7 @@ export const distrust = (socket: TLSSocket): string | null => {
 }
 const quoted = (name: string | null): string => (name === null ? "" : ` for ${shown(name, 80)}`)
 
-/** Why it cannot be a member's: not trusted, or a client's. */
+/** Why the certificate cannot be a member's: it is not trusted, or it is a client's. */
 export const noMember = (socket: TLSSocket): string | null => {
   const purposes = certificateOf(socket)?.ext_key_usage
   if (purposes !== undefined && !purposes.includes(SERVER_AUTH))

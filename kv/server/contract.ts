@@ -90,7 +90,7 @@ export interface Stats {
   denied: number
   /** Connections refused because their address has too many already. */
   crowded: number
-  /** Connections that brought no TLS about, or showed no certificate that counts. */
+  /** Connections whose TLS handshake failed, or that showed no valid certificate. */
   unproven: number
 }
 

@@ -59,7 +59,7 @@ export const listener = (
         tell(
           `failed ${host}`,
           "warn",
-          `a client at ${host} brought no TLS about (${code}): closed its connection. It needs TLS, as with an address that begins with rediss://`,
+          `the TLS handshake with a client at ${host} failed (${code}): closed its connection. It needs TLS, as with an address that begins with rediss://`,
         )
       },
     },

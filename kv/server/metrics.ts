@@ -28,7 +28,7 @@ export const serverMetrics = ({
   ),
   counter(
     "client_connections_unproven_total",
-    "Connections that brought no TLS about, or showed no certificate that counts.",
+    "Connections whose TLS handshake failed, or that showed no valid certificate.",
     stats.unproven,
   ),
   counter(

@@ -143,8 +143,8 @@ export class ServerSession<Request, Answer> {
     const { session } = this
     if (session === null) return
     let lost = false
-    // The last one first. The state already holds the effects of all of them. Once an earlier command is answered, a
-    // read may be served, and then the answer to every later one must be known.
+    // The last one first. The state already holds the effects of all of them, and when an earlier one is answered a read
+    // may be served, which must then already know of the later ones.
     for (const write of this.lane.list(0, this.lane.sent).toReversed()) {
       if (write.settled) continue
       const state = this.format.outcomeOf(session, write.sequence)
