@@ -66,10 +66,7 @@ export interface Leadership {
 export interface Driver {
   /** Attach to all interpreters and give the reducer its first event. */
   readonly start: () => void
-  /**
-   * Proposals are handed over in the order of the calls. `done` is called once, in a later turn; never if the node
-   * fails or stops first.
-   */
+  /** In the order of the calls. `done` is called once, in a later turn; never if the node fails or stops first. */
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => void
   readonly read: (done: (outcome: ReadOutcome) => void) => void
   readonly transfer: (to: Member | null) => void
@@ -81,10 +78,7 @@ export interface Driver {
   readonly wake: () => void
   readonly beforeTurn: (listener: () => void) => void
   readonly onChange: (listener: (now: Leadership) => void) => void
-  /**
-   * The state machine has executed everything through the index, and its results were delivered. Not called after a
-   * restore.
-   */
+  /** The state machine has executed through the index, and its results were delivered. Not called after a restore. */
   readonly onApplied: (listener: (index: Index) => void) => void
   /**
    * The configuration in force has changed. Until the new one is committed, the earlier one may come into force again.
