@@ -31,7 +31,7 @@ export class NumberOutOfDomain extends RangeError {
 }
 
 /** A growing buffer. `take` returns what was written and starts over. */
-export class Writer {
+export class ByteWriter {
   private buffer: Buffer
   length = 0
   constructor(capacity = 4096) {
@@ -107,7 +107,7 @@ export class Writer {
 }
 
 /** Reads what a Writer wrote; every read checks that the bytes are there. */
-export class Reader {
+export class ByteReader {
   readonly buffer: Buffer
   at: number
   readonly end: number
@@ -171,19 +171,19 @@ export class Reader {
   }
 }
 
-export const writeMember = (w: Writer, member: Member): void => {
+export const writeMember = (w: ByteWriter, member: Member): void => {
   w.text(member.name)
   w.text(member.incarnation)
 }
-export const readMember = (r: Reader): Member => ({ name: r.text(), incarnation: r.text() })
+export const readMember = (r: ByteReader): Member => ({ name: r.text(), incarnation: r.text() })
 
-const writeMembers = (w: Writer, members: readonly Member[]): void => {
+const writeMembers = (w: ByteWriter, members: readonly Member[]): void => {
   w.u32(members.length)
   for (const member of members) writeMember(w, member)
 }
-const readMembers = (r: Reader): Member[] => Array.from({ length: r.count(8) }, () => readMember(r))
+const readMembers = (r: ByteReader): Member[] => Array.from({ length: r.count(8) }, () => readMember(r))
 
-export const writeConfiguration = (w: Writer, configuration: Configuration): void => {
+export const writeConfiguration = (w: ByteWriter, configuration: Configuration): void => {
   writeMembers(w, configuration.voters)
   writeMembers(w, configuration.outgoing)
   writeMembers(w, configuration.learners)
@@ -194,21 +194,21 @@ export const writeConfiguration = (w: Writer, configuration: Configuration): voi
     w.text(address)
   }
 }
-export const readConfiguration = (r: Reader): Configuration => {
+export const readConfiguration = (r: ByteReader): Configuration => {
   const members = { voters: readMembers(r), outgoing: readMembers(r), learners: readMembers(r) }
   const count = r.count(8)
   if (count === 0) return members
   return { ...members, addresses: Object.fromEntries(Array.from({ length: count }, () => [r.text(), r.text()])) }
 }
 
-export const writeBase = (w: Writer, base: LogBase): void => {
+export const writeBase = (w: ByteWriter, base: LogBase): void => {
   w.u48(base.index)
   w.u48(base.term)
   w.u48(base.time)
   w.i32(base.chain)
   writeConfiguration(w, base.configuration)
 }
-export const readBase = (r: Reader): LogBase => ({
+export const readBase = (r: ByteReader): LogBase => ({
   index: r.u48(),
   term: r.u48(),
   time: r.u48(),
@@ -221,12 +221,12 @@ const COMMAND = 1
 const CONFIGURATION = 2
 const LEAST_ENTRY = 17
 
-export const writePayload = (w: Writer, payload: Payload): void => {
+export const writePayload = (w: ByteWriter, payload: Payload): void => {
   w.u32(payload.checksum)
   w.bytes(payload.bytes)
 }
 /** The bytes are copied, unless the buffer is lasting: a view would keep the whole socket chunk or file alive. */
-export const readPayload = (r: Reader): Payload => {
+export const readPayload = (r: ByteReader): Payload => {
   const checksum = r.u32()
   if (r.lasting) return { checksum, bytes: r.view() }
   const view = r.bytes()
@@ -236,7 +236,7 @@ export const readPayload = (r: Reader): Payload => {
 }
 
 /** The index is implied: entries are written in runs that name their first index. */
-const writeEntry = (w: Writer, entry: Entry): void => {
+const writeEntry = (w: ByteWriter, entry: Entry): void => {
   switch (entry.kind) {
     case "noop":
       w.u8(NOOP)
@@ -254,7 +254,7 @@ const writeEntry = (w: Writer, entry: Entry): void => {
   if (entry.kind === "command") writePayload(w, entry.payload)
   else if (entry.kind === "configuration") writeConfiguration(w, entry.configuration)
 }
-const readEntry = (r: Reader, index: number): Entry => {
+const readEntry = (r: ByteReader, index: number): Entry => {
   const kind = r.u8()
   const term = r.u48()
   const time = r.u48()
@@ -272,14 +272,14 @@ const readEntry = (r: Reader, index: number): Entry => {
 }
 
 /** A contiguous run of entries, first index first. An empty run has no index. */
-export const writeEntries = (w: Writer, entries: readonly Entry[]): void => {
+export const writeEntries = (w: ByteWriter, entries: readonly Entry[]): void => {
   w.u32(entries.length)
   const first = entries[0]
   if (first === undefined) return
   w.u48(first.index)
   for (const entry of entries) writeEntry(w, entry)
 }
-export const readEntries = (r: Reader): Entry[] => {
+export const readEntries = (r: ByteReader): Entry[] => {
   const count = r.count(LEAST_ENTRY)
   if (count === 0) return []
   const first = r.u48()
@@ -288,12 +288,12 @@ export const readEntries = (r: Reader): Entry[] => {
   return entries
 }
 
-export const writeStart = (w: Writer, { number, words }: Start): void => {
+export const writeStart = (w: ByteWriter, { number, words }: Start): void => {
   w.u48(number)
   w.u8(words.length)
   for (const word of words) w.u48(word)
 }
-export const readStart = (r: Reader): Start => {
+export const readStart = (r: ByteReader): Start => {
   const number = r.u48()
   const count = r.u8()
   if (count !== Math.min(number, LINE)) throw new MalformedBytes(`${count} words for start ${number}`)

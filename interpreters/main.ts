@@ -10,7 +10,7 @@ export {
   MemberRefused,
   MemberUnfinished,
   type CatchUp,
-  type Done,
+  type VerbDone,
   type MemberList,
   type MemberRefusalReason,
   type Members,

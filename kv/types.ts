@@ -77,7 +77,7 @@ export interface Replied {
    */
   readonly executed: boolean
 }
-export interface Opened {
+export interface OpenedSession {
   readonly type: "opened"
   readonly owner: string
   readonly secret: Uint8Array
@@ -92,7 +92,7 @@ export interface ClosedSession {
   /** False: the session did not exist any more, or has another secret. */
   readonly ended: boolean
 }
-export type MachineOutcome = Replied | Opened | ClosedSession
+export type MachineOutcome = Replied | OpenedSession | ClosedSession
 
 /** A read of the state as it is at one place in the log. `most` as for Reader. */
 export type ReadHere = (call: Call, most?: number) => Reply
@@ -109,7 +109,7 @@ export interface CommandListener {
     readonly sequence: number
   }) => ((read: ReadHere) => void) | undefined
   readonly replied: (told: Replied) => void
-  readonly opened: (told: Opened) => void
+  readonly opened: (told: OpenedSession) => void
   readonly closed: (told: ClosedSession) => void
   /** A snapshot replaced the state: replies may have been skipped; ask `replyOf` for the pending ones. */
   readonly restored: () => void
@@ -129,7 +129,7 @@ export interface Keyspace {
 }
 
 /** The read side of the state machine of this node. */
-export interface Reader {
+export interface StateReader {
   /**
    * Small reads answer at once; large ones (KEYS, SCAN, DBSIZE, long MGET) later, in slices. A reply of more than `most`
    * bytes of keys and values (32 MB if it is not given) is refused as TOOLARGE before any value that does not fit is read.
@@ -202,7 +202,7 @@ export interface Service {
    * a refusal. Until the barrier has begun, later reads may share it.
    */
   readonly barrier: (opened: (refusal: Reply | null) => void) => Barrier<Reply>
-  readonly reader: Reader
+  readonly reader: StateReader
   readonly status: () => NodeStatus
   /** The verbs for members and leadership. Null while this node belongs to no cluster. */
   readonly members?: () => Pick<RunningMembers, "list" | "pursue"> | null

@@ -24,5 +24,5 @@ export {
   type Explored,
   type ExploreOptions,
   type Space,
-  type Step,
+  type ExploredStep,
 } from "./explore/index.ts"

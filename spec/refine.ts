@@ -113,16 +113,16 @@ const adopt = (server: AbstractServer, end: Possible, { log }: State): void => {
   server.heardRound = end.heardRound
   server.fresh = end.fresh
   server.transfer = end.transfer
-  const { ledger } = server
-  if (end.base !== null && end.base.index > ledger.base) {
-    if (end.keep <= end.base.index) cutFrom(ledger, ledger.base + 1)
-    dropThrough(ledger, end.base)
+  const { log: own } = server
+  if (end.base !== null && end.base.index > own.base) {
+    if (end.keep <= end.base.index) cutFrom(own, own.base + 1)
+    dropThrough(own, end.base)
   }
-  cutFrom(ledger, end.keep + 1)
-  for (const entry of end.tail) pushEntry(ledger, entry)
-  if (log.base.index > ledger.base) dropThrough(ledger, log.base)
+  cutFrom(own, end.keep + 1)
+  for (const entry of end.tail) pushEntry(own, entry)
+  if (log.base.index > own.base) dropThrough(own, log.base)
   // A member that left and came back is asked again too.
-  const since = ledger.configurations.at(-1)?.index ?? 0
+  const since = own.configurations.at(-1)?.index ?? 0
   if (since !== server.sharedSince) {
     server.shared.clear()
     server.unfit.clear()
@@ -138,7 +138,7 @@ const adopt = (server: AbstractServer, end: Possible, { log }: State): void => {
     server.questions.clear()
     server.round = 0
     server.lease = "none"
-    server.termStart = lastOf(ledger)
+    server.termStart = lastOf(own)
   }
 }
 
@@ -181,7 +181,7 @@ export const makeRefinementChecker = (): RefinementChecker => {
       if (event === undefined || event.type === "ClockAdvanced") continue
       refuse(hear(server, event, state))
       if (event.type === "SnapshotTaken")
-        trimmed = Math.max(trimmed, Math.min(event.base.index, server.applied, lastOf(server.disk.ledger)))
+        trimmed = Math.max(trimmed, Math.min(event.base.index, server.applied, lastOf(server.disk.log)))
       scene.replaceable = i < replacing
       possible = advanced(scene, possible, event, state)
     }
@@ -204,8 +204,8 @@ export const makeRefinementChecker = (): RefinementChecker => {
         const entry = log.entry(index)
         if (
           entry === undefined ||
-          termIn(server.ledger, index) !== entry.term ||
-          wordIn(server.ledger, index) !== wordOf(entry)
+          termIn(server.log, index) !== entry.term ||
+          wordIn(server.log, index) !== wordOf(entry)
         )
           throw new RefinementViolated(node, `holds an entry ${index} that it never took`, null)
       }

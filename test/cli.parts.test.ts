@@ -9,7 +9,7 @@ import { paintFor } from "../interpreters/cli/paint.ts"
 import { startLoad, makeCounter } from "../kv/cli/bench/load.ts"
 import { startChild } from "../kv/cli/cluster/child.ts"
 import { gather, isHealthy, leaderAmong, type NodeRow } from "../kv/cli/gather.ts"
-import { makeHistogram } from "../kv/cli/bench/histogram.ts"
+import { makeLatencyHistogram } from "../kv/cli/bench/histogram.ts"
 import { readLayout, recordedClients, writeLayout } from "../kv/cli/cluster/layout.ts"
 import { openLogFile } from "../kv/cli/cluster/log-file.ts"
 import { busyPorts } from "../kv/cli/cluster/ports.ts"
@@ -246,7 +246,7 @@ describe("the benchmark", () => {
         fc.array(fc.integer({ min: 1, max: 100_000_000 }), { minLength: 1, maxLength: 200 }),
         fc.constantFrom(0.5, 0.9, 0.99, 1),
         (values, share) => {
-          const histogram = makeHistogram()
+          const histogram = makeLatencyHistogram()
           for (const value of values) histogram.record(value, 1)
           const sorted = values.toSorted((a, b) => a - b)
           const truth = (sorted[Math.ceil(values.length * share) - 1] ?? 0) / 1_000

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test } from "vitest"
 import { parseEndpoint, requireEndpoint } from "../kv/client/endpoints.ts"
 import { ClientService } from "../kv/client/effect.ts"
 import { connect } from "../kv/client/index.ts"
-import { encodeRequest, makeDecoder, ProtocolError } from "../kv/client/resp.ts"
+import { encodeRequest, makeDecoder, MalformedReply } from "../kv/client/resp.ts"
 import type { Reply } from "../kv/types.ts"
 import { type FakeServer, type FakeStore, makeStore, startFake } from "./client.fake.ts"
 
@@ -255,7 +255,7 @@ describe("the decoder", () => {
 
   test("what is not RESP is refused, not guessed at", () => {
     for (const bad of ["HTTP/1.1 400\r\n", "$x\r\n", ":a\r\n", "+".repeat(70_000)])
-      expect(() => decode([bad])).toThrow(ProtocolError)
+      expect(() => decode([bad])).toThrow(MalformedReply)
   })
 
   test("requests", () => {

@@ -5,7 +5,7 @@
 import { makeCore, type Core, type CoreSettings } from "../kv/client/core.ts"
 import type { Connection, Dial } from "../kv/client/connection.ts"
 import { SessionExpired, Unknown } from "../kv/client/errors.ts"
-import { isReply, type ReplyOrError, type Task } from "../kv/client/operation.ts"
+import { isReply, type ReplyOrError, type ClientTask } from "../kv/client/operation.ts"
 import type { Surroundings } from "../interpreters/surroundings.ts"
 import type { Reply } from "../kv/types.ts"
 
@@ -329,7 +329,9 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
     when += pause
     time.after(when, () => {
       seen[i] = store.executed.length
-      const task: Task = read ? { type: "read", args: ["GET", "k"] } : { type: "write", args: ["APPEND", "k", `${i};`] }
+      const task: ClientTask = read
+        ? { type: "read", args: ["GET", "k"] }
+        : { type: "write", args: ["APPEND", "k", `${i};`] }
       const giveUp = core.submit(task, patience, (outcome) => end(i, outcome))
       if (abandoned === null) return
       time.after(abandoned, () => {

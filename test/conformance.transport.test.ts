@@ -7,7 +7,7 @@ import type { Member, Message } from "../core/index.ts"
 import type { Transport, TransportHandlers } from "../interpreters/contract.ts"
 import type { LocalHello } from "../interpreters/hello.ts"
 import { makeMemoryNetwork } from "../interpreters/memory/index.ts"
-import { makeExchange, makePortTransport, type Port, type PortLimits } from "../interpreters/port/index.ts"
+import { makeExchange, makePortTransport, type MessagePortLike, type PortLimits } from "../interpreters/port/index.ts"
 import { makeTcpTransport, type TcpTransport } from "../interpreters/tcp/index.ts"
 import { runConformance, transportConformance, type Joining, type TransportSubject } from "../spec/conformance/index.ts"
 
@@ -62,7 +62,7 @@ const overTcp = (): Promise<TransportSubject> => {
 }
 
 const overPorts = (): Promise<TransportSubject> => {
-  const exchange = makeExchange<Port>(() => new MessageChannel())
+  const exchange = makeExchange<MessagePortLike>(() => new MessageChannel())
   return Promise.resolve({
     join: (joining: Joining) => {
       const { member: self } = joining

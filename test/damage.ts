@@ -1,7 +1,7 @@
 /** Damage to data directories, done to the files of a node that is not running. */
 import { appendFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { Writer } from "../interpreters/bytes.ts"
+import { ByteWriter } from "../interpreters/bytes.ts"
 import { beginFrame, sealFrame } from "../interpreters/file/frame.ts"
 
 const filesUnder = (folder: string): readonly string[] =>
@@ -47,7 +47,7 @@ export const flipBit = (path: string, offset: number): void => {
 /** The file ends within a record that was being written: it was never acknowledged. */
 export const tear = (segment: string): void => {
   const { size } = statSync(segment)
-  const w = new Writer()
+  const w = new ByteWriter()
   beginFrame(w)
   w.raw(Buffer.alloc(2000, 7))
   const frame = sealFrame(w, Number(segment.slice(-12)), size)

@@ -1,7 +1,7 @@
 /** A state machine that breaks its contract ends the node by name: never raw, never in silence. */
 import { afterEach, describe, expect, test, vi } from "vitest"
 import type { Effect, Entry } from "../core/index.ts"
-import type { MachineFault } from "../interpreters/driver/applying.ts"
+import type { MachineFault } from "../interpreters/driver/applier.ts"
 import type { StateMachine } from "../interpreters/contract.ts"
 import { rig, scripted, turn, turns, type Rig } from "./driver.fake.ts"
 

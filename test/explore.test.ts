@@ -11,14 +11,14 @@ import {
   type ServerAction,
   type Explored,
   type ExploreOptions,
-  type Server,
+  type ServerState,
   type Space,
-  type Step,
+  type ExploredStep,
 } from "../spec/explore/index.ts"
-import { isViolation, judge, noHistory, type History, type Summary } from "../spec/explore/judge.ts"
+import { isViolation, judge, noHistory, type LeaderHistory, type ServerSummary } from "../spec/explore/judge.ts"
 import { staleOf } from "../spec/explore/dead.ts"
 import { withSentMessages } from "../spec/explore/replay.ts"
-import { act, freshServer, innerActions, outside } from "../spec/explore/server.ts"
+import { actOnServer, freshServer, innerActions, outside } from "../spec/explore/server.ts"
 import { firstBase, memberOf } from "../spec/explore/space.ts"
 import { makeRandom, runScript } from "../interpreters/simulation/index.ts"
 import { permutationsOf } from "../spec/explore/search/symmetry.ts"
@@ -207,7 +207,7 @@ describe("no shortcut loses a state of the servers", () => {
 })
 
 describe("a history", () => {
-  const steps: readonly Step[] = [
+  const steps: readonly ExploredStep[] = [
     { server: "A", action: { type: "timeout", timer: "election" } },
     { server: "A", action: { type: "persist" } },
   ]
@@ -223,7 +223,7 @@ describe("a history", () => {
   })
   test("can be the one of Figure 8: what stands on a majority is overwritten, and nothing was committed", () => {
     const space = spaces.figure8
-    const told: Step[] = []
+    const told: ExploredStep[] = []
     const fire = (server: string): unknown => told.push({ server, action: { type: "timeout", timer: "election" } })
     /** The last message of this kind that `from` sent to `to`. */
     const deliver = (from: string, to: string, type: Message["type"]): void => {
@@ -268,7 +268,7 @@ describe("a history", () => {
     expect(frames.at(-1)?.notes).toContain("append.truncated")
     expect(servers["B"]?.state.log.termAt(1)).toBe(2)
     // The search delivers one message for all stale ones that are answered alike: in a history it is one that was sent.
-    const standIns = told.map(({ server, action }, i): Step => {
+    const standIns = told.map(({ server, action }, i): ExploredStep => {
       const isStale = action.type === "deliver" && frames[i]?.notes.includes("term.staleRequestAnswered") === true
       return { server, action: isStale ? { ...action, message: staleOf(action.message) } : action }
     })
@@ -277,24 +277,24 @@ describe("a history", () => {
   })
   test("cannot deliver what was never sent", () => {
     const message = { type: "RequestVoteReply", term: 1, granted: true, wall: 0, time: 0 } as const
-    const early: Step = { server: "A", action: { type: "deliver", from: memberOf("B"), message } }
+    const early: ExploredStep = { server: "A", action: { type: "deliver", from: memberOf("B"), message } }
     expect(() => replay(spaces.smallest, [...steps, early])).toThrow("never sent")
   })
 })
 
 describe("a history in the simulated world", () => {
   /** Any of what can happen, one thing after the other. */
-  const walk = (space: Space, seed: number, length: number): readonly Step[] => {
+  const walk = (space: Space, seed: number, length: number): readonly ExploredStep[] => {
     const random = makeRandom(seed)
     const servers = new Map(space.servers.map((name) => [name, freshServer(space, name)]))
-    const steps: Step[] = []
-    const sent: Step[] = []
+    const steps: ExploredStep[] = []
+    const sent: ExploredStep[] = []
     let [crashes, committed] = [0, 0]
     const isLikely = ({ type }: ServerAction): boolean =>
       type !== "tick" && (type !== "crash" || (crashes < (space.bounds.crashes ?? 3) && random.chance(100)))
     for (let i = 0; i < length; i++) {
       const inner = [...servers].flatMap(([server, is]) =>
-        innerActions(space, is).map((action): Step => ({ server, action })),
+        innerActions(space, is).map((action): ExploredStep => ({ server, action })),
       )
       // What is new is likelier: an old message mostly changes nothing.
       const fresh = sent.slice(-3)
@@ -307,12 +307,12 @@ describe("a history in the simulated world", () => {
       ])
       const server = next === undefined ? undefined : servers.get(next.server)
       if (next === undefined || server === undefined) continue
-      const { server: after, sends } = act(space, server, next.action)
+      const { server: after, sends } = actOnServer(space, server, next.action)
       if (outside(space, after)) continue
       steps.push(next)
       servers.set(next.server, after)
       sent.push(
-        ...sends.map(({ to, message }): Step => ({
+        ...sends.map(({ to, message }): ExploredStep => ({
           server: to.name,
           action: { type: "deliver", from: after.state.self, message },
         })),
@@ -353,7 +353,7 @@ describe("a history in the simulated world", () => {
         for (const server of space.servers) {
           const there = world.state(server)
           expect(there === undefined ? null : outlined(there, terms, entries), `seed ${seed}, ${server}`).toEqual(
-            outlined((servers[server] as Server).state, 0, 0),
+            outlined((servers[server] as ServerState).state, 0, 0),
           )
         }
       }
@@ -364,7 +364,7 @@ describe("a history in the simulated world", () => {
 describe("what is wrong is seen", () => {
   const base = firstBase(spaces.tiny)
   const noop = (index: number, term: number): Entry => ({ kind: "noop", index, term, time: 0, chain: 0 })
-  const server = (name: string, leads: number, commitIndex: number, ...terms: readonly number[]): Summary => ({
+  const server = (name: string, leads: number, commitIndex: number, ...terms: readonly number[]): ServerSummary => ({
     name,
     leads,
     commitIndex,
@@ -373,11 +373,11 @@ describe("what is wrong is seen", () => {
       terms.map((term, i) => noop(i + 1, term)),
     ),
   })
-  const verdict = (history: History, changed: Summary, ...others: readonly Summary[]): string => {
+  const verdict = (history: LeaderHistory, changed: ServerSummary, ...others: readonly ServerSummary[]): string => {
     const judged = judge(history, changed, others)
     return isViolation(judged) ? judged.name : "fine"
   }
-  const after = (changed: Summary): History => {
+  const after = (changed: ServerSummary): LeaderHistory => {
     const judged = judge(noHistory, changed, [])
     if (isViolation(judged)) throw new Error(judged.detail)
     return judged

@@ -13,7 +13,7 @@ import {
   toScenario,
   type Counterexample,
   type Explored,
-  type Progress,
+  type SearchProgress,
   type Space,
 } from "../spec/explore/index.ts"
 import { scenarioText } from "../interpreters/simulation/index.ts"
@@ -33,7 +33,7 @@ interface Done {
   /** Of this thread alone. */
   readonly megabytes: number
 }
-type Told = { readonly progress: Progress } | { readonly done: Done }
+type Told = { readonly progress: SearchProgress } | { readonly done: Done }
 
 const all: Readonly<Record<string, Space>> = spaces
 const spaceOf = (name: string): Space => {
@@ -55,7 +55,7 @@ const cpuSeconds = (): number => {
 }
 
 const search = ({ space, seconds, breadth }: Job, tell: (told: Told) => void): Done => {
-  const onProgress = (progress: Progress): void => tell({ progress })
+  const onProgress = (progress: SearchProgress): void => tell({ progress })
   const before = cpuSeconds()
   const explored = explore(spaceOf(space), { maxSeconds: seconds, shortest: breadth, onProgress })
   const cpu = cpuSeconds() - before

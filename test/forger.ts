@@ -2,7 +2,7 @@
 import { connect, type Socket } from "node:net"
 import * as tls from "node:tls"
 import type { Message } from "../core/index.ts"
-import { Writer } from "../interpreters/bytes.ts"
+import { ByteWriter } from "../interpreters/bytes.ts"
 import { payloadOf } from "../interpreters/payload.ts"
 import { writeMessage } from "../interpreters/tcp/codec.ts"
 import { closeFrame, openFrame } from "../interpreters/tcp/frame.ts"
@@ -49,7 +49,7 @@ export const forgeries = (term: number): Readonly<Record<string, Message>> => {
   }
 }
 const frame = (message: Message): Buffer => {
-  const w = new Writer()
+  const w = new ByteWriter()
   const at = openFrame(w)
   writeMessage(w, message, null)
   closeFrame(w, at)

@@ -5,7 +5,7 @@ import { elect, lock, type LeaseTable } from "../interpreters/lease/index.ts"
 import type { Surroundings } from "../interpreters/surroundings.ts"
 import { leaseTable } from "../kv/client/leases.ts"
 import { TimedOut, Unknown } from "../kv/client/errors.ts"
-import type { Request } from "../kv/client/commands.ts"
+import type { CommandRequest } from "../kv/client/commands.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { Log } from "./machine.kit.ts"
 import { turn } from "./waiting.ts"
@@ -47,7 +47,7 @@ class Store {
     this.time = time
     this.rate = rate
   }
-  execute(words: readonly string[]): Parameters<Request<unknown>["answer"]>[0] {
+  execute(words: readonly string[]): Parameters<CommandRequest<unknown>["answer"]>[0] {
     this.log.time = 1_000_000 + Math.floor(this.time.now * this.rate)
     this.log.call(...words)
     const last = this.machine.applyNow(this.log.from(this.machine.position().index)).at(-1)
@@ -84,7 +84,7 @@ class Holder {
       random: () => (luck = (luck * 16_807) % 2_147_483_647) / 2_147_483_647,
       secret: () => String(++secrets),
     }
-    const run = <A>(request: Request<A>): Promise<A> =>
+    const run = <A>(request: CommandRequest<A>): Promise<A> =>
       new Promise((resolve, reject) => {
         const words = request.task.type === "write" ? request.task.args.map(String) : []
         const fate = this.fate()

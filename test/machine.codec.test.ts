@@ -1,6 +1,6 @@
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { Reader, Writer } from "../interpreters/bytes.ts"
+import { ByteReader, ByteWriter } from "../interpreters/bytes.ts"
 import { glob } from "../kv/machine/commands/glob.ts"
 import { MemoryMachine, decodeCommand, encodeCommand, readReply, writeReply } from "../kv/machine/index.ts"
 import { crc32c } from "../kv/machine/leveldb/crc32c.ts"
@@ -61,9 +61,9 @@ describe("binary forms", () => {
   test("a reply comes back as it was", () => {
     fc.assert(
       fc.property(reply, (value) => {
-        const w = new Writer()
+        const w = new ByteWriter()
         writeReply(w, value)
-        const r = new Reader(w.take())
+        const r = new ByteReader(w.take())
         expect(readReply(r)).toEqual(value)
         r.done()
       }),

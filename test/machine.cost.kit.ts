@@ -5,9 +5,9 @@ import { origin } from "../core/index.ts"
 import * as fc from "fast-check"
 import { expect } from "vitest"
 import type { CommandEntry } from "../core/index.ts"
-import { INLINE, MAX_ENTRY_COST, MAX_VALUE, Meter } from "../kv/machine/cost.ts"
+import { INLINE, MAX_ENTRY_COST, MAX_VALUE, CostMeter } from "../kv/machine/cost.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
-import { type MachineOutcome, Replica, type Store } from "../kv/machine/replica.ts"
+import { type MachineOutcome, KvExecutor, type RecordStore } from "../kv/machine/executor.ts"
 import { Sessions } from "../kv/machine/sessions.ts"
 import type { Item } from "../kv/machine/commands/view.ts"
 import type { Reply } from "../kv/types.ts"
@@ -75,7 +75,7 @@ export const overEntry = tooLarge(new RegExp(`bytes or more .* at most ${MAX_ENT
 /** A replica whose nth charge throws, once. `run`: SET a, INCR n in one EXEC, of that number. */
 export const faulty = (at: number, fault: Error) => {
   let charges = 0
-  class Faulty extends Meter {
+  class Faulty extends CostMeter {
     override charge(cost: number): void {
       if (++charges === at) throw fault
       super.charge(cost)
@@ -83,7 +83,7 @@ export const faulty = (at: number, fault: Error) => {
   }
   const store = mapStore()
   const told: unknown[] = []
-  const replica = new Replica(store, origin, new Sessions(1000), (thrown) => told.push(thrown), new Faulty())
+  const replica = new KvExecutor(store, origin, new Sessions(1000), (thrown) => told.push(thrown), new Faulty())
   replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
   const run = (sequence: number): Reply => {
     const outcomes: MachineOutcome[] = []
@@ -117,7 +117,7 @@ export const faulty = (at: number, fault: Error) => {
 }
 
 /** A store that counts how much is read from and written to it. */
-export const mapStore = (): Store & { items: Map<string, Item>; moved: number; fault: Error | null } => {
+export const mapStore = (): RecordStore & { items: Map<string, Item>; moved: number; fault: Error | null } => {
   let undos: (() => void)[] = []
   const name = (key: Buffer): string => key.toString("latin1")
   const store = {

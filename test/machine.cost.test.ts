@@ -2,8 +2,8 @@ import { origin } from "../core/index.ts"
 /** What one entry of the log may do is bounded, by the log alone, the same on every store; what is refused leaves no trace. */
 import * as fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
-import { CALL_COST, INLINE, KEY_COST, MAX_KEY, MAX_VALUE, Meter } from "../kv/machine/cost.ts"
-import { type MachineOutcome, Replica } from "../kv/machine/replica.ts"
+import { CALL_COST, INLINE, KEY_COST, MAX_KEY, MAX_VALUE, CostMeter } from "../kv/machine/cost.ts"
+import { type MachineOutcome, KvExecutor } from "../kv/machine/executor.ts"
 import { replySize } from "../kv/machine/reply.ts"
 import { Sessions } from "../kv/machine/sessions.ts"
 import { many } from "./long.ts"
@@ -158,8 +158,8 @@ describe("the account", () => {
         fc.integer({ min: 20_000, max: 200_000 }),
         (entries, limit) => {
           const store = mapStore()
-          const meter = new Meter(limit)
-          const replica = new Replica(store, origin, new Sessions(1000), undefined, meter)
+          const meter = new CostMeter(limit)
+          const replica = new KvExecutor(store, origin, new Sessions(1000), undefined, meter)
           replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
           entries.forEach(({ exec, calls }, i) => {
             const before = new Map(store.items)
@@ -196,8 +196,8 @@ describe("the account", () => {
     expect(refusals).toBeGreaterThan(50)
   })
   test("a call and a key count what the constants say", () => {
-    const meter = new Meter()
-    const replica = new Replica(mapStore(), origin, new Sessions(1000), undefined, meter)
+    const meter = new CostMeter()
+    const replica = new KvExecutor(mapStore(), origin, new Sessions(1000), undefined, meter)
     replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
     replica.apply(
       entryOf(2, 1, {

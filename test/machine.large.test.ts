@@ -10,7 +10,7 @@ import { execute } from "../kv/machine/commands/execute.ts"
 import { glob } from "../kv/machine/commands/glob.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { VALUE, decodePosition, generationRange, positionKey, userKey, valueKey } from "../kv/machine/layout.ts"
-import { type MachineOutcome, Replica } from "../kv/machine/replica.ts"
+import { type MachineOutcome, KvExecutor } from "../kv/machine/executor.ts"
 import { Sessions } from "../kv/machine/sessions.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
@@ -261,7 +261,7 @@ describe("a command over many keys", () => {
     const keys = times(12_000, (i) => `k${i}`)
     let steps = 0
     const store = mapStore()
-    const replica = new Replica(store, origin, new Sessions(1000))
+    const replica = new KvExecutor(store, origin, new Sessions(1000))
     replica.apply(entryOf(1, 1, { type: "OpenSession", owner: "o", secret: secretFor("t") }), [])
     const outcomes: MachineOutcome[] = []
     const going = replica.start(

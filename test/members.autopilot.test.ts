@@ -9,7 +9,7 @@ import {
   NOBODY,
   type Autopilot,
   type Goal,
-  type View,
+  type LeaderView,
 } from "../interpreters/members/index.ts"
 import { realSurroundings } from "../interpreters/surroundings.ts"
 import { accepted, leader, member, members, voting, type Server } from "./server.ts"
@@ -25,7 +25,7 @@ const without = (voters: string, learners = ""): Server => {
   }
   return it
 }
-const viewOf = (it: Server, ...connected: readonly Member[]): View => {
+const viewOf = (it: Server, ...connected: readonly Member[]): LeaderView => {
   if (it.state.role.type !== "leader") throw new Error("it does not lead")
   return {
     state: it.state,

@@ -1,7 +1,7 @@
 /** The next step towards a goal, as the leader knows it: one server on the pure face, and who is connected. */
 import { describe, expect, test } from "vitest"
 import type { Member } from "../core/index.ts"
-import { makeMembers, nextStep, type Goal, type RunningMembers, type Step } from "../interpreters/members/index.ts"
+import { makeMembers, nextStep, type Goal, type RunningMembers, type GoalStep } from "../interpreters/members/index.ts"
 import { realSurroundings } from "../interpreters/surroundings.ts"
 import { accepted, leader, member, members, server, voting, type Server } from "./server.ts"
 
@@ -16,7 +16,7 @@ const ready = (learners = ""): Server => {
   for (const name of learners) it.receive(name, accepted(1))
   return it
 }
-const step = (it: Server, goal: Goal, ...connected: readonly Member[]): Step => {
+const step = (it: Server, goal: Goal, ...connected: readonly Member[]): GoalStep => {
   if (it.state.role.type !== "leader") throw new Error("it does not lead")
   const there = [...members("abc"), ...connected]
   return nextStep(
@@ -41,7 +41,7 @@ const replace = (name: string, by = name): Goal => ({
 const promote = (name: string): Goal => ({ type: "promote", name, evenIfQuorumIsLost: false })
 const remove = (name: string, even = false): Goal => ({ type: "remove", name, evenIfQuorumIsLost: even })
 /** Does what a change says, and lets the others keep it: committed, and left if it was joint. */
-const carryOut = (it: Server, taken: Step, ...by: readonly Member[]): void => {
+const carryOut = (it: Server, taken: GoalStep, ...by: readonly Member[]): void => {
   if (taken.type !== "change") throw new Error(`${taken.type}: ${taken.text}`)
   it.happens({ type: "ConfigurationChangeProposed", ref: 50 + it.state.log.lastIndex, ...taken.configuration })
   for (let i = 0; i < 2; i++) for (const one of by) it.receive(one, accepted(it.state.log.lastIndex))

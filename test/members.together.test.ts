@@ -7,7 +7,7 @@ import {
   MemberRefused,
   membersEffect,
   MemberUnfinished,
-  type Progress,
+  type VerbProgress,
 } from "../interpreters/members/index.ts"
 import {
   NotExecuted,
@@ -56,7 +56,7 @@ describe("verbs for members", () => {
     const at = cluster.replica(followerOf(cluster, leader))
     for (let i = 0; i < 100; i++) await at.execute(`${"x".repeat(100)}${i}`)
     const waiting = cluster.wait("d")
-    const seen: Progress[] = []
+    const seen: VerbProgress[] = []
     await at.members.add("d")
     expect(await rolesOf(cluster)).toBe("a:voter b:voter c:voter d:learner")
     await at.members.promote("d", { onProgress: (progress) => seen.push(progress) })

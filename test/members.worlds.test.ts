@@ -5,8 +5,16 @@
  */
 import { describe, expect, test } from "vitest"
 import type { State } from "../core/index.ts"
-import { awayNow, chore, NOBODY, nextStep, type Goal, type Step, type View } from "../interpreters/members/index.ts"
-import { seconds, type Cluster, type Work } from "../interpreters/simulation/index.ts"
+import {
+  awayNow,
+  chore,
+  NOBODY,
+  nextStep,
+  type Goal,
+  type GoalStep,
+  type LeaderView,
+} from "../interpreters/members/index.ts"
+import { seconds, type Cluster, type StoryWork } from "../interpreters/simulation/index.ts"
 import { longTest, many } from "./long.ts"
 import { expectAppends, KvWorld, type KvUser } from "./scenario.k.kit.ts"
 
@@ -14,7 +22,7 @@ const leading = (c: Cluster): readonly [string, State] | null => {
   const all = c.live.map((name) => [name, c.state(name)] as const).filter(([, { role }]) => role.type === "leader")
   return all.toSorted(([, a], [, b]) => b.currentTerm - a.currentTerm)[0] ?? null
 }
-const viewOf = (c: Cluster, state: State): View | null =>
+const viewOf = (c: Cluster, state: State): LeaderView | null =>
   state.role.type !== "leader"
     ? null
     : {
@@ -26,7 +34,7 @@ const viewOf = (c: Cluster, state: State): View | null =>
             : null,
       }
 
-const carryOut = (c: Cluster, name: string, step: Step): void => {
+const carryOut = (c: Cluster, name: string, step: GoalStep): void => {
   const names = (members: readonly { readonly name: string }[]): readonly string[] => members.map((one) => one.name)
   if (step.type === "change")
     c.world.act({
@@ -39,7 +47,7 @@ const carryOut = (c: Cluster, name: string, step: Step): void => {
 }
 
 /** As members.ts does it: whoever leads is asked for the next step, until it is done. */
-const pursue = function* (c: Cluster, goal: Goal, took: (step: Step) => void): Work<void> {
+const pursue = function* (c: Cluster, goal: Goal, took: (step: GoalStep) => void): StoryWork<void> {
   for (;;) {
     const [name, state] = leading(c) ?? [null, null]
     const view = state === null ? null : viewOf(c, state)
@@ -54,7 +62,7 @@ const pursue = function* (c: Cluster, goal: Goal, took: (step: Step) => void): W
   }
 }
 /** Nobody asks: whoever leads looks by itself, until `name` votes with the directory that it has now. */
-const leave = function* (c: Cluster, victim: string, took: (step: Step) => void): Work<void> {
+const leave = function* (c: Cluster, victim: string, took: (step: GoalStep) => void): StoryWork<void> {
   let [by, away] = ["", NOBODY]
   for (;;) {
     const [name, state] = leading(c) ?? ["", null]
@@ -92,7 +100,7 @@ const story = (seed: number, replacements: number, autopilot = false): Outcome =
   const counts = users.map(() => 0)
   const steps = new Set<string>()
   let over = false
-  function* load(user: KvUser, i: number): Work<void> {
+  function* load(user: KvUser, i: number): StoryWork<void> {
     for (;;) {
       if (over) return
       yield* user.append(`k${i}`, `${user.name}.${counts[i]} `)
@@ -101,7 +109,7 @@ const story = (seed: number, replacements: number, autopilot = false): Outcome =
     }
   }
   /** Short troubles of one that is not being replaced. */
-  function* trouble(victim: () => string): Work<void> {
+  function* trouble(victim: () => string): StoryWork<void> {
     for (;;) {
       if (over) return
       yield 200 + c.random.below(600)
@@ -116,7 +124,7 @@ const story = (seed: number, replacements: number, autopilot = false): Outcome =
     }
   }
   let victim = ""
-  function* operator(): Work<void> {
+  function* operator(): StoryWork<void> {
     for (let i = 0; i < replacements; i++) {
       yield 300
       victim = c.names[i % 3] ?? ""
@@ -126,7 +134,7 @@ const story = (seed: number, replacements: number, autopilot = false): Outcome =
       c.world.act({ type: "wipe", node: victim })
       yield c.random.below(800)
       c.world.act({ type: "start", node: victim })
-      const took = (step: Step): void =>
+      const took = (step: GoalStep): void =>
         void steps.add(step.type === "wait" ? step.text.replace(/[\d ,]+.*/u, "") : step.type)
       if (autopilot) yield* leave(c, victim, took)
       else

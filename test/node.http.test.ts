@@ -5,7 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { expect, test } from "vitest"
 import { Histogram, histogram, metricsText } from "../interpreters/metrics/index.ts"
-import { openDoor, type DoorOptions } from "../interpreters/node/door.ts"
+import { openHttp, type HttpOptions } from "../interpreters/node/http.ts"
 import { until } from "./cluster.ts"
 import { readMetrics, valueOf } from "./metrics.ts"
 import { withLocalCluster, type LocalNode } from "./node.help.ts"
@@ -95,12 +95,12 @@ test("text format: what stands in labels and helps moves nothing, and a histogra
 
 // ------------------------------------------------------------------------------------------------- the door alone
 
-const withDoor = async (options: Partial<DoorOptions>, body: (port: number) => Promise<void>): Promise<void> => {
+const withDoor = async (options: Partial<HttpOptions>, body: (port: number) => Promise<void>): Promise<void> => {
   const scope = Scope.makeUnsafe()
   const page = { status: 200, type: "text/plain", body: "well\n" }
   try {
     const { port } = await Effect.runPromise(
-      openDoor({ listen: { host: "127.0.0.1", port: 0 }, page: () => page, log: () => undefined, ...options }).pipe(
+      openHttp({ listen: { host: "127.0.0.1", port: 0 }, page: () => page, log: () => undefined, ...options }).pipe(
         Scope.provide(scope),
       ),
     )

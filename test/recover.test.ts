@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import { expect, test } from "vitest"
 import type { Entry, UnchainedEntry } from "../core/index.ts"
 import { payloadOf } from "../interpreters/payload.ts"
-import { applyRecovery, type Applying } from "../kv/backup/apply.ts"
+import { applyRecovery, type ApplyRecoveryOptions } from "../kv/backup/apply.ts"
 import { logIn, nodeDirectory, openState } from "../kv/backup/node-directory.ts"
 import { planRecovery } from "../kv/backup/recover.ts"
 import { encodeCommand } from "../kv/machine/index.ts"
@@ -21,7 +21,7 @@ import { withLocalCluster } from "./node.help.ts"
 
 const NAMES = ["n1", "n2", "n3", "n4", "n5"]
 const addresses = Object.fromEntries(NAMES.map((name) => [name, "127.0.0.1:1"]))
-const applying = (directories: readonly string[], more: Partial<Applying> = {}): Applying => ({
+const applying = (directories: readonly string[], more: Partial<ApplyRecoveryOptions> = {}): ApplyRecoveryOptions => ({
   directories,
   peers: {},
   acceptLostWrites: true,

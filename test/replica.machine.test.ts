@@ -12,7 +12,7 @@ import { encodeReplicaCommand, type Body, type ReplicaCommand } from "../interpr
 import { jsonCodec, type Machine } from "../interpreters/replica/machine/definition.ts"
 import type { ExecutionReport } from "../interpreters/replica/machine/execution.ts"
 import { Executor } from "../interpreters/replica/machine/executor.ts"
-import { MAX_KEPT_BYTES } from "../interpreters/replica/machine/ledger.ts"
+import { MAX_KEPT_OUTCOME_BYTES } from "../interpreters/replica/machine/sessionTable.ts"
 import { openReplicaMachine, type ReplicaMachine } from "../interpreters/replica/machine/machine.ts"
 import { LineReader, linesOf, StateNotPlain } from "../interpreters/replica/machine/slices.ts"
 import { memoryStore, type SnapshotStore } from "../interpreters/replica/machine/store.ts"
@@ -178,7 +178,7 @@ describe("exactly once", () => {
     const kept = Array.from({ length: 80 }, (_, i) => it.outcomeOf(1, i + 1)).filter(
       (outcome) => outcome !== null && outcome !== "ended" && outcome.type === "result",
     )
-    expect(kept.length * large.length).toBeLessThanOrEqual(MAX_KEPT_BYTES)
+    expect(kept.length * large.length).toBeLessThanOrEqual(MAX_KEPT_OUTCOME_BYTES)
     expect(kept.length).toBeGreaterThan(60)
     expect(it.outcomeOf(1, 1)).toEqual({ type: "forgotten" })
     // What has arrived makes room.

@@ -1,7 +1,7 @@
 /** How much work may be on its way through the log: who waits for his turn, and who never does. */
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { Admission, LIGHT, weightOf } from "../kv/server/limits/admission.ts"
+import { Admission, LIGHT, writeWeightOf } from "../kv/server/limits/admission.ts"
 import type { Cost } from "../kv/server/queue.ts"
 import { defaultLimits } from "../kv/server/limits/limits.ts"
 import { Table } from "../kv/server/commands/table.ts"
@@ -18,7 +18,7 @@ const buffers = (...words: readonly (string | number)[]): Buffer[] => words.map(
 const weightWith = (lengthOf: (key: Uint8Array) => number, ...words: readonly (string | number)[]): number => {
   const fake = makeFake()
   const host = { service: { ...fake, reader: { ...fake.reader, lengthOf } }, table, limits: defaultLimits }
-  return weightOf(host as unknown as Parameters<typeof weightOf>[0], {
+  return writeWeightOf(host as unknown as Parameters<typeof writeWeightOf>[0], {
     known: table.find(buffers(...words)[0]),
     words: buffers(...words),
     work: null,
@@ -128,7 +128,7 @@ test("a write weighs what it makes every node do, not how long its words are", (
     words: buffers("EXEC"),
     work: { type: "work.write" as const, exec: true, inOrder: true, calls, start: () => undefined },
   }
-  expect(weightOf(host as unknown as Parameters<typeof weightOf>[0], exec)).toBeGreaterThanOrEqual(300 * MB)
+  expect(writeWeightOf(host as unknown as Parameters<typeof writeWeightOf>[0], exec)).toBeGreaterThanOrEqual(300 * MB)
   expect(looked).toBe(64)
 })
 

@@ -1,7 +1,7 @@
 /** The memory of all clients together: who is refused, who is closed, and who never notices. */
 import { describe, expect, test } from "vitest"
 import { Budget, type Account } from "../kv/server/limits/budget.ts"
-import type { Limits, Server } from "../kv/server/index.ts"
+import type { Limits, RespServer } from "../kv/server/index.ts"
 import type { Reply, Service } from "../kv/types.ts"
 import { until as inTime } from "./cluster.ts"
 import { dial, plain, serving, type Raw } from "./resp.client.ts"
@@ -13,7 +13,7 @@ const MB = 1_000_000
 
 interface World {
   readonly port: number
-  readonly server: Server
+  readonly server: RespServer
   readonly logged: string[]
   readonly polite: Raw
   /** A number of INFO's section about memory. */

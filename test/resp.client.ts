@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { connect, type Socket } from "node:net"
 import * as tls from "node:tls"
 import { encodeRequest, makeDecoder } from "../kv/client/resp.ts"
-import { makeServer, type Server, type ServerOptions } from "../kv/server/index.ts"
+import { makeServer, type RespServer, type ServerOptions } from "../kv/server/index.ts"
 import type { Reply, Service } from "../kv/types.ts"
 
 export interface Raw {
@@ -50,7 +50,7 @@ export const dial = (port: number, secured: tls.ConnectionOptions | null = null)
 export const serving = <A>(
   service: Service,
   options: Partial<ServerOptions>,
-  use: (port: number, server: Server) => Promise<A>,
+  use: (port: number, server: RespServer) => Promise<A>,
 ): Promise<A> =>
   Effect.runPromise(
     Effect.scoped(

@@ -2,7 +2,7 @@
 import { glob } from "../kv/machine/commands/glob.ts"
 import { refusable } from "../kv/machine/cost.ts"
 import { execute } from "../kv/machine/commands/execute.ts"
-import type { Item, View } from "../kv/machine/commands/view.ts"
+import type { Item, KeyspaceView } from "../kv/machine/commands/view.ts"
 import type { Call, NodeStatus, Reply, Service, Watch } from "../kv/types.ts"
 
 export interface FakeOptions {
@@ -41,7 +41,7 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
   const items = new Map<string, Item>()
   const keyed = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.length).toString("latin1")
   let index = 0
-  const view: View = {
+  const view: KeyspaceView = {
     now: 1,
     get index() {
       return index

@@ -15,7 +15,7 @@ test("a port in use is an error that says so", async () => {
       Effect.flip(Effect.scoped(makeServer({ host: "127.0.0.1", port, service: makeFake() }))),
     )
     expect(failure).toMatchObject({
-      _tag: "ServerError",
+      _tag: "ClientPortUnavailable",
       reason: "address in use",
       message: `another process listens on 127.0.0.1:${port}: stop it, or choose another port`,
     })

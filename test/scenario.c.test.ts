@@ -1,6 +1,6 @@
 /** Scenarios C: crashes, restarts and churn. */
 import { describe, expect } from "vitest"
-import type { Cluster, Work } from "../interpreters/simulation/index.ts"
+import type { Cluster, StoryWork } from "../interpreters/simulation/index.ts"
 import { many } from "./long.ts"
 import { said, scenario, scenarioOverSeeds, T, type ScenarioOptions, type Story } from "./scenario.kit.ts"
 
@@ -51,7 +51,7 @@ const unreliableAgree: Story = (c) => {
 /** Three clients offer to everybody and remember what they saw committed, while servers come and go. */
 const churn: Story = (c) => {
   const rest = { at: Number.POSITIVE_INFINITY }
-  const client = function* (me: number): Work<readonly number[]> {
+  const client = function* (me: number): StoryWork<readonly number[]> {
     const seen: number[] = []
     while (c.now < rest.at) {
       const command = c.fresh()
@@ -72,7 +72,7 @@ const churn: Story = (c) => {
     }
     return seen
   }
-  const trouble = function* (): Work<readonly number[]> {
+  const trouble = function* (): StoryWork<readonly number[]> {
     for (let i = 0; i < 20; i++) {
       if (c.random.chance(200)) c.cut(c.any())
       if (c.random.chance(500)) {

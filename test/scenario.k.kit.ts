@@ -1,6 +1,6 @@
 /** The real service and the real client on a simulated network, and the helpers of the K scenarios. */
 import { expect, test } from "vitest"
-import { seconds, type Cluster, type Work } from "../interpreters/simulation/index.ts"
+import { seconds, type Cluster, type StoryWork } from "../interpreters/simulation/index.ts"
 import { goodNetwork, KvAnswerWrong, KvClient, KvServices, textOf, type ClientNetwork } from "../kv/simulation/index.ts"
 import { checkHistory, kv, makeHistory, type Recorder } from "../spec/index.ts"
 import type { Reply } from "../kv/types.ts"
@@ -55,7 +55,7 @@ export class KvWorld {
       new KvClient({ name: `c${process}`, services: this.services, servers, network: () => this.net }, patient),
     )
   }
-  do<Result>(work: Work<Result>): Result {
+  do<Result>(work: StoryWork<Result>): Result {
     return this.cluster.do(work)
   }
   /** Bytes of log and hard state, the largest. */
@@ -66,7 +66,7 @@ export class KvWorld {
     return Math.max(...this.cluster.names.map((name) => this.services.machine(name).memory.imageNow().length))
   }
   /** All servers stop, and start a second later. */
-  *restartAll(): Work<void> {
+  *restartAll(): StoryWork<void> {
     const { names } = this.cluster
     this.cluster.crash(...names)
     yield seconds(1)
@@ -90,23 +90,23 @@ export class KvUser {
     this.process = process
     this.client = client
   }
-  private *ask(task: Parameters<KvClient["do"]>[0]): Work<Reply> {
+  private *ask(task: Parameters<KvClient["do"]>[0]): StoryWork<Reply> {
     const outcome = yield* this.client.do(task)
     if ("type" in outcome) return outcome
     throw new KvAnswerWrong(outcome.message)
   }
-  *get(key: string): Work<string> {
+  *get(key: string): StoryWork<string> {
     const open = this.world.history.invoke({ process: this.process, f: "read", key })
     const text = textOf(yield* this.ask({ type: "read", args: ["GET", key] }))
     open.ok(text)
     return text ?? ""
   }
-  *put(key: string, value: string): Work<void> {
+  *put(key: string, value: string): StoryWork<void> {
     const open = this.world.history.invoke({ process: this.process, f: "write", key, value })
     yield* this.ask({ type: "write", args: ["SET", key, value] })
     open.ok(value)
   }
-  *append(key: string, value: string): Work<void> {
+  *append(key: string, value: string): StoryWork<void> {
     const open = this.world.history.invoke({ process: this.process, f: "append", key, value })
     yield* this.ask({ type: "write", args: ["APPEND", key, value] })
     open.ok(value)
@@ -141,7 +141,7 @@ export const generic = (options: Load): KvWorld => {
 
   for (let round = 0; round < ROUNDS; round++) {
     const end = c.now + LOAD
-    function* load(user: KvUser, place: number): Work<{ readonly key: string; readonly appended: number }> {
+    function* load(user: KvUser, place: number): StoryWork<{ readonly key: string; readonly appended: number }> {
       let appended = 0
       let mine = ""
       const own = `r${round}.k${place}`
@@ -161,7 +161,7 @@ export const generic = (options: Load): KvWorld => {
       }
       return { key: own, appended }
     }
-    function* trouble(): Work<void> {
+    function* trouble(): StoryWork<void> {
       yield seconds(1)
       if (partitions)
         while (c.now < end) {

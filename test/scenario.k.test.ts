@@ -1,6 +1,6 @@
 /** Scenarios K: the key-value service, its clients on the same bad network as its servers. */
 import { describe, expect } from "vitest"
-import { seconds, type Work } from "../interpreters/simulation/index.ts"
+import { seconds, type StoryWork } from "../interpreters/simulation/index.ts"
 import { expectAppends, generic, kvScenario, KvWorld, type KvUser, type Load } from "./scenario.k.kit.ts"
 
 const LOG = 1000
@@ -50,7 +50,7 @@ const speed = (most: number | null): void => {
   const user = it.client()
   it.do(user.get("x"))
   const began = it.cluster.now
-  function* appends(): Work<void> {
+  function* appends(): StoryWork<void> {
     for (let i = 0; i < 1000; i++) yield* user.append("x", `${user.name}.${i} `)
   }
   it.do(appends())
@@ -66,7 +66,7 @@ describe("alone or at once", () => {
   kvScenario("K5", () => {
     const it = new KvWorld({ servers: 3, unreliable: true })
     const users = Array.from({ length: 5 }, () => it.client())
-    function* ten(user: KvUser): Work<void> {
+    function* ten(user: KvUser): StoryWork<void> {
       for (let i = 0; i < 10; i++) yield* user.append("k", `${user.name}.${i} `)
     }
     it.cluster.finish(users.map((user) => it.cluster.go(ten(user))))
@@ -135,7 +135,7 @@ describe("the log is cut", () => {
     const it = new KvWorld({ servers: 3, most: LOG })
     const user = it.client()
     const began = it.cluster.now
-    function* work(): Work<void> {
+    function* work(): StoryWork<void> {
       for (let i = 0; i < 200; i++)
         for (const value of ["0", "1"]) {
           yield* user.put("x", value)

@@ -7,10 +7,10 @@
  */
 import { expect, onTestFinished, test } from "vitest"
 import type { CommandEntry, Message, Settings } from "../core/index.ts"
-import { Writer } from "../interpreters/bytes.ts"
+import { ByteWriter } from "../interpreters/bytes.ts"
 import { cluster, StoryFailed, type Cluster, type ClusterOptions } from "../interpreters/simulation/index.ts"
 import { writeMessage } from "../interpreters/tcp/codec.ts"
-import { HEADER } from "../interpreters/tcp/frame.ts"
+import { FRAME_HEADER } from "../interpreters/tcp/frame.ts"
 import { makeInvariantChecker, saveStory } from "../spec/index.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
@@ -24,12 +24,12 @@ const LONGEST = 120_000
 /** Settings of a service that takes a snapshot each time that it has executed ten commands more: 16 bytes each, counted as 64. */
 export const everyTen: Partial<Settings> = { snapshotBytes: 10 * (16 + 48) - 1, trailingLogBytes: 0 }
 
-const writer = new Writer()
+const writer = new ByteWriter()
 /** Bytes of a frame on a socket; what a snapshot carries is not counted. */
 export const weigh = (message: Message): number => {
   writer.reset()
   writeMessage(writer, message, message.type === "InstallSnapshot" ? new Uint8Array() : null)
-  return writer.length + HEADER
+  return writer.length + FRAME_HEADER
 }
 
 export interface ScenarioOptions extends ClusterOptions {
@@ -82,7 +82,7 @@ export const offers = (c: Cluster, name: string, count: number): void => {
 export const said = (entry: CommandEntry | null): unknown =>
   entry === null ? null : JSON.parse(new TextDecoder().decode(entry.payload.bytes))
 /** Distinguishes commands. */
-export const valuesOf = (c: Cluster): readonly number[] => c.ledger.commands.map(({ payload }) => payload.checksum)
+export const valuesOf = (c: Cluster): readonly number[] => c.agreement.commands.map(({ payload }) => payload.checksum)
 
 export type Story = (c: Cluster) => void
 

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from "node:util"
 import { describe, expect } from "vitest"
 import type { Message, MessageType, Outcome } from "../core/index.ts"
-import type { Cluster, Task, Work } from "../interpreters/simulation/index.ts"
+import type { Cluster, StoryTask, StoryWork } from "../interpreters/simulation/index.ts"
 import { everyTen, offers, scenario, T, weigh, type ScenarioOptions } from "./scenario.kit.ts"
 
 const calls: ScenarioOptions = { settings: { forwardProposals: true } }
@@ -21,17 +21,17 @@ const ends = (c: Cluster): Ends => {
 }
 type Answer = Outcome | "stopped" | "timeout"
 const isAnswered = (answer: Answer): boolean => typeof answer === "object" && answer.type === "ProposalAppended"
-const calling = function* (c: Cluster, { caller }: Ends, patience: number, bytes?: number): Work<boolean> {
+const calling = function* (c: Cluster, { caller }: Ends, patience: number, bytes?: number): StoryWork<boolean> {
   return isAnswered(yield* c.propose(caller, c.fresh(bytes), patience))
 }
 /** One call after the other. */
-const callingOften = function* (c: Cluster, at: Ends, count: number, patience = 10, bytes?: number): Work<number> {
+const callingOften = function* (c: Cluster, at: Ends, count: number, patience = 10, bytes?: number): StoryWork<number> {
   let answered = 0
   for (let i = 0; i < count; i++) if (yield* calling(c, at, patience, bytes)) answered += 1
   return answered
 }
 /** So many calls at once, for as long as it takes. */
-const pendingCalls = (c: Cluster, { caller }: Ends, count: number): readonly Task<Answer>[] =>
+const pendingCalls = (c: Cluster, { caller }: Ends, count: number): readonly StoryTask<Answer>[] =>
   Array.from({ length: count }, () => c.go(c.propose(caller, c.fresh(), 60 * T)))
 const served = (c: Cluster): number => c.meter.count({ kind: "ForwardProposal" }).delivered
 const replied = (c: Cluster): number => c.meter.count({ kind: "ForwardProposalReply" }).delivered

@@ -7,8 +7,8 @@ import {
   seconds,
   type Cluster,
   type Submitted,
-  type Task,
-  type Work,
+  type StoryTask,
+  type StoryWork,
   type WorldMachine,
 } from "../interpreters/simulation/index.ts"
 import { scenario, type ScenarioOptions } from "./scenario.kit.ts"
@@ -53,7 +53,7 @@ const sums = (c: Cluster): readonly number[] => c.names.map((name) => sumAt(c, n
 const isAll = (c: Cluster, value: number) => (): boolean => sums(c).every((sum) => sum === value)
 
 /** Whoever leads gets it; refused, it is tried elsewhere. */
-function* increment(c: Cluster): Work<Submitted> {
+function* increment(c: Cluster): StoryWork<Submitted> {
   for (const end = c.now + seconds(10); c.now < end; yield 20) {
     const leader = c.leaderNow()
     if (leader === undefined) continue
@@ -71,7 +71,7 @@ const submitAll = (
   command: number,
   count: number,
   limit = seconds(60),
-): readonly Task<Submitted>[] => Array.from({ length: count }, () => c.go(c.submit(name, command, limit)))
+): readonly StoryTask<Submitted>[] => Array.from({ length: count }, () => c.go(c.submit(name, command, limit)))
 
 describe("a replicated state machine", () => {
   scenario("Q1", service, (c) => {

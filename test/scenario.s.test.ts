@@ -61,7 +61,7 @@ describe("snapshots", () => {
       c.restart(...c.names)
       c.one(c.fresh(), 3)
     }
-    expect(c.ledger.length).toBe(14)
+    expect(c.agreement.length).toBe(14)
   })
 
   scenarioOverSeeds("S3", unreliable, snapshots("cut"), 10)

@@ -1,7 +1,7 @@
 /** Scenarios X that change who the members are, and that read under leases. */
 import { describe, expect } from "vitest"
 import type { Rule } from "../core/index.ts"
-import type { Cluster, Work, WorldHooks } from "../interpreters/simulation/index.ts"
+import type { Cluster, StoryWork, WorldHooks } from "../interpreters/simulation/index.ts"
 import { everyTen, scenario, T, watched } from "./scenario.kit.ts"
 
 const votersOf = (c: Cluster, name: string): readonly string[] =>
@@ -10,14 +10,14 @@ const isJoint = (c: Cluster, name: string): boolean =>
   (c.state(name).configurations.at(-1)?.configuration.outgoing.length ?? 0) > 0
 
 /** Commands all the while. */
-const loading = function* (c: Cluster, count: number, servers: number): Work<void> {
+const loading = function* (c: Cluster, count: number, servers: number): StoryWork<void> {
   for (let i = 0; i < count; i++) {
     yield* c.agree(c.fresh(), servers)
     yield 20
   }
 }
 /** It has executed all that anybody has. */
-const isCurrent = (c: Cluster, name: string): boolean => c.state(name).applied >= c.ledger.last
+const isCurrent = (c: Cluster, name: string): boolean => c.state(name).applied >= c.agreement.last
 
 describe("members", () => {
   scenario("X18", { settings: everyTen }, (c) => {
@@ -170,7 +170,7 @@ const noting = (rules: Set<Rule>): WorldHooks => ({
   },
 })
 /** Reads everywhere, all the time; that none is stale is checked at every step. */
-const reading = function* (c: Cluster, rounds: number): Work<void> {
+const reading = function* (c: Cluster, rounds: number): StoryWork<void> {
   for (let i = 0; i < rounds; i++) {
     for (const name of c.live) c.world.read(name)
     yield 7
@@ -190,7 +190,7 @@ describe("leases", () => {
         c.world.act({ type: "skew", node: leader, offset: 0, driftPermille: drift })
         for (const name of c.others(leader)) c.world.act({ type: "skew", node: name, offset: 0, driftPermille: -drift })
         c.run(T)
-        const cut = function* (): Work<void> {
+        const cut = function* (): StoryWork<void> {
           yield 100
           c.cut(leader)
           yield 10
@@ -207,7 +207,7 @@ describe("leases", () => {
       for (let i = 0; i < 5; i++) {
         c.one(c.fresh(), 3)
         const leader = c.leader()
-        const late = function* (): Work<void> {
+        const late = function* (): StoryWork<void> {
           for (const name of c.others(leader)) c.world.act({ type: "clog", from: name, to: leader, ms: 450 })
           yield 110
           for (const name of c.others(leader)) c.world.cutOneWay(leader, name)
@@ -232,7 +232,7 @@ describe("leases", () => {
       c.do(reading(c, 5))
       // It sleeps while reads come in; whatever happened meanwhile, when it wakes up its lease is over first.
       c.world.pause(leader)
-      const asleep = function* (): Work<void> {
+      const asleep = function* (): StoryWork<void> {
         const deposed = c.agree(c.fresh(), 2)
         for (const end = c.now + pause; c.now < end;) {
           const turn = deposed.next()

@@ -3,7 +3,7 @@
  * are right is judged where alerts are.
  */
 import { describe, expect } from "vitest"
-import type { Cluster, ReadResult, Task } from "../interpreters/simulation/index.ts"
+import type { Cluster, ReadResult, StoryTask } from "../interpreters/simulation/index.ts"
 import { everyTen, offers, scenario, T, valuesOf, watched, type ScenarioOptions } from "./scenario.kit.ts"
 
 /** The leader and two followers. */
@@ -58,7 +58,7 @@ describe("snapshots", () => {
     for (let i = 0; i < 60; i++) c.one(c.fresh(), 2)
     c.network({ ...c.world.network, lossPermille: 300 })
     c.join(behind)
-    expect(c.runUntil(() => c.state(behind).applied >= c.ledger.last, 60 * T)).toBe(true)
+    expect(c.runUntil(() => c.state(behind).applied >= c.agreement.last, 60 * T)).toBe(true)
   })
 
   const executions = new Map<string, number[]>()
@@ -79,7 +79,7 @@ describe("snapshots", () => {
       c.restart(...c.names)
       expect(c.names.map((name) => c.state(name).applied)).toEqual(executed)
       c.one(c.fresh(), 3)
-      for (const name of c.names) expect(Math.min(...(executions.get(name) ?? []))).toBe(c.ledger.last - 1)
+      for (const name of c.names) expect(Math.min(...(executions.get(name) ?? []))).toBe(c.agreement.last - 1)
       // … and one that fell back to its last snapshot executes what came after that.
       executions.clear()
       const trimmed = c.names.map((name) => c.state(name).log.base.index)
@@ -106,7 +106,7 @@ describe("snapshots", () => {
     c.restart(leader)
     c.network("unreliable")
     for (let i = 0; i < 40; i++) c.one(c.fresh(), 2)
-    expect(c.runUntil(() => c.state(behind).applied >= c.ledger.last, 60 * T)).toBe(true)
+    expect(c.runUntil(() => c.state(behind).applied >= c.agreement.last, 60 * T)).toBe(true)
     c.network("reliable")
     c.one(c.fresh(), 3)
   })
@@ -337,7 +337,7 @@ describe("reads", () => {
     expect(c.do(c.read(old, 50)).type).toBe("ready")
     // For a while it does not know that it is alone, and what it would answer is stale at any time.
     c.cut(old)
-    const ask = (): Task<ReadResult> => c.go(c.read(old, 60 * T))
+    const ask = (): StoryTask<ReadResult> => c.go(c.read(old, 60 * T))
     const reads = [ask()]
     while (c.now < 20 * T && c.committed(2).count < 2) {
       c.run(50)

@@ -14,7 +14,7 @@ import {
   type ReadOutcome,
   type State,
 } from "../core/index.ts"
-import type { Leadership } from "../interpreters/driver/driver.ts"
+import type { DriverLeadership } from "../interpreters/driver/driver.ts"
 import { payloadOf } from "../interpreters/payload.ts"
 import { encodeCommand, MemoryMachine } from "../kv/machine/index.ts"
 import { makeService, type RunningService, type ServiceDriver, type ServiceSettings } from "../kv/service/index.ts"
@@ -67,13 +67,13 @@ export class FakeWorld {
   readonly ownRefused = new Map<number, number[]>()
   reads: ((outcome: ReadOutcome) => void)[] = []
   proposed = 0
-  leadership: Leadership = { role: "follower", term: 1, leader: null }
+  leadership: DriverLeadership = { role: "follower", term: 1, leader: null }
   time = 0
   private applied = 0
   /** This node's log starts after this. */
   private base = 0
   private readonly turns: (() => void)[] = []
-  private readonly changes: ((now: Leadership) => void)[] = []
+  private readonly changes: ((now: DriverLeadership) => void)[] = []
   private readonly appliers: ((index: Index) => void)[] = []
 
   constructor(settings: Partial<ServiceSettings> = {}, sessionIdle = 3_600_000, log?: (message: string) => void) {

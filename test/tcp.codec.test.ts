@@ -1,7 +1,7 @@
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { MAX_TERM, type Member, type Message, type Persist } from "../core/index.ts"
-import { MalformedBytes, NumberOutOfDomain, Reader, Writer, readEntries } from "../interpreters/bytes.ts"
+import { MalformedBytes, NumberOutOfDomain, ByteReader, ByteWriter, readEntries } from "../interpreters/bytes.ts"
 import { readPersist, writePersist } from "../interpreters/file/frame.ts"
 import {
   EntryBlocks,
@@ -11,7 +11,7 @@ import {
   writeMessage,
   type Received,
 } from "../interpreters/tcp/codec.ts"
-import { FrameParser, HEADER, closeFrame, frameLimit, openFrame } from "../interpreters/tcp/frame.ts"
+import { FrameParser, FRAME_HEADER, closeFrame, frameLimit, openFrame } from "../interpreters/tcp/frame.ts"
 import {
   PROTOCOL,
   readHandshake,
@@ -25,7 +25,7 @@ import * as arb from "./arbitraries.ts"
 import { fresh } from "./tcp.nodes.ts"
 
 const encode = (message: Message, chunk: Uint8Array | null = null): Buffer => {
-  const w = new Writer(16)
+  const w = new ByteWriter(16)
   writeMessage(w, message, chunk)
   return w.take()
 }
@@ -51,7 +51,7 @@ const survives = (body: Buffer): void => {
   }
 }
 const frameOf = (message: Message, chunk: Uint8Array | null = null): Buffer => {
-  const w = new Writer(16)
+  const w = new ByteWriter(16)
   const at = openFrame(w)
   writeMessage(w, message, chunk)
   closeFrame(w, at)
@@ -89,7 +89,7 @@ describe("every message comes back as it went", () => {
             ...messages,
             ...messages.map((m) => ({ ...m, entries: m.entries.slice(), term: MAX_TERM })),
           ]) {
-            const w = new Writer(16)
+            const w = new ByteWriter(16)
             const at = openFrame(w)
             const block = blocks.block(message.entries)
             w.raw(block.bytes)
@@ -112,8 +112,8 @@ describe("every message comes back as it went", () => {
           const shorter = message.entries.slice(1)
           const all = Buffer.from(blocks.block(message.entries).bytes)
           const some = Buffer.from(blocks.block(shorter).bytes)
-          same(readEntries(new Reader(all, 1)), message.entries)
-          same(readEntries(new Reader(some, 1)), shorter)
+          same(readEntries(new ByteReader(all, 1)), message.entries)
+          same(readEntries(new ByteReader(some, 1)), shorter)
         },
       ),
     )
@@ -160,7 +160,7 @@ describe("numbers at the edge", () => {
           for (const path of numbersOf(message))
             for (const edge of edges) {
               const other = withAt(message, path, edge) as Message
-              const w = new Writer(16)
+              const w = new ByteWriter(16)
               w.u8(9)
               try {
                 writeMessage(w, other, null)
@@ -193,7 +193,7 @@ describe("numbers at the edge", () => {
           for (const edge of edges) {
             if (path[0] === "seq") continue
             const other = withAt(record, path, edge) as Persist
-            const w = new Writer(16)
+            const w = new ByteWriter(16)
             try {
               writePersist(w, other)
             } catch (error) {
@@ -202,9 +202,10 @@ describe("numbers at the edge", () => {
               continue
             }
             if (w.length > 0)
-              expect(Object.is(at(readPersist(new Reader(w.take())), path), edge), `${path.join(".")} = ${edge}`).toBe(
-                true,
-              )
+              expect(
+                Object.is(at(readPersist(new ByteReader(w.take())), path), edge),
+                `${path.join(".")} = ${edge}`,
+              ).toBe(true)
           }
       }),
       { numRuns: 15 },
@@ -305,7 +306,9 @@ describe("frames", () => {
             at += size
           }
           expect(bodies.length).toBe(frames.length)
-          bodies.forEach((body, i) => expect(body.equals(frames[i]?.subarray(HEADER) ?? Buffer.alloc(0))).toBe(true))
+          bodies.forEach((body, i) =>
+            expect(body.equals(frames[i]?.subarray(FRAME_HEADER) ?? Buffer.alloc(0))).toBe(true),
+          )
         },
       ),
       { numRuns: 150 },
@@ -397,22 +400,22 @@ describe("handshake", () => {
   test("hello and refusal come back as they went, and every truncation is MalformedBytes", () => {
     fc.assert(
       fc.property(member, name, hello, (self, target, local) => {
-        const w = new Writer(16)
+        const w = new ByteWriter(16)
         writeHello(w, self, target, local)
         const frame = w.take()
-        same(readHandshake(frame, HEADER, frame.length), {
+        same(readHandshake(frame, FRAME_HEADER, frame.length), {
           type: "Hello",
           hello: { ...local, protocol: PROTOCOL, member: self, target },
         })
-        for (let to = HEADER + 1; to < frame.length; to++)
-          expect(() => readHandshake(frame, HEADER, to)).toThrow(MalformedBytes)
+        for (let to = FRAME_HEADER + 1; to < frame.length; to++)
+          expect(() => readHandshake(frame, FRAME_HEADER, to)).toThrow(MalformedBytes)
       }),
       { numRuns: 50 },
     )
-    const w = new Writer(16)
+    const w = new ByteWriter(16)
     writeRefused(w, { reason: "WrongCluster", detail: "why" })
     const frame = w.take()
-    same(readHandshake(frame, HEADER, frame.length), {
+    same(readHandshake(frame, FRAME_HEADER, frame.length), {
       type: "Refused",
       refusal: { reason: "WrongCluster", detail: "why" },
     })
@@ -421,10 +424,10 @@ describe("handshake", () => {
     const local = { ...fresh, listens: "h:1", advertises: "h:1", dials: "h:2" }
     const evil = ["n\u001b[2J", "n\r\nerror", "n\u009b31m", "n\u202e1n", "n".repeat(257)]
     const read = (self: Member, target: string, hello: Greeting): unknown => {
-      const w = new Writer(16)
+      const w = new ByteWriter(16)
       writeHello(w, self, target, hello)
       const frame = w.take()
-      return readHandshake(frame, HEADER, frame.length)
+      return readHandshake(frame, FRAME_HEADER, frame.length)
     }
     const good = { name: "n1", incarnation: "a" }
     expect(read(good, "n2", local)).toMatchObject({ type: "Hello" })
@@ -445,16 +448,16 @@ describe("handshake", () => {
       ]
       for (const one of all) expect(one).toThrow(/a name of \d+ characters that no node has: [\w\\[…() ]+$/)
     }
-    const w = new Writer(16)
+    const w = new ByteWriter(16)
     writeRefused(w, { reason: "WrongCluster", detail: `\u001b]0;owned\u0007\n${"x".repeat(200_000)}` })
     const frame = w.take()
-    const refused = readHandshake(frame, HEADER, frame.length)
+    const refused = readHandshake(frame, FRAME_HEADER, frame.length)
     const detail = refused?.type === "Refused" ? refused.refusal.detail : ""
     expect(detail.startsWith("\\x1b]0;owned\\x07\\x0axxx")).toBe(true)
     expect(detail).toMatch(/x… \(198011 more characters\)$/)
   })
   test("a preamble is known by its first byte and complete with its tenth", () => {
-    const w = new Writer(16)
+    const w = new ByteWriter(16)
     writePreamble(w)
     const all = w.take()
     for (let i = 0; i < all.length; i++) expect(readPreamble(all.subarray(0, i))).toBeNull()

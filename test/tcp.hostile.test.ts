@@ -2,7 +2,7 @@ import * as fc from "fast-check"
 import { createServer, type Server, type Socket } from "node:net"
 import { afterEach, describe, expect, test } from "vitest"
 import type { Message } from "../core/index.ts"
-import { Writer } from "../interpreters/bytes.ts"
+import { ByteWriter } from "../interpreters/bytes.ts"
 import { payloadOf } from "../interpreters/payload.ts"
 import { writeMessage } from "../interpreters/tcp/codec.ts"
 import { closeFrame, openFrame } from "../interpreters/tcp/frame.ts"
@@ -183,7 +183,7 @@ describe("bytes of others close their own connection and nothing else", () => {
     const [a, b] = await linked()
     a.transport.setPeer("evil", at(1))
     const hello = preambleAndHello(memberOf("evil"), "a")
-    const w = new Writer()
+    const w = new ByteWriter()
     const start = openFrame(w)
     writeMessage(w, heartbeat(1), null)
     closeFrame(w, start)

@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { connect, type Socket } from "node:net"
 import type { Member, Message } from "../core/index.ts"
-import { Writer } from "../interpreters/bytes.ts"
+import { ByteWriter } from "../interpreters/bytes.ts"
 import type { TransportHandlers } from "../interpreters/contract.ts"
 import type { Tls } from "../interpreters/tls/index.ts"
 import type { Sightings } from "../interpreters/starts.ts"
@@ -110,7 +110,7 @@ export const allConnected = (...nodes: readonly Node[]): Promise<void> =>
   until("every link is up", () => nodes.every((node) => node.transport.peers().every((link) => link.connected)))
 
 export const preambleAndHello = (self: Member, target: string, local: Partial<Greeting> = {}): Buffer => {
-  const w = new Writer()
+  const w = new ByteWriter()
   writePreamble(w)
   writeHello(w, self, target, { ...fresh, listens: "", advertises: "", dials: "", ...local })
   return w.take()

@@ -4,7 +4,7 @@ import {
   certify,
   makeAuthority,
   type Certified,
-  type Request,
+  type CertificateRequest,
   type Shown,
   type Tls,
 } from "../interpreters/tls/index.ts"
@@ -17,7 +17,7 @@ export const stranger = makeAuthority({ days: 2 })
 export const shownBy = (
   name: string,
   by: Certified = authority,
-  request: Partial<Request> = {},
+  request: Partial<CertificateRequest> = {},
   trusts = by,
 ): Shown => {
   const { certificate, key } = certify(by, {
@@ -54,7 +54,7 @@ export const held = (first: Shown): Held => {
     },
   }
 }
-export const tlsOf = (name: string, by?: Certified, request?: Partial<Request>, trusts?: Certified): Held =>
+export const tlsOf = (name: string, by?: Certified, request?: Partial<CertificateRequest>, trusts?: Certified): Held =>
   held(shownBy(name, by, request, trusts))
 
 /** A line for the file of users, with a password that is cheap to check. */

@@ -2,12 +2,12 @@
 import { describe, expect, test } from "vitest"
 import {
   cluster,
-  LedgerDisagrees,
-  Ledger,
+  ServersDisagree,
+  AgreementChecker,
   seconds,
   StoryFailed,
   type Cluster,
-  type Work,
+  type StoryWork,
 } from "../interpreters/simulation/index.ts"
 import { tightSettings } from "./worlds.ts"
 
@@ -83,7 +83,7 @@ describe("a story", () => {
   test("clients live in virtual time beside one another, and get the results of their commands", () => {
     const c = cluster(3, { settings: { forwardProposals: true } })
     c.leader()
-    const client = function* (c: Cluster, name: string): Work<number> {
+    const client = function* (c: Cluster, name: string): StoryWork<number> {
       let done = 0
       for (let i = 0; i < 20; i++) {
         const submitted = yield* c.submit(name, `${name} ${i}`)
@@ -96,7 +96,7 @@ describe("a story", () => {
     const before = c.now
     expect(c.finish(c.names.map((name) => c.go(client(c, name))))).toEqual([20, 20, 20])
     expect(c.now - before).toBeLessThan(2000)
-    expect(c.ledger.length).toBe(60)
+    expect(c.agreement.length).toBe(60)
   })
   test("a submission at a leader that loses its place is unknown, and is told so in time", () => {
     const c = cluster(3)
@@ -146,15 +146,15 @@ describe("a story", () => {
     const leader = c.leader()
     const task = c.go(c.propose(leader, c.fresh()))
     expect(task.result()).toMatchObject({ type: "ProposalAppended" })
-    const broken = function* (after: number): Work<void> {
+    const broken = function* (after: number): StoryWork<void> {
       if (after > 0) yield after
       throw new Error("broken")
     }
-    const hasty = function* (): Work<void> {
+    const hasty = function* (): StoryWork<void> {
       c.run(1)
       yield 1
     }
-    const endless = function* (): Work<void> {
+    const endless = function* (): StoryWork<void> {
       for (;;) yield 10
     }
     const before = c.now
@@ -166,7 +166,7 @@ describe("a story", () => {
   })
   test("members come and go while clients go on; a command is waited for, or its term is over", () => {
     const c = cluster(3)
-    const work = function* (): Work<number> {
+    const work = function* (): StoryWork<number> {
       let last = 0
       for (let i = 0; i < 20; i++) last = yield* c.agree(c.fresh(), 3)
       return last
@@ -189,7 +189,7 @@ describe("a story", () => {
   })
 })
 
-test("a ledger notices servers that execute different entries at one index, leave one out, or come to something else by them", () => {
+test("an agreement checker notices servers that execute different entries at one index, leave one out, or come to something else by them", () => {
   const entry = (index: number, checksum: number, term = 1) => ({
     kind: "command" as const,
     index,
@@ -199,16 +199,16 @@ test("a ledger notices servers that execute different entries at one index, leav
     payload: { bytes: new Uint8Array(), checksum },
   })
   const noop = (index: number, term: number) => ({ kind: "noop" as const, index, term, time: 0, chain: 0 })
-  const ledger = new Ledger()
-  ledger.applied("a", [entry(1, 5), noop(2, 1), entry(3, 6)])
-  ledger.compare("a", 77)
-  expect(ledger.executedBy("a")).toBe(2)
-  ledger.applied("b", [entry(1, 5)])
+  const agreement = new AgreementChecker()
+  agreement.applied("a", [entry(1, 5), noop(2, 1), entry(3, 6)])
+  agreement.compare("a", 77)
+  expect(agreement.executedBy("a")).toBe(2)
+  agreement.applied("b", [entry(1, 5)])
   for (const wrong of [[entry(2, 5)], [noop(2, 2)], [entry(1, 5)], [entry(3, 6)]])
-    expect(() => ledger.applied("b", wrong)).toThrow(LedgerDisagrees)
-  expect(() => ledger.applied("c", [entry(1, 6)])).toThrow(LedgerDisagrees)
-  expect(() => ledger.placed("c", { index: 3, term: 2 })).toThrow(LedgerDisagrees)
-  expect(() => ledger.placed("c", { index: 4, term: 1 })).toThrow(LedgerDisagrees)
-  ledger.placed("c", { index: 3, term: 1 })
-  expect(() => ledger.compare("c", 78)).toThrow(LedgerDisagrees)
+    expect(() => agreement.applied("b", wrong)).toThrow(ServersDisagree)
+  expect(() => agreement.applied("c", [entry(1, 6)])).toThrow(ServersDisagree)
+  expect(() => agreement.placed("c", { index: 3, term: 2 })).toThrow(ServersDisagree)
+  expect(() => agreement.placed("c", { index: 4, term: 1 })).toThrow(ServersDisagree)
+  agreement.placed("c", { index: 3, term: 1 })
+  expect(() => agreement.compare("c", 78)).toThrow(ServersDisagree)
 })

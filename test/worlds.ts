@@ -20,7 +20,7 @@ import {
   isOwn,
   saveFailure,
   type Profile,
-  type Saved,
+  type SavedFailure,
   type ScriptChecks,
   type ScriptPassed,
 } from "../spec/index.ts"
@@ -83,7 +83,7 @@ export const scripted = (
   }
 }
 
-const openWith = ({ file, command }: Saved): string => `saved as ${file}; open it with: ${command}`
+const openWith = ({ file, command }: SavedFailure): string => `saved as ${file}; open it with: ${command}`
 
 /**
  * Runs a script that should pass. If it does not, it is saved, and the error names the command that opens it at the

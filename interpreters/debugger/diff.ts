@@ -1,7 +1,7 @@
 /** What changed between two values of plain data, as paths. Equal references are equal: structural sharing makes this cheap. */
 import { Log } from "../../core/index.ts"
 
-export interface Difference {
+export interface WorldDifference {
   /** role.progress.n2.matchIndex */
   readonly path: string
   readonly before: unknown
@@ -14,8 +14,8 @@ const isEmpty = (value: unknown): boolean => value === undefined || value === nu
 
 const join = (path: string, key: string): string => (path === "" ? key : `${path}.${key}`)
 
-const logChanges = (path: string, before: Log, after: Log): Difference[] => {
-  const found: Difference[] = []
+const logChanges = (path: string, before: Log, after: Log): WorldDifference[] => {
+  const found: WorldDifference[] = []
   if (before.base.index !== after.base.index)
     found.push({ path: join(path, "base"), before: before.base.index, after: after.base.index })
   let agreed = Math.min(before.lastIndex, after.lastIndex)
@@ -32,7 +32,7 @@ const logChanges = (path: string, before: Log, after: Log): Difference[] => {
 const isOtherKind = (before: Record<string, unknown>, after: Record<string, unknown>): boolean =>
   before["type"] !== after["type"]
 
-export const changes = (before: unknown, after: unknown, path = ""): readonly Difference[] => {
+export const changes = (before: unknown, after: unknown, path = ""): readonly WorldDifference[] => {
   if (Object.is(before, after)) return []
   if (before instanceof Log && after instanceof Log) return logChanges(path, before, after)
   if (

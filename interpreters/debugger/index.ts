@@ -11,22 +11,22 @@ export {
   type PayloadMode,
 } from "./trace.ts"
 export { TraceUnreadable } from "./fields.ts"
-export { replayTrace, type Replayed } from "./replay.ts"
+export { replayTrace, type ReplayResult } from "./replay.ts"
 export {
   openSession,
   type Branch,
-  type Frame,
+  type SessionFrame,
   type Lost,
   type Predicate,
   type DebugSession,
-  type Seen,
+  type Happened,
   type DebugSessionOptions,
   type RecordedViolation,
   type Violation,
 } from "./session.ts"
 export { command, type CommandAnswer } from "./commands.ts"
 export { predicateOf } from "./predicates.ts"
-export { changes, type Difference } from "./diff.ts"
+export { changes, type WorldDifference } from "./diff.ts"
 export { actionText, effectText, eventText, messageText, rulesOf, stepText } from "./words.ts"
 export { clusterText, frameText, invariantsText, messagesText, nodeText } from "./view.ts"
 export { runLines, runPiped, runTerminal, type Face, type TerminalFace } from "./terminal.ts"

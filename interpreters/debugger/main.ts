@@ -5,7 +5,7 @@
 export {
   openSession,
   type Branch,
-  type Frame,
+  type SessionFrame,
   type Predicate,
   type DebugSession,
   type DebugSessionOptions,
@@ -18,5 +18,5 @@ export { stepText } from "./words.ts"
 export { runLines, runPiped, runTerminal, type Face, type TerminalFace } from "./terminal.ts"
 // Traces as files.
 export { readTrace, readTraceFile, writeScenario, type Trace, type TraceStep } from "./file.ts"
-export { replayTrace, type Replayed } from "./replay.ts"
+export { replayTrace, type ReplayResult } from "./replay.ts"
 export { TraceUnreadable } from "./fields.ts"

@@ -1,7 +1,7 @@
 /** The conditions of `continue` and `reverse`: a predicate on a frame, from words. */
 import type { MessageType, Role } from "../../core/index.ts"
 import { rules } from "../../core/index.ts"
-import type { Frame, Predicate } from "./session.ts"
+import type { SessionFrame, Predicate } from "./session.ts"
 
 export const number = (word: string | undefined, fallback: number): number => {
   const value = word === undefined ? fallback : /^\d+$/.test(word) ? Number(word) : Number.NaN
@@ -31,10 +31,10 @@ export const MESSAGES: Readonly<Record<MessageType, true>> = {
   TimeoutNow: true,
 }
 
-const nodesOf = ({ steps }: Frame): readonly string[] => steps.map(({ node }) => node)
-const notesRule = (frame: Frame, rule: string): boolean =>
+const nodesOf = ({ steps }: SessionFrame): readonly string[] => steps.map(({ node }) => node)
+const notesRule = (frame: SessionFrame, rule: string): boolean =>
   frame.steps.some(({ effects }) => effects.some((effect) => effect.type === "Note" && effect.rule.startsWith(rule)))
-const highest = (frame: Frame, field: "currentTerm" | "commitIndex" | "applied"): number =>
+const highest = (frame: SessionFrame, field: "currentTerm" | "commitIndex" | "applied"): number =>
   Math.max(0, ...Object.values(frame.world.nodes).map(({ core }) => core?.[field] ?? 0))
 
 const FIELDS = { term: "currentTerm", commit: "commitIndex", applied: "applied" } as const

@@ -3,7 +3,7 @@ import { World, type WorldStep } from "../simulation/index.ts"
 import type { Trace } from "./file.ts"
 import { encodeEvent } from "./trace.ts"
 
-export interface Replayed {
+export interface ReplayResult {
   readonly steps: number
   /** How much of the trace could be compared. */
   readonly hashes: number
@@ -51,7 +51,7 @@ const stepComparer = (
 }
 
 /** Runs all of it in place, without checks of its own. */
-export const replayTrace = (trace: Trace): Replayed => {
+export const replayTrace = (trace: Trace): ReplayResult => {
   const { seed, options, actions } = trace.script
   const { compare, compared, missing } = stepComparer(trace)
   const hashes = new Map(trace.current ? trace.hashes.map((known) => [known.after, known]) : [])

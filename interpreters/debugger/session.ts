@@ -16,7 +16,7 @@ import {
   violationName,
   type Action,
   type Checker,
-  type Executed,
+  type ExecutedBatch,
   type LossReason,
   type MachineWords,
   type Script,
@@ -25,7 +25,7 @@ import {
   type WorldState,
   type WorldStep,
 } from "../simulation/index.ts"
-import { changes, type Difference } from "./diff.ts"
+import { changes, type WorldDifference } from "./diff.ts"
 import { LONGEST_RUN } from "./fields.ts"
 
 export interface Violation {
@@ -50,18 +50,18 @@ export interface Started {
   readonly wentBack: boolean
 }
 /** What happens in a frame, for checks. */
-export type Seen =
+export type Happened =
   | { readonly type: "step"; readonly step: WorldStep }
   | ({ readonly type: "started" } & Started)
-  | ({ readonly type: "executed" } & Executed)
-export interface Frame {
+  | ({ readonly type: "executed" } & ExecutedBatch)
+export interface SessionFrame {
   readonly world: WorldState
   /** The action of this frame, or null if the world ran by itself. */
   readonly action: Action | null
   /** The steps of nodes: none, one, or several for an action that concerns several. */
   readonly steps: readonly WorldStep[]
   /** Everything that checks look at, in order. */
-  readonly seen: readonly Seen[]
+  readonly seen: readonly Happened[]
   /** Messages that were lost here. */
   readonly lost: readonly Lost[]
   /** Milliseconds of the script that then passed without any event. */
@@ -81,7 +81,7 @@ interface Line {
   readonly id: number
   readonly parent: number | null
   readonly from: number
-  frames: Frame[]
+  frames: SessionFrame[]
   /** Actions of the script that are still to come; the first may be the rest of a run. */
   todo: readonly Action[]
   /** The last frame of the script; null: the script goes on, or there is none. */
@@ -89,14 +89,14 @@ interface Line {
   watch: Watch
 }
 /** `before`: the world in which the action of the frame was done. */
-type Watch = (frame: Pick<Frame, "world" | "action" | "seen">, before: WorldState | null) => Violation | null
-export type Predicate = (before: Frame, after: Frame) => boolean
+type Watch = (frame: Pick<SessionFrame, "world" | "action" | "seen">, before: WorldState | null) => Violation | null
+export type Predicate = (before: SessionFrame, after: SessionFrame) => boolean
 
 export interface DebugSession {
   readonly at: () => number
-  readonly frame: () => Frame
+  readonly frame: () => SessionFrame
   /** The frame before the cursor, or the first frame itself. */
-  readonly before: () => Frame
+  readonly before: () => SessionFrame
   /** Whether the script ended before this frame, and the world went on by itself. */
   readonly pastScript: () => boolean
   /** Every server that exists, or that the script will add. */
@@ -104,7 +104,7 @@ export interface DebugSession {
   /** The number of frames made so far on this branch. */
   readonly length: () => number
   /** Frame i of this branch, which exists. */
-  readonly frameAt: (i: number) => Frame | undefined
+  readonly frameAt: (i: number) => SessionFrame | undefined
   /** Moves one frame on; false at the end: nothing is planned any more, or there was a violation. */
   readonly step: () => boolean
   readonly back: () => boolean
@@ -123,7 +123,7 @@ export interface DebugSession {
   readonly branch: () => number
   readonly switchTo: (id: number) => boolean
   /** What the step at the cursor changed in that node. */
-  readonly changed: () => readonly { readonly node: string; readonly changes: readonly Difference[] }[]
+  readonly changed: () => readonly { readonly node: string; readonly changes: readonly WorldDifference[] }[]
   readonly hash: () => number
   /** What is checked at every step, by name. */
   readonly invariants: () => readonly string[]
@@ -173,10 +173,10 @@ const guard =
 
 /** Hooks that record what checks look at. `machineOf`: the state machine of a node at the moment. */
 const recorder = (
-  seen: Seen[],
+  seen: Happened[],
   machineOf: (node: string) => WorldMachine | null,
 ): Pick<WorldHooks, "observe" | "started" | "applied" | "restored"> => {
-  const executed = (node: string, entries: Executed["entries"], results: readonly unknown[]): void => {
+  const executed = (node: string, entries: ExecutedBatch["entries"], results: readonly unknown[]): void => {
     const machine = machineOf(node)
     if (machine !== null) seen.push({ type: "executed", node, entries, results, ...markOf(machine) })
   }
@@ -187,12 +187,12 @@ const recorder = (
     restored: (node) => executed(node, null, []),
   }
 }
-const stepsOf = (seen: readonly Seen[]): readonly WorldStep[] =>
+const stepsOf = (seen: readonly Happened[]): readonly WorldStep[] =>
   seen.flatMap((one) => (one.type === "step" ? [one.step] : []))
 
 interface Advance {
   readonly world: WorldState
-  readonly seen: readonly Seen[]
+  readonly seen: readonly Happened[]
   readonly lost: readonly Lost[]
   /** False: until then only stale events were planned. */
   readonly happened: boolean
@@ -200,7 +200,7 @@ interface Advance {
 }
 /** The next event that has an effect, not later than `end`; or the action. The given world is unchanged. */
 const advance = (world: WorldState, action: Action | null, end: number, hooks: WorldHooks): Advance => {
-  const seen: Seen[] = []
+  const seen: Happened[] = []
   const lost: Lost[] = []
   const fold = foldOver(world, {
     ...hooks,
@@ -223,19 +223,19 @@ export const openSession = (script: Script, options: DebugSessionOptions = {}): 
   const hooks: WorldHooks = { ...options.hooks }
   const newChecker = options.checker ?? unchecked
   const { told = null } = options
-  const firstSeen: Seen[] = []
+  const firstSeen: Happened[] = []
   // The state machines of the first start have executed nothing.
   const first = makeWorld({ seed: script.seed, ...script.options }, { ...hooks, ...recorder(firstSeen, () => null) })
 
   let checked: readonly string[] = []
-  const watchFrom = (frames: readonly Frame[]): Line["watch"] => {
+  const watchFrom = (frames: readonly SessionFrame[]): Line["watch"] => {
     const checker = newChecker()
     checked = checker.invariants ?? []
     const watch = guard(checker)
     for (const [i, frame] of frames.entries()) watch(frame, frames[i - 1]?.world ?? null)
     return watch
   }
-  const start: Frame = {
+  const start: SessionFrame = {
     world: first,
     action: null,
     steps: stepsOf(firstSeen),
@@ -258,8 +258,8 @@ export const openSession = (script: Script, options: DebugSessionOptions = {}): 
   }
   let at = 0
 
-  const last = (): Frame => line.frames.at(-1) ?? start
-  const frame = (): Frame => line.frames[at] ?? start
+  const last = (): SessionFrame => line.frames.at(-1) ?? start
+  const frame = (): SessionFrame => line.frames[at] ?? start
 
   /** True if a frame was made. */
   const push = (action: Action | null, end: number): boolean => {
@@ -344,8 +344,8 @@ export const openSession = (script: Script, options: DebugSessionOptions = {}): 
       Object.assign(line, kept, { watch: watchFrom(kept.frames) })
   }
 
-  const shownOf = ({ world }: Frame, name: string): unknown => world.nodes[name]?.machine.show?.() ?? null
-  const stateOf = ({ world }: Frame, name: string): State | null => world.nodes[name]?.core ?? null
+  const shownOf = ({ world }: SessionFrame, name: string): unknown => world.nodes[name]?.machine.show?.() ?? null
+  const stateOf = ({ world }: SessionFrame, name: string): State | null => world.nodes[name]?.core ?? null
 
   return {
     at: () => at,

@@ -12,7 +12,7 @@ import {
   type WorldState,
   type WorldStep,
 } from "../simulation/index.ts"
-import type { Frame, DebugSession } from "./session.ts"
+import type { SessionFrame, DebugSession } from "./session.ts"
 import {
   actionText,
   changeText,
@@ -176,7 +176,7 @@ export const invariantsText = (session: DebugSession): string => {
 
 type Words = MachineWords | null
 
-const eventLines = ({ action, lost, steps }: Frame, words: Words): readonly string[] => [
+const eventLines = ({ action, lost, steps }: SessionFrame, words: Words): readonly string[] => [
   ...(action === null ? [] : [`action: ${actionText(action, words)}`]),
   ...steps.map((step) => stepText(step, words)),
   ...lost.map(
@@ -184,7 +184,7 @@ const eventLines = ({ action, lost, steps }: Frame, words: Words): readonly stri
   ),
 ]
 /** The results of a user's machine. */
-const executedLines = ({ seen }: Frame, words: Words): readonly string[] =>
+const executedLines = ({ seen }: SessionFrame, words: Words): readonly string[] =>
   words === null
     ? []
     : seen.flatMap((one) => {
@@ -198,7 +198,7 @@ const executedLines = ({ seen }: Frame, words: Words): readonly string[] =>
 const ruleLines = ({ effects }: WorldStep): readonly string[] => rulesOf(effects).map((rule) => `  rule  ${rule}`)
 const effectLines = ({ effects }: WorldStep, words: Words): readonly string[] =>
   effects.map((effect) => effectText(effect, words)).flatMap((text) => (text === null ? [] : [`  does  ${text}`]))
-const happened = (frame: Frame, words: Words): readonly string[] => [
+const happened = (frame: SessionFrame, words: Words): readonly string[] => [
   ...eventLines({ ...frame, steps: [] }, words),
   ...frame.steps.flatMap((step) => [stepText(step, words), ...ruleLines(step), ...effectLines(step, words)]),
   ...executedLines(frame, words),

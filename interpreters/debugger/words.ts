@@ -13,7 +13,7 @@ import {
   type State,
 } from "../../core/index.ts"
 import type { Action, MachineWords, WorldStep } from "../simulation/index.ts"
-import type { Difference } from "./diff.ts"
+import type { WorldDifference } from "./diff.ts"
 
 const names = (members: readonly Member[]): string => members.map(({ name }) => name).join(" ")
 
@@ -169,7 +169,7 @@ const valueText = (value: unknown, words: Words): string => {
   const text = JSON.stringify(value)
   return text.length > 70 ? `${text.slice(0, 67)}…` : text
 }
-export const changeText = ({ path, before, after }: Difference, words: Words = null): string =>
+export const changeText = ({ path, before, after }: WorldDifference, words: Words = null): string =>
   `${path}: ${valueText(before, words)} → ${valueText(after, words)}`
 
 /** One sentence for a step. */

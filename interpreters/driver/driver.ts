@@ -26,8 +26,8 @@ import type {
   Term,
   Timer,
 } from "../../core/index.ts"
-import { makeApplying, MACHINE_SILENCE } from "./applying.ts"
-import { makeAsked, type ConfigurationChange } from "./asked.ts"
+import { makeApplier, MACHINE_SILENCE } from "./applier.ts"
+import { makePendingRequests, type ConfigurationChange } from "./requests.ts"
 import type { Clock } from "./clock.ts"
 import type { ServiceMessage, StateMachine, Storage, Timers, Transport } from "../contract.ts"
 import { NodeHalted } from "./halted.ts"
@@ -57,7 +57,7 @@ export interface DriverOptions {
   readonly trace?: (events: readonly Event[], state: State) => void
 }
 
-export interface Leadership {
+export interface DriverLeadership {
   readonly role: State["role"]["type"]
   readonly term: Term
   readonly leader: Member | null
@@ -73,11 +73,11 @@ export interface Driver {
   /** Make this the configuration. Refused unless this node leads (paper §6). `done` as for propose. */
   readonly change: (change: ConfigurationChange, done: (outcome: ProposalOutcome) => void) => void
   readonly state: () => Readonly<State>
-  readonly leadership: () => Leadership
+  readonly leadership: () => DriverLeadership
   /** Schedule a turn; listeners of `beforeTurn` may propose in it. */
   readonly wake: () => void
   readonly beforeTurn: (listener: () => void) => void
-  readonly onChange: (listener: (now: Leadership) => void) => void
+  readonly onChange: (listener: (now: DriverLeadership) => void) => void
   /** The state machine has executed through the index, and its results were delivered. Not called after a restore. */
   readonly onApplied: (listener: (index: Index) => void) => void
   /**
@@ -119,7 +119,7 @@ const leaderOf = (state: State): Member | null => {
   }
 }
 
-export const leadershipOf = (state: State): Leadership => ({
+export const leadershipOf = (state: State): DriverLeadership => ({
   role: state.role.type,
   term: state.currentTerm,
   leader: leaderOf(state),
@@ -145,7 +145,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   const measures = makeMeasures()
 
   let queue: Event[] = []
-  const asked = makeAsked()
+  const asked = makePendingRequests()
   /** Expired timers that are not handled yet; the value is true once the sockets have been polled since the expiry. */
   const doubted = new Map<Timer, boolean>()
   let heartbeatDue = false
@@ -161,7 +161,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
   let stopping: Promise<void> | null = null
   const told = { monotonic: -1, wall: -1 }
   const before: (() => void)[] = []
-  const changed: ((now: Leadership) => void)[] = []
+  const changed: ((now: DriverLeadership) => void)[] = []
   const applied: ((index: Index) => void)[] = []
   const reconfigured: ((now: Configuration) => void)[] = []
   const services: ((from: Member, message: ServiceMessage) => void)[] = []
@@ -210,7 +210,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
     options.onFatal(error instanceof Error ? error : new Error(String(error)))
   }
 
-  const applying = makeApplying({
+  const applying = makeApplier({
     machine,
     silence: options.machineSilence ?? MACHINE_SILENCE,
     failed: fail,

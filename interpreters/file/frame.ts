@@ -19,12 +19,12 @@ import {
   writeBase,
   writeEntries,
   writeMember,
-  type Reader,
-  type Writer,
+  type ByteReader,
+  type ByteWriter,
 } from "../bytes.ts"
 
 export const SECTOR = 512
-export const HEADER = 16
+export const LOG_FRAME_HEADER = 16
 const PADDING = Buffer.alloc(SECTOR, 0xff)
 
 const seed = Buffer.alloc(12)
@@ -63,27 +63,27 @@ const cover = (bytes: Buffer, from: number, to: number, mask: number): void => {
 }
 const MASK_AT = 4
 
-export const beginFrame = (w: Writer): void => {
-  for (let i = 0; i < HEADER / 4; i++) w.u32(0)
+export const beginFrame = (w: ByteWriter): void => {
+  for (let i = 0; i < LOG_FRAME_HEADER / 4; i++) w.u32(0)
 }
 /** Fills up the last sector and writes the header; can be repeated for another place. */
-export const sealFrame = (w: Writer, segment: number, offset: number): Buffer => {
+export const sealFrame = (w: ByteWriter, segment: number, offset: number): Buffer => {
   const over = w.length % SECTOR
   if (over > 0) w.raw(PADDING.subarray(over))
   const start = seedOf(segment, offset)
   const frame = w.view()
-  cover(frame, HEADER, frame.length, frame.readUInt8(MASK_AT))
+  cover(frame, LOG_FRAME_HEADER, frame.length, frame.readUInt8(MASK_AT))
   const mask = maskFor(frame)
-  cover(frame, HEADER, frame.length, mask)
+  cover(frame, LOG_FRAME_HEADER, frame.length, mask)
   w.patchU32(0, frame.length)
   w.patchU32(MASK_AT, countSparse(frame, 0, frame.length, NEARLY))
   frame.writeUInt8(mask, MASK_AT)
-  w.patchU32(8, crc32(frame.subarray(HEADER), start))
-  w.patchU32(12, crc32(frame.subarray(0, HEADER - 4), start))
+  w.patchU32(8, crc32(frame.subarray(LOG_FRAME_HEADER), start))
+  w.patchU32(12, crc32(frame.subarray(0, LOG_FRAME_HEADER - 4), start))
   return frame
 }
 
-export type Found =
+export type FrameFound =
   | { readonly type: "whole"; readonly end: number }
   /** A crash in the middle of the last write leaves this; it was never acknowledged. */
   | { readonly type: "torn" }
@@ -91,18 +91,18 @@ export type Found =
 
 /** There is a header of a frame here, and its checksum says that it belongs here. */
 export const isFrameHeader = (bytes: Buffer, segment: number, offset: number): boolean =>
-  offset + HEADER <= bytes.length &&
+  offset + LOG_FRAME_HEADER <= bytes.length &&
   crc32(bytes.subarray(offset, offset + 12), seedOf(segment, offset)) === bytes.readUInt32BE(offset + 12)
 
 /**
  * Reads the frame at `offset` of a segment, which is before the segment's end. Removes the mask of a whole frame, so
  * call it once.
  */
-export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Found => {
+export const inspectFrame = (bytes: Buffer, segment: number, offset: number): FrameFound => {
   if (isFrameHeader(bytes, segment, offset)) {
     const end = offset + bytes.readUInt32BE(offset)
     if (end > bytes.length) return { type: "torn" }
-    const start = offset + HEADER
+    const start = offset + LOG_FRAME_HEADER
     if (crc32(bytes.subarray(start, end), seedOf(segment, offset)) === bytes.readUInt32BE(offset + 8)) {
       cover(bytes, start, end, bytes.readUInt8(offset + MASK_AT))
       return { type: "whole", end }
@@ -129,16 +129,19 @@ export const inspectFrame = (bytes: Buffer, segment: number, offset: number): Fo
 export type PersistRecord = Omit<Persist, "type" | "seq">
 
 /** The state of a log without its entries. The head of each segment holds it, so that no earlier segment is needed. */
-export interface Summary {
+export interface LogSummary {
   readonly hardState: HardState
   readonly base: LogBase
   /** The last entry in the log, or its base. */
   readonly lastIndex: number
 }
-export const EMPTY: Summary = { hardState: { term: 0, vote: null }, base: origin, lastIndex: 0 }
+export const EMPTY_LOG: LogSummary = { hardState: { term: 0, vote: null }, base: origin, lastIndex: 0 }
 
 /** The summary after `persist`. */
-export const summaryAfter = (before: Summary, { hardState, truncateFrom, entries, base }: PersistRecord): Summary => {
+export const summaryAfter = (
+  before: LogSummary,
+  { hardState, truncateFrom, entries, base }: PersistRecord,
+): LogSummary => {
   let { lastIndex } = before
   if (truncateFrom !== null) lastIndex = Math.min(lastIndex, truncateFrom - 1)
   if (base !== null) lastIndex = Math.max(lastIndex, base.index)
@@ -156,15 +159,15 @@ const ENTRIES = 4
 const BASE = 8
 const END = 0xff
 
-export const writeHardState = (w: Writer, { term, vote }: HardState): void => {
+export const writeHardState = (w: ByteWriter, { term, vote }: HardState): void => {
   w.u48(term)
   w.u8(vote === null ? 0 : 1)
   if (vote !== null) writeMember(w, vote)
 }
-export const readHardState = (r: Reader): HardState => ({ term: r.u48(), vote: r.flag() ? readMember(r) : null })
+export const readHardState = (r: ByteReader): HardState => ({ term: r.u48(), vote: r.flag() ? readMember(r) : null })
 
 /** A Persist that changes nothing takes no bytes. */
-export const writePersist = (w: Writer, { hardState, truncateFrom, entries, base }: Persist): void => {
+export const writePersist = (w: ByteWriter, { hardState, truncateFrom, entries, base }: Persist): void => {
   const flaw = flawOfPersist({ hardState, truncateFrom, entries, base })
   if (flaw !== null) throw new NumberOutOfDomain(`a record with ${flaw}`)
   const flags =
@@ -183,7 +186,7 @@ export const writePersist = (w: Writer, { hardState, truncateFrom, entries, base
 const NO_ENTRIES: readonly Entry[] = []
 
 /** The next Persist of a body, or null at its end. */
-export const readPersist = (r: Reader): PersistRecord | null => {
+export const readPersist = (r: ByteReader): PersistRecord | null => {
   if (r.at === r.end) return null
   const flags = r.u8()
   if (flags === END) return null

@@ -10,19 +10,19 @@ import type { Identity } from "../contract.ts"
 import type { Refused } from "../starts.ts"
 import {
   MalformedBytes,
-  Reader,
+  ByteReader,
   readConfiguration,
   readMember,
   readStart,
   writeConfiguration,
   writeMember,
-  Writer,
+  ByteWriter,
   writeStart,
 } from "../bytes.ts"
 import { codeOf, IdentityUnreadable, isOutOfDescriptors, SyncFailed, WrongFormat } from "./errors.ts"
 import { datasync, readFully, writeFully, type Files } from "./files.ts"
 
-export interface Format {
+export interface DirectoryFormat {
   readonly identity: Identity
   /** Numbers of the first and the last segment; `last` is 0 while the directory is being created. */
   readonly first: number
@@ -40,7 +40,7 @@ export interface Synced {
   readonly segment: number
   readonly bytes: number
 }
-export const unstarted = (identity: Identity): Format => ({
+export const unstarted = (identity: Identity): DirectoryFormat => ({
   identity,
   first: 1,
   last: 0,
@@ -60,10 +60,10 @@ const VERSION = 4
 const TITLE = /^stepraft data directory, format (\d+)\n/
 
 export const encodeFormat = (
-  { identity, first, last, start: own, met, refused, synced }: Format,
+  { identity, first, last, start: own, met, refused, synced }: DirectoryFormat,
   version = VERSION,
 ): Buffer => {
-  const w = new Writer()
+  const w = new ByteWriter()
   w.raw(Buffer.from(`stepraft data directory, format ${version}\n`))
   const start = w.length
   w.u48(first)
@@ -89,7 +89,7 @@ export const encodeFormat = (
   return w.take()
 }
 
-export const decodeFormat = (file: string, bytes: Buffer): Format => {
+export const decodeFormat = (file: string, bytes: Buffer): DirectoryFormat => {
   const title = TITLE.exec(bytes.toString("latin1", 0, 64))
   if (title === null) throw new IdentityUnreadable({ file, reason: "it does not start like a stepraft data directory" })
   const found = Number(title[1])
@@ -100,7 +100,7 @@ export const decodeFormat = (file: string, bytes: Buffer): Format => {
     throw new IdentityUnreadable({ file, reason: "its checksum does not fit its content" })
   }
   try {
-    const r = new Reader(bytes, start, end)
+    const r = new ByteReader(bytes, start, end)
     const first = r.u48()
     const last = r.u48()
     const self = readMember(r)
@@ -124,7 +124,7 @@ export const decodeFormat = (file: string, bytes: Buffer): Format => {
 }
 
 /** null: there is none. */
-export const readFormat = async (files: Files, directory: string): Promise<Format | null> => {
+export const readFormat = async (files: Files, directory: string): Promise<DirectoryFormat | null> => {
   const path = join(directory, FILE)
   const file = await files.open(path, "read").catch((error: unknown) => {
     if (codeOf(error) === "ENOENT") return null
@@ -141,7 +141,7 @@ export const readFormat = async (files: Files, directory: string): Promise<Forma
 }
 
 /** A failed write leaves the earlier file; only a failed sync (SyncFailed) leaves the outcome open. */
-export const writeFormat = async (files: Files, directory: string, format: Format): Promise<void> => {
+export const writeFormat = async (files: Files, directory: string, format: DirectoryFormat): Promise<void> => {
   const path = join(directory, FILE)
   const fresh = `${path}.new`
   const file = await files.open(fresh, "create")
@@ -164,16 +164,16 @@ export const orSyncFailed = (file: string, sync: Promise<void>): Promise<void> =
 
 /** The only writer of FORMAT: its changes happen one after the other. */
 export interface FormatKeeper {
-  readonly current: () => Format
+  readonly current: () => DirectoryFormat
   /** Writes the result of `change`, unless it is the same object. */
-  readonly update: (change: (format: Format) => Format) => Promise<void>
+  readonly update: (change: (format: DirectoryFormat) => DirectoryFormat) => Promise<void>
   /** From now on every change also writes these. */
-  readonly alongside: (more: () => Pick<Format, "synced" | "met">) => void
+  readonly alongside: (more: () => Pick<DirectoryFormat, "synced" | "met">) => void
 }
-export const keepFormat = (files: Files, directory: string, start: Format): FormatKeeper => {
+export const keepFormat = (files: Files, directory: string, start: DirectoryFormat): FormatKeeper => {
   let current = start
   let last: Promise<void> = Promise.resolve()
-  let more = (): Partial<Format> => ({})
+  let more = (): Partial<DirectoryFormat> => ({})
   return {
     current: () => current,
     alongside: (of) => {

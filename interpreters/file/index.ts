@@ -25,14 +25,14 @@ import {
   type StorageError,
 } from "./errors.ts"
 import { nodeFiles, type Files } from "./files.ts"
-import { EMPTY } from "./frame.ts"
+import { EMPTY_LOG } from "./frame.ts"
 import {
   encodeFormat,
   keepFormat,
   readFormat,
   unstarted,
   writeFormat,
-  type Format,
+  type DirectoryFormat,
   type FormatKeeper,
 } from "./identity.ts"
 import { takeLock, type DirectoryLock } from "./lock.ts"
@@ -45,7 +45,7 @@ import { watchDirectory } from "./watch.ts"
 
 export * from "./errors.ts"
 export { nodeFiles, type Files, type OpenFile, type OpenMode } from "./files.ts"
-export { readFormat, type Format } from "./identity.ts"
+export { readFormat, type DirectoryFormat } from "./identity.ts"
 export { inspectLog, type LogDamage, type LogFound, type SegmentFound } from "./inspection.ts"
 export { layLog, type Laid } from "./lay.ts"
 export { isLock, requireUnused, takeLock, type DirectoryLock } from "./lock.ts"
@@ -54,7 +54,7 @@ export type { SpaceMarks } from "./space.ts"
 /**
  * Moves or copies the content of the directory elsewhere. False: it did not, and the damage is reported as an error.
  */
-export type Mend = (damage: LogCorrupted, format: Format) => Promise<boolean>
+export type Mend = (damage: LogCorrupted, format: DirectoryFormat) => Promise<boolean>
 
 export interface FileStorageOptions {
   readonly directory: string
@@ -283,7 +283,7 @@ const openFormat = async (options: FileStorageOptions, files: Files): Promise<Fo
   return keeper
 }
 const firstSegment = async (files: Files, directory: string, keeper: FormatKeeper): Promise<void> => {
-  const { file } = await createSegment(files, directory, keeper.current().first, EMPTY)
+  const { file } = await createSegment(files, directory, keeper.current().first, EMPTY_LOG)
   await file.close()
   await keeper.update((current) => ({ ...current, last: current.first }))
 }
@@ -293,13 +293,13 @@ const newMember = (name: string): Member => ({ name, incarnation: randomBytes(8)
  * The directory after damage: the sightings of peers stay valid. Segments that are no longer listed are removed when
  * the directory is read next.
  */
-const begunAnew = ({ identity, last, met }: Format): Format => ({
+const begunAnew = ({ identity, last, met }: DirectoryFormat): DirectoryFormat => ({
   ...unstarted({ self: newMember(identity.self.name), cluster: identity.cluster, founding: emptyConfiguration }),
   first: last + 1,
   met,
 })
 
-const newFormat = async ({ directory, name }: FileStorageOptions, files: Files): Promise<Format> => {
+const newFormat = async ({ directory, name }: FileStorageOptions, files: Files): Promise<DirectoryFormat> => {
   const names = await files.list(directory)
   if (names.some((other) => segmentNumber(other) !== undefined)) {
     throw new IdentityUnreadable({
@@ -318,7 +318,10 @@ const found = async (
   cluster: string,
   founding: Configuration,
 ): Promise<void> => {
-  const founded = (current: Format): Format => ({ ...current, identity: { ...current.identity, cluster, founding } })
+  const founded = (current: DirectoryFormat): DirectoryFormat => ({
+    ...current,
+    identity: { ...current.identity, cluster, founding },
+  })
   const current = format.current()
   if (current.identity.cluster === null) await format.update(founded)
   else if (!encodeFormat(current).equals(encodeFormat(founded(current)))) {

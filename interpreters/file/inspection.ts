@@ -4,12 +4,12 @@
  */
 import type { Entry } from "../../core/index.ts"
 import { brokenAt } from "../../core/index.ts"
-import { MalformedBytes, Reader } from "../bytes.ts"
+import { MalformedBytes, ByteReader } from "../bytes.ts"
 import type { Stored } from "../contract.ts"
 import { codeOf } from "./errors.ts"
 import { readFully, type Files } from "./files.ts"
-import { HEADER, inspectFrame, isFrameHeader, readPersist, SECTOR, type PersistRecord } from "./frame.ts"
-import { readFormat, type Format } from "./identity.ts"
+import { LOG_FRAME_HEADER, inspectFrame, isFrameHeader, readPersist, SECTOR, type PersistRecord } from "./frame.ts"
+import { readFormat, type DirectoryFormat } from "./identity.ts"
 import { Rebuilt } from "./recovery.ts"
 import { readHead, segmentNumber, segmentPath } from "./segment.ts"
 
@@ -32,7 +32,7 @@ export interface SegmentFound {
   readonly tornAt: number | null
 }
 export interface LogFound {
-  readonly format: Format
+  readonly format: DirectoryFormat
   readonly segments: readonly SegmentFound[]
   /**
    * The summary of the whole log, or of the part before the first damage; null: not even the head of the first file can
@@ -62,7 +62,7 @@ const readSegment = (file: string, number: number, bytes: Buffer, isLast: boolea
     last = Math.max(last, change.entries.at(-1)?.index ?? 0)
   }
   const body = (end: number): void => {
-    const r = new Reader(bytes, at + HEADER, end)
+    const r = new ByteReader(bytes, at + LOG_FRAME_HEADER, end)
     if (at > 0) for (let change = readPersist(r); change !== null; change = readPersist(r)) take(change)
     else {
       const head = readHead(r)

@@ -1,12 +1,12 @@
 /** Reading the log back: one segment in memory at a time, every record checked, nothing acknowledged dropped. */
 import { join } from "node:path"
 import type { Entry, HardState, LogBase } from "../../core/index.ts"
-import { MalformedBytes, Reader } from "../bytes.ts"
+import { MalformedBytes, ByteReader } from "../bytes.ts"
 import type { Stored } from "../contract.ts"
 import { codeOf, LogCorrupted, LogCutShort, SegmentMissing } from "./errors.ts"
-import { HEADER, inspectFrame, readPersist, type PersistRecord, type Summary } from "./frame.ts"
+import { LOG_FRAME_HEADER, inspectFrame, readPersist, type PersistRecord, type LogSummary } from "./frame.ts"
 import { datasync, readFully, type Files, type OpenFile } from "./files.ts"
-import { orSyncFailed, type Format } from "./identity.ts"
+import { orSyncFailed, type DirectoryFormat } from "./identity.ts"
 import { encodeHead, readHead, segmentNumber, segmentPath, type Segment } from "./segment.ts"
 
 /**
@@ -19,7 +19,7 @@ export class Rebuilt {
   private first: number
   private entries: Entry[] = []
 
-  constructor({ hardState, base, lastIndex }: Summary) {
+  constructor({ hardState, base, lastIndex }: LogSummary) {
     this.hardState = hardState
     this.base = base
     this.first = lastIndex + 1
@@ -52,7 +52,7 @@ export class Rebuilt {
     this.entries = this.entries.slice(base.index + 1 - this.first)
     this.first = base.index + 1
   }
-  summary(): Summary {
+  summary(): LogSummary {
     return { hardState: this.hardState, base: this.base, lastIndex: this.lastIndex }
   }
   stored(): Stored {
@@ -65,7 +65,7 @@ export class Rebuilt {
 
 export interface Recovery {
   readonly stored: Stored
-  readonly summary: Summary
+  readonly summary: LogSummary
   readonly segments: Segment[]
   /** The last segment, cut to its last whole frame, open for writing. */
   readonly file: OpenFile
@@ -74,7 +74,7 @@ export interface Recovery {
 export const recover = async (
   files: Files,
   directory: string,
-  { first, last, synced }: Format,
+  { first, last, synced }: DirectoryFormat,
   reading?: (bytes: number, file: number, files: number) => void,
 ): Promise<Recovery> => {
   await removeUnlisted(files, directory, first, last)
@@ -142,7 +142,7 @@ const readSegment = (
       throw damaged(at, "the record is not complete")
     }
     try {
-      const r = new Reader(bytes, at + HEADER, found.end)
+      const r = new ByteReader(bytes, at + LOG_FRAME_HEADER, found.end)
       if (at === 0) rebuilt = startOf(readHead(r), before)
       else if (rebuilt !== undefined) highest = Math.max(highest, readBody(r, rebuilt))
     } catch (error) {
@@ -156,7 +156,7 @@ const readSegment = (
   return { rebuilt, segment: { number, head, bytes: at, highest } }
 }
 
-const startOf = (head: Summary, before: Rebuilt | undefined): Rebuilt => {
+const startOf = (head: LogSummary, before: Rebuilt | undefined): Rebuilt => {
   if (before === undefined) return new Rebuilt(head)
   if (!encodeHead(0, before.summary()).equals(encodeHead(0, head))) {
     throw new MalformedBytes(
@@ -167,7 +167,7 @@ const startOf = (head: Summary, before: Rebuilt | undefined): Rebuilt => {
 }
 
 /** The highest index of the entries in it. */
-const readBody = (r: Reader, rebuilt: Rebuilt): number => {
+const readBody = (r: ByteReader, rebuilt: Rebuilt): number => {
   let highest = 0
   for (let change = readPersist(r); change !== null; change = readPersist(r)) {
     rebuilt.apply(change)

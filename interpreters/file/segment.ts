@@ -1,7 +1,7 @@
 /** A segment is one file of the log: a head frame with the summary of everything before it, then frames of Persists. */
 import { join } from "node:path"
-import { MalformedBytes, readBase, writeBase, Writer, type Reader } from "../bytes.ts"
-import { beginFrame, readHardState, sealFrame, writeHardState, type Summary } from "./frame.ts"
+import { MalformedBytes, readBase, writeBase, ByteWriter, type ByteReader } from "../bytes.ts"
+import { beginFrame, readHardState, sealFrame, writeHardState, type LogSummary } from "./frame.ts"
 import { datasync, writeFully, type Files, type OpenFile } from "./files.ts"
 import { orSyncFailed } from "./identity.ts"
 
@@ -24,8 +24,8 @@ export const segmentNumber = (name: string): number | undefined => {
 }
 
 const TITLE = "stepraft log"
-export const encodeHead = (number: number, { hardState, base, lastIndex }: Summary): Buffer => {
-  const w = new Writer()
+export const encodeHead = (number: number, { hardState, base, lastIndex }: LogSummary): Buffer => {
+  const w = new ByteWriter()
   beginFrame(w)
   w.text(TITLE)
   writeHardState(w, hardState)
@@ -33,7 +33,7 @@ export const encodeHead = (number: number, { hardState, base, lastIndex }: Summa
   w.u48(lastIndex)
   return sealFrame(w, number, 0)
 }
-export const readHead = (r: Reader): Summary => {
+export const readHead = (r: ByteReader): LogSummary => {
   if (r.text() !== TITLE) throw new MalformedBytes("this is not the head of a segment")
   return { hardState: readHardState(r), base: readBase(r), lastIndex: r.u48() }
 }
@@ -46,7 +46,7 @@ export const createSegment = async (
   files: Files,
   directory: string,
   number: number,
-  summary: Summary,
+  summary: LogSummary,
 ): Promise<{ readonly file: OpenFile; readonly segment: Segment }> => {
   const path = segmentPath(directory, number)
   const head = encodeHead(number, summary)

@@ -13,7 +13,7 @@
  */
 import type { Persist } from "../../core/index.ts"
 import type { StorageHandlers, StorageStats } from "../contract.ts"
-import { Writer } from "../bytes.ts"
+import { ByteWriter } from "../bytes.ts"
 import { Histogram } from "../metrics/index.ts"
 import {
   adviceFor,
@@ -25,7 +25,15 @@ import {
   WriteFailed,
   type StorageError,
 } from "./errors.ts"
-import { beginFrame, HEADER, sealFrame, SECTOR, summaryAfter, writePersist, type Summary } from "./frame.ts"
+import {
+  beginFrame,
+  LOG_FRAME_HEADER,
+  sealFrame,
+  SECTOR,
+  summaryAfter,
+  writePersist,
+  type LogSummary,
+} from "./frame.ts"
 import type { Files, OpenFile } from "./files.ts"
 import type { FormatKeeper, Synced } from "./identity.ts"
 import { createSegment, segmentPath, type Segment } from "./segment.ts"
@@ -40,7 +48,7 @@ export interface WalSetup {
   readonly format: FormatKeeper
   readonly segments: Segment[]
   readonly file: OpenFile
-  readonly summary: Summary
+  readonly summary: LogSummary
 }
 
 export interface Pending {
@@ -51,13 +59,13 @@ export interface Pending {
 
 /** Persists that become durable together. */
 interface Batch {
-  readonly writer: Writer
+  readonly writer: ByteWriter
   /** The last Persist in it, or null if there is none. */
   seq: number | null
   highest: number
   trims: boolean
   /** The summary of the log after this batch. */
-  after: Summary
+  after: LogSummary
 }
 
 /**
@@ -85,7 +93,7 @@ export class Wal {
   private filling: Batch
   private current: Batch
   /** The summary of the log on disk. */
-  private durable: Summary
+  private durable: LogSummary
   private trimming: Promise<void> | null = null
   private handlers: StorageHandlers | null = null
   private whenIdle: (() => void)[] = []
@@ -109,8 +117,8 @@ export class Wal {
     this.file = setup.file
     this.segment = segment
     this.durable = setup.summary
-    this.filling = newBatch(new Writer(), setup.summary)
-    this.current = newBatch(new Writer(), setup.summary)
+    this.filling = newBatch(new ByteWriter(), setup.summary)
+    this.current = newBatch(new ByteWriter(), setup.summary)
     this.full = full
     this.waiting = waiting
   }
@@ -213,7 +221,7 @@ export class Wal {
     const batch = this.current
     this.phase = "working"
     this.underway = true
-    if (batch.writer.length === HEADER) {
+    if (batch.writer.length === LOG_FRAME_HEADER) {
       // Nothing to write; the answer still comes in a later turn.
       setImmediate(this.done)
       return
@@ -337,12 +345,12 @@ export const failureOf = (directory: string, cause: unknown): StorageError => {
     : new WriteFailed({ file: directory, cause })
 }
 
-const newBatch = (writer: Writer, after: Summary): Batch => {
+const newBatch = (writer: ByteWriter, after: LogSummary): Batch => {
   beginFrame(writer)
   return { writer, seq: null, highest: 0, trims: false, after }
 }
-const emptied = (writer: Writer): Writer => {
-  if (writer.length > KEPT_BYTES) return new Writer()
+const emptied = (writer: ByteWriter): ByteWriter => {
+  if (writer.length > KEPT_BYTES) return new ByteWriter()
   writer.reset()
   return writer
 }

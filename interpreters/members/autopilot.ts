@@ -6,7 +6,7 @@
  * leader starts to count again.
  */
 import { configurationOf, sameMember, type Member, type Millis } from "../../core/index.ts"
-import { isCaughtUp, isReachable, type Goal, type View } from "./goals.ts"
+import { isCaughtUp, isReachable, type Goal, type LeaderView } from "./goals.ts"
 
 export interface Autopilot {
   /** How many voters there should be. */
@@ -29,7 +29,7 @@ export const NOBODY: Away = new Map()
 const keyOf = ({ name, incarnation }: Member): string => `${name} ${incarnation}`
 
 /** A voter that is heard from again is dropped from the list. */
-export const awayNow = (view: View, before: Away, now: Millis): Away => {
+export const awayNow = (view: LeaderView, before: Away, now: Millis): Away => {
   const away = configurationOf(view.state).voters.filter((voter) => !isReachable(view, voter))
   const keys = new Set(away.map(keyOf))
   const kept = [...before].filter(([key]) => keys.has(key))
@@ -38,7 +38,7 @@ export const awayNow = (view: View, before: Away, now: Millis): Away => {
 
 /** The next step to take; null: none. */
 export const chore = (
-  view: View,
+  view: LeaderView,
   { after = AUTOPILOT_AFTER_MS, ...numbers }: Autopilot,
   away: Away,
   now: Millis,

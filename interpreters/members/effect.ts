@@ -1,7 +1,7 @@
 /** The same verbs as Effects, with their errors in the type. An interrupted one starts no further step. */
 import * as Effect from "effect/Effect"
 import { MemberAborted, MemberError } from "./errors.ts"
-import type { Done, Members, VerbOptions } from "./members.ts"
+import type { VerbDone, Members, VerbOptions } from "./members.ts"
 import type { MemberList } from "./list.ts"
 
 type AsEffect<F> = F extends (...args: infer A) => Promise<infer R>
@@ -9,7 +9,9 @@ type AsEffect<F> = F extends (...args: infer A) => Promise<infer R>
   : never
 export type MembersEffect = { readonly [V in keyof Members]: AsEffect<Members[V]> }
 
-const run = <A extends Done | MemberList>(verb: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, MemberError> =>
+const run = <A extends VerbDone | MemberList>(
+  verb: (signal: AbortSignal) => Promise<A>,
+): Effect.Effect<A, MemberError> =>
   Effect.tryPromise({
     try: verb,
     catch: (error) => (error instanceof MemberError ? error : new MemberAborted(String(error), null, true)),

@@ -70,7 +70,7 @@ export type RefusalReason =
   | "busy"
   | "exhausted"
   | "notPossible"
-export type Step =
+export type GoalStep =
   | { readonly type: "done"; readonly text: string }
   | { readonly type: "change"; readonly configuration: Omit<Configuration, "outgoing">; readonly text: string }
   | { readonly type: "transfer"; readonly to: Member | null; readonly text: string }
@@ -80,18 +80,18 @@ export type Step =
   | { readonly type: "refuse"; readonly reason: RefusalReason; readonly text: string }
 
 /** What a leader knows: steps are computed on a leader only. */
-export interface View {
+export interface LeaderView {
   readonly state: Readonly<State>
   readonly leader: Readonly<Leader>
   readonly presence: (name: string) => Presence | null
 }
 
-const wait = (text: string, catchUp: CatchUp | null = null): Step => ({ type: "wait", text, catchUp })
-const refuse = (reason: RefusalReason, text: string): Step => ({ type: "refuse", reason, text })
-const done = (text: string): Step => ({ type: "done", text })
+const wait = (text: string, catchUp: CatchUp | null = null): GoalStep => ({ type: "wait", text, catchUp })
+const refuse = (reason: RefusalReason, text: string): GoalStep => ({ type: "refuse", reason, text })
+const done = (text: string): GoalStep => ({ type: "done", text })
 const list = (members: readonly Member[]): string => members.map(({ name }) => name).join(", ")
 
-const progressOf = ({ leader }: View, member: Member): Readonly<Progress> | null => {
+const progressOf = ({ leader }: LeaderView, member: Member): Readonly<Progress> | null => {
   const progress = leader.progress[member.name]
   return progress !== undefined && sameMember(progress.member, member) ? progress : null
 }
@@ -100,13 +100,13 @@ const progressOf = ({ leader }: View, member: Member): Readonly<Progress> | null
  * Heard from within the last rounds, or since the last check of the quorum. Round 0: not heard from in this term,
  * however young the term is.
  */
-export const isReachable = (view: View, member: Member): boolean => {
+export const isReachable = (view: LeaderView, member: Member): boolean => {
   if (sameMember(member, view.state.self)) return true
   const progress = progressOf(view, member)
   return progress !== null && (progress.active || (progress.round > 0 && progress.round >= view.leader.round - 2))
 }
 
-export const catchUpOf = (view: View, member: Member): CatchUp => {
+export const catchUpOf = (view: LeaderView, member: Member): CatchUp => {
   const { log } = view.state
   const progress = progressOf(view, member)
   const matchIndex = progress?.matchIndex ?? 0
@@ -124,7 +124,7 @@ export const catchUpOf = (view: View, member: Member): CatchUp => {
  * The policy: it is heard from, its state machine works, its disk holds the entry that made it a learner (the core
  * demands that too), and what it lacks fits into one append. So the next entries do not have to wait for it.
  */
-export const isCaughtUp = (view: View, member: Member): boolean => {
+export const isCaughtUp = (view: LeaderView, member: Member): boolean => {
   const { state } = view
   const { bytesLeft, matchIndex } = catchUpOf(view, member)
   return (
@@ -135,7 +135,7 @@ export const isCaughtUp = (view: View, member: Member): boolean => {
     bytesLeft <= state.settings.maxBatchBytes
   )
 }
-const catchingUp = (view: View, member: Member): Step => {
+const catchingUp = (view: LeaderView, member: Member): GoalStep => {
   const catchUp = catchUpOf(view, member)
   const { name, matchIndex, lastIndex, bytesLeft, snapshotSent } = catchUp
   if (!isReachable(view, member)) return wait(`${name} cannot be heard: see that it runs and is connected`, catchUp)
@@ -159,7 +159,7 @@ const addressesWithout = ({ addresses = {} }: Configuration, name: string): Addr
   Object.fromEntries(Object.entries(addresses).filter(([known]) => known !== name))
 
 /** Refuses if too few of these voters are reachable to decide anything. */
-const quorumKept = (view: View, voters: readonly Member[], even: boolean, what: string): Step | null => {
+const quorumKept = (view: LeaderView, voters: readonly Member[], even: boolean, what: string): GoalStep | null => {
   if (voters.length === 0)
     return refuse(
       "lastVoter",
@@ -175,7 +175,7 @@ const quorumKept = (view: View, voters: readonly Member[], even: boolean, what: 
 }
 
 /** A connected process that can become a member; otherwise how to find it, and what to wait for. */
-const newcomer = (view: View, name: string, address: string | null): Presence | Step => {
+const newcomer = (view: LeaderView, name: string, address: string | null): Presence | GoalStep => {
   const presence = view.presence(name)
   if (presence?.connected === true) return presence
   const at = presence?.address ?? null
@@ -187,7 +187,7 @@ const newcomer = (view: View, name: string, address: string | null): Presence | 
       : `${name} is not connected at ${at}: see that it runs`,
   )
 }
-const isStep = (found: Presence | Step): found is Step => "type" in found
+const isStep = (found: Presence | GoalStep): found is GoalStep => "type" in found
 
 const learn = (
   now: Configuration,
@@ -199,7 +199,11 @@ const learn = (
   addresses: addressesOf(now, member.name, wanted ?? address),
 })
 
-const stepToAdd = (view: View, now: Configuration, { name, address }: Extract<Goal, { type: "add" }>): Step => {
+const stepToAdd = (
+  view: LeaderView,
+  now: Configuration,
+  { name, address }: Extract<Goal, { type: "add" }>,
+): GoalStep => {
   const known = [...now.voters, ...now.learners].find(nameIs(name))
   const votes = now.voters.some(nameIs(name))
   if (known === undefined) {
@@ -238,7 +242,13 @@ const stepToAdd = (view: View, now: Configuration, { name, address }: Extract<Go
  * The last step of promote and replace: `member`, a learner, becomes a voter; the member that it replaces loses its
  * vote.
  */
-const stepToVote = (view: View, now: Configuration, member: Member, instead: string | null, even: boolean): Step => {
+const stepToVote = (
+  view: LeaderView,
+  now: Configuration,
+  member: Member,
+  instead: string | null,
+  even: boolean,
+): GoalStep => {
   if (!isCaughtUp(view, member)) return catchingUp(view, member)
   const voters = [...(instead === null ? now.voters : without(now.voters, instead)), member]
   const learners = without(now.learners, member.name)
@@ -255,10 +265,10 @@ const stepToVote = (view: View, now: Configuration, member: Member, instead: str
 }
 
 const stepToPromote = (
-  view: View,
+  view: LeaderView,
   now: Configuration,
   { name, evenIfQuorumIsLost }: Extract<Goal, { type: "promote" }>,
-): Step => {
+): GoalStep => {
   if (now.voters.some(nameIs(name))) return done(`${name} is a voter`)
   const learner = now.learners.find(nameIs(name))
   if (learner === undefined) return refuse("unknownMember", `${name} is no member. Nothing was changed: add it first`)
@@ -272,15 +282,15 @@ const stepToPromote = (
 }
 
 const stepToRemove = (
-  view: View,
+  view: LeaderView,
   now: Configuration,
   { name, evenIfQuorumIsLost }: Extract<Goal, { type: "remove" }>,
-): Step => {
+): GoalStep => {
   const voters = without(now.voters, name)
   const learners = without(now.learners, name)
   const votes = voters.length < now.voters.length
   if (!votes && learners.length === now.learners.length) return done(`${name} is no member`)
-  const change: Step = {
+  const change: GoalStep = {
     type: "change",
     configuration: { voters, learners, addresses: addressesWithout(now, name) },
     text: `${name} leaves the cluster`,
@@ -289,10 +299,10 @@ const stepToRemove = (
 }
 
 const stepToReplaceDisk = (
-  view: View,
+  view: LeaderView,
   now: Configuration,
   { name, address, evenIfQuorumIsLost }: Extract<Goal, { type: "replace" }>,
-): Step => {
+): GoalStep => {
   const voter = now.voters.find(nameIs(name))
   const learner = now.learners.find(nameIs(name))
   const known = voter ?? learner
@@ -311,13 +321,17 @@ const stepToReplaceDisk = (
   const found = newcomer(view, name, address)
   if (isStep(found)) return found
   const text = `${name} becomes a learner with the directory that it has now (incarnation ${found.member.incarnation}); the one of incarnation ${known.incarnation} counts no more`
-  const change: Step = { type: "change", configuration: learn(now, found, address), text }
+  const change: GoalStep = { type: "change", configuration: learn(now, found, address), text }
   return voter === undefined
     ? change
     : (quorumKept(view, without(now.voters, name), evenIfQuorumIsLost, `replacing ${name}`) ?? change)
 }
 
-const stepToReplaceMachine = (view: View, now: Configuration, goal: Extract<Goal, { type: "replace" }>): Step => {
+const stepToReplaceMachine = (
+  view: LeaderView,
+  now: Configuration,
+  goal: Extract<Goal, { type: "replace" }>,
+): GoalStep => {
   const { name, by, address, evenIfQuorumIsLost } = goal
   const voter = now.voters.find(nameIs(name))
   const learner = now.learners.find(nameIs(name))
@@ -348,7 +362,11 @@ const stepToReplaceMachine = (view: View, now: Configuration, goal: Extract<Goal
   return stepToVote(view, now, heir, name, evenIfQuorumIsLost)
 }
 
-const stepToTransfer = (view: View, now: Configuration, { to, from }: Extract<Goal, { type: "transfer" }>): Step => {
+const stepToTransfer = (
+  view: LeaderView,
+  now: Configuration,
+  { to, from }: Extract<Goal, { type: "transfer" }>,
+): GoalStep => {
   const { self } = view.state
   if (to === null ? self.name !== from : self.name === to) return done(`${self.name} leads`)
   if (view.leader.transfer !== null) return wait(`leadership is being handed over to ${view.leader.transfer.to.name}`)
@@ -371,13 +389,13 @@ const stepToTransfer = (view: View, now: Configuration, { to, from }: Extract<Go
 }
 
 /** The voters that keep a change from being committed, for people. */
-const absent = (view: View): string => {
+const absent = (view: LeaderView): string => {
   const { voters, outgoing } = configurationOf(view.state)
   const away = [...voters, ...outgoing].filter((member) => !isReachable(view, member))
   return away.length === 0 ? "" : `; silent: ${list(away)}`
 }
 
-export const nextStep = (view: View, goal: Goal): Step => {
+export const nextStep = (view: LeaderView, goal: Goal): GoalStep => {
   const { state, leader } = view
   const inForce = state.configurations.at(-1)
   if (inForce === undefined) return wait("no configuration is known")

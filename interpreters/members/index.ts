@@ -8,18 +8,18 @@ export {
   type Goal,
   type Presence,
   type RefusalReason as MemberRefusalReason,
-  type Step,
-  type View,
+  type GoalStep,
+  type LeaderView,
 } from "./goals.ts"
 export type { MemberList, MemberView, Newcomer } from "./list.ts"
 export {
   makeMembers,
   type Acquaintances,
-  type Done,
+  type VerbDone,
   type ForcedOptions,
   type Members,
   type MembersOptions,
-  type Progress,
+  type VerbProgress,
   type RunningMembers,
   type VerbOptions,
 } from "./members.ts"

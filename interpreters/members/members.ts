@@ -9,9 +9,16 @@ import type { Driver } from "../driver/index.ts"
 import type { Surroundings } from "../surroundings.ts"
 import { awayNow, chore, NOBODY, type Autopilot } from "./autopilot.ts"
 import { MemberAborted, MemberNoLeader, MemberRefused, MemberUnfinished, type MemberError } from "./errors.ts"
-import { nextStep, type CatchUp, type Goal, type Presence, type Step } from "./goals.ts"
+import { nextStep, type CatchUp, type Goal, type Presence, type GoalStep } from "./goals.ts"
 import { listMembers, type MemberList } from "./list.ts"
-import { bytesOf, isGoal, readAnswer, readQuestion, type Answer, type Question } from "./questions.ts"
+import {
+  encodeQuestion,
+  isGoal,
+  readAnswer,
+  readQuestion,
+  type MemberAnswer,
+  type MemberQuestion,
+} from "./questions.ts"
 
 /** What a transport knows about peers, beyond the contract. */
 export interface Acquaintances {
@@ -42,7 +49,7 @@ export interface MembersOptions {
   readonly autopilot?: Autopilot | null
 }
 
-export interface Progress {
+export interface VerbProgress {
   /** What it is waiting for, or the last step taken. */
   readonly text: string
   /** How far a newcomer that has to catch up first has come; null: there is none. */
@@ -53,7 +60,7 @@ export interface VerbOptions {
    * Milliseconds until it gives up waiting. Default: ten minutes, because a newcomer may have much to catch up with.
    */
   readonly timeout?: number
-  readonly onProgress?: (progress: Progress) => void
+  readonly onProgress?: (progress: VerbProgress) => void
   readonly signal?: AbortSignal
 }
 export interface ForcedOptions extends VerbOptions {
@@ -65,7 +72,7 @@ export interface AddressOptions {
   readonly address?: string
 }
 /** The state that was reached. */
-export interface Done {
+export interface VerbDone {
   readonly text: string
 }
 
@@ -79,21 +86,24 @@ export interface Members {
    */
   readonly list: (options?: Pick<VerbOptions, "timeout" | "signal">) => Promise<MemberList>
   /** Makes a server that runs with an empty directory a learner: it receives the log and has no vote. */
-  readonly add: (name: string, options?: VerbOptions & AddressOptions) => Promise<Done>
+  readonly add: (name: string, options?: VerbOptions & AddressOptions) => Promise<VerbDone>
   /** Makes a learner a voter once it has caught up. */
-  readonly promote: (name: string, options?: ForcedOptions) => Promise<Done>
-  readonly remove: (name: string, options?: ForcedOptions) => Promise<Done>
+  readonly promote: (name: string, options?: ForcedOptions) => Promise<VerbDone>
+  readonly remove: (name: string, options?: ForcedOptions) => Promise<VerbDone>
   /**
    * For a lost disk: `name` becomes a voter again, with its present directory. For a lost machine, `by`: that member
    * becomes a voter in the place of `name`. Afterwards there are as many voters as before; only a learner of that name
    * becomes an additional voter.
    */
-  readonly replace: (name: string, options?: ForcedOptions & AddressOptions & { readonly by?: string }) => Promise<Done>
+  readonly replace: (
+    name: string,
+    options?: ForcedOptions & AddressOptions & { readonly by?: string },
+  ) => Promise<VerbDone>
   /** Hands leadership to `to`, or to the most suitable voter. */
-  readonly transfer: (to?: string, options?: VerbOptions) => Promise<Done>
+  readonly transfer: (to?: string, options?: VerbOptions) => Promise<VerbDone>
 }
 export interface RunningMembers extends Members {
-  readonly pursue: (goal: Goal, options?: VerbOptions) => Promise<Done>
+  readonly pursue: (goal: Goal, options?: VerbOptions) => Promise<VerbDone>
   readonly stop: () => void
 }
 
@@ -124,7 +134,7 @@ export const makeMembers = ({
 }: MembersOptions): RunningMembers => {
   const { now, after, random } = surroundings
   const bootId = Math.floor(random() * 2 ** 32)
-  const open = new Map<number, (answer: Answer | null) => void>()
+  const open = new Map<number, (answer: MemberAnswer | null) => void>()
   const enders = new Set<() => void>()
   let nextRef = 1
   let pursued = 0
@@ -155,7 +165,7 @@ export const makeMembers = ({
 
   // ------------------------------------------------------------------------------------------- the leader
 
-  const take = (step: Step, tell: (answer: Answer) => void): void => {
+  const take = (step: GoalStep, tell: (answer: MemberAnswer) => void): void => {
     switch (step.type) {
       case "done":
         return tell({ type: "done", text: step.text })
@@ -191,7 +201,7 @@ export const makeMembers = ({
         })
     }
   }
-  const answerTo = (question: Question, tell: (answer: Answer) => void): void => {
+  const answerTo = (question: MemberQuestion, tell: (answer: MemberAnswer) => void): void => {
     const state = driver.state()
     const { role } = state
     if (role.type !== "leader") return tell({ type: "notLeader" })
@@ -234,7 +244,7 @@ export const makeMembers = ({
     if (question === null) return
     answerTo(question, (answer) => {
       if (!stopped)
-        say(from, { type: "ServiceAnswer", bootId: message.bootId, ref: message.ref, bytes: bytesOf(answer) })
+        say(from, { type: "ServiceAnswer", bootId: message.bootId, ref: message.ref, bytes: encodeQuestion(answer) })
     })
   })
 
@@ -245,11 +255,11 @@ export const makeMembers = ({
     driver.wake()
   }
   /** Resolves with null if no answer came. */
-  const ask = (leader: Member, question: Question): Promise<Answer | null> =>
+  const ask = (leader: Member, question: MemberQuestion): Promise<MemberAnswer | null> =>
     new Promise((resolve) => {
       const ref = nextRef++
       const alarm = after(ANSWER_MS, () => end(null))
-      const end = (answer: Answer | null): void => {
+      const end = (answer: MemberAnswer | null): void => {
         alarm.cancel()
         open.delete(ref)
         resolve(answer)
@@ -257,7 +267,7 @@ export const makeMembers = ({
       open.set(ref, end)
       // This server may have halted, or be stopping: then no answer of its own comes either.
       if (sameMember(leader, self())) answerTo(question, end)
-      else say(leader, { type: "ServiceQuestion", bootId, ref, bytes: bytesOf(question) })
+      else say(leader, { type: "ServiceQuestion", bootId, ref, bytes: encodeQuestion(question) })
     })
   const pause = (millis: number): Promise<void> =>
     new Promise((resolve) => {
@@ -304,7 +314,7 @@ export const makeMembers = ({
     return caller === undefined || caller.address === "" ? goal : { ...goal, address: caller.address }
   }
 
-  const pursue = async (goal: Goal, options?: VerbOptions): Promise<Done> => {
+  const pursue = async (goal: Goal, options?: VerbOptions): Promise<VerbDone> => {
     if (!isGoal(goal))
       throw new MemberRefused(
         "notPossible",
@@ -329,11 +339,11 @@ export const makeMembers = ({
   const untilDone = async (
     wanted: Goal,
     { timeout = TIMEOUT_MS, onProgress, signal }: VerbOptions = {},
-  ): Promise<Done> => {
+  ): Promise<VerbDone> => {
     const until = now() + timeout
     let goal = wanted
     let begun = false
-    let last: Progress = { text: "nobody was asked yet", catchUp: null }
+    let last: VerbProgress = { text: "nobody was asked yet", catchUp: null }
     let leaderless: number | null = now()
     let refusedSince: number | null = null
     let wait = FIRST_PAUSE_MS
@@ -344,7 +354,7 @@ export const makeMembers = ({
         ? new MemberNoLeader(seconds(now() - leaderless), leader, begun)
         : new MemberUnfinished(seconds(timeout), last.text, leader, begun, last.catchUp)
     }
-    const told = (progress: Progress): void => {
+    const told = (progress: VerbProgress): void => {
       if (progress.text !== last.text || progress.catchUp !== null) onProgress?.(progress)
       last = progress
     }

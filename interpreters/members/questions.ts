@@ -6,8 +6,8 @@ import type { ServiceMessage } from "../contract.ts"
 import type { CatchUp, Goal, RefusalReason } from "./goals.ts"
 import type { MemberList } from "./list.ts"
 
-export type Question = { readonly type: "goal"; readonly goal: Goal } | { readonly type: "list" }
-export type Answer =
+export type MemberQuestion = { readonly type: "goal"; readonly goal: Goal } | { readonly type: "list" }
+export type MemberAnswer =
   | { readonly type: "done"; readonly text: string }
   /** The goal is not reached yet. `begun`: this question has caused a step. */
   | { readonly type: "going"; readonly text: string; readonly begun: boolean; readonly catchUp: CatchUp | null }
@@ -52,17 +52,18 @@ const parse = (bytes: Uint8Array): unknown => {
   }
 }
 /** null: not a question of this version. */
-export const readQuestion = ({ bytes }: ServiceMessage): Question | null => {
+export const readQuestion = ({ bytes }: ServiceMessage): MemberQuestion | null => {
   const value = parse(bytes)
   if (!isRecord(value)) return null
   if (value["type"] === "list") return { type: "list" }
   const { goal } = value
   return value["type"] === "goal" && isGoal(goal) ? { type: "goal", goal } : null
 }
-const ANSWERS: ReadonlySet<unknown> = new Set<Answer["type"]>(["done", "going", "refused", "notLeader", "list"])
+const ANSWERS: ReadonlySet<unknown> = new Set<MemberAnswer["type"]>(["done", "going", "refused", "notLeader", "list"])
 /** All members run one release, so an answer has the form of its type. null: it is not an answer. */
-export const readAnswer = ({ bytes }: ServiceMessage): Answer | null => {
+export const readAnswer = ({ bytes }: ServiceMessage): MemberAnswer | null => {
   const value = parse(bytes)
-  return isRecord(value) && ANSWERS.has(value["type"]) ? (value as unknown as Answer) : null
+  return isRecord(value) && ANSWERS.has(value["type"]) ? (value as unknown as MemberAnswer) : null
 }
-export const bytesOf = (said: Question | Answer): Uint8Array => new TextEncoder().encode(JSON.stringify(said))
+export const encodeQuestion = (said: MemberQuestion | MemberAnswer): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(said))

@@ -3,7 +3,7 @@
  * instead of copies. A cut link loses messages silently, as a real network does; the link goes down when nothing was
  * received for too long.
  */
-import type { Ends, Port, PortOptions, PortTransport } from "../port/index.ts"
+import type { Ends, MessagePortLike, PortOptions, PortTransport } from "../port/index.ts"
 import { makeExchange, makePortTransport } from "../port/index.ts"
 import { nextTurn } from "../turns.ts"
 
@@ -27,7 +27,7 @@ export interface MemoryNetwork {
   readonly act: (action: NetworkAction) => void
 }
 
-class End implements Port {
+class End implements MessagePortLike {
   private readonly passes: () => boolean
   private readonly listeners: { readonly type: string; readonly listener: (event: object) => void }[] = []
   /** Messages that arrived before `start`. */
@@ -79,7 +79,7 @@ export const makeMemoryNetwork = (): MemoryNetwork => {
   const cuts = new Set<string>()
   const way = (from: string, to: string): string => JSON.stringify([from, to])
   const isCut = (from: string, to: string): boolean => cuts.size > 0 && cuts.has(way(from, to))
-  const exchange = makeExchange<Port>((a, b): Ends<Port> => {
+  const exchange = makeExchange<MessagePortLike>((a, b): Ends<MessagePortLike> => {
     const port1 = new End(() => !isCut(a, b))
     const port2 = new End(() => !isCut(b, a))
     port1.link(port2)

@@ -89,7 +89,7 @@ export interface Assembly<M extends RecoverableMachine, B extends Built, E> exte
    */
   readonly refused?: (why: string) => void
 }
-export interface Opened<B, E> {
+export interface OpenedServer<B, E> {
   readonly storage: FileStorage
   readonly address: Address
   /** Takes this server's place in the cluster, however long that takes, and starts the rest. */
@@ -103,7 +103,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
   alive: Alive,
   assembly: Assembly<M, B, E>,
 ): Effect.Effect<
-  Opened<B, E>,
+  OpenedServer<B, E>,
   StateWithoutLog | StateUnusable | StorageError | TcpError | HttpUnavailable,
   Scope.Scope
 > =>

@@ -5,13 +5,13 @@
 import type { Driver } from "../driver/index.ts"
 import { standing, troublesOf, type Facts, type Reason } from "./health.ts"
 
-export interface Asked {
+export interface CheckSubject {
   readonly facts: Facts
   /** null: the driver does not run yet. */
   readonly driver: Pick<Driver, "read" | "state"> | null
 }
 /** null: passed; otherwise the reason. */
-export type Check = (asked: Asked) => string | null | Promise<string | null>
+export type Check = (asked: CheckSubject) => string | null | Promise<string | null>
 
 /**
  * A restart does not help a slow disk. But whatever watches the node may count it as dead if it does not answer for
@@ -102,7 +102,7 @@ export interface Checked {
 export const runChecks = async (
   what: string,
   checks: Readonly<Record<string, Check>>,
-  asked: Asked,
+  asked: CheckSubject,
   { verbose, exclude }: { readonly verbose: boolean; readonly exclude: ReadonlySet<string> },
 ): Promise<Checked> => {
   const names = Object.keys(checks).filter((name) => !exclude.has(name))

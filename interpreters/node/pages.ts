@@ -7,7 +7,7 @@ import type { Address } from "../tcp/index.ts"
 import { addressText } from "../tcp/index.ts"
 import type { Tls } from "../tls/index.ts"
 import { livez, readyz, runChecks, type Check } from "./checks.ts"
-import { openDoor, type DoorLimits, type Page } from "./door.ts"
+import { openHttp, type HttpLimits, type HttpPage } from "./http.ts"
 import type { HttpUnavailable } from "./errors.ts"
 import { metricsOf, watchLoad } from "./metrics.ts"
 import { factsOf, type Alive } from "./status.ts"
@@ -17,13 +17,13 @@ export interface PagesOptions {
   readonly log: Logger
   /** Metrics of the service that runs on the server. */
   readonly metrics?: () => readonly Metric[]
-  readonly limits?: Partial<DoorLimits>
+  readonly limits?: Partial<HttpLimits>
   /** null: plaintext. */
   readonly tls: Tls | null
 }
 
 const PLAIN = "text/plain; charset=utf-8"
-const plain = (status: number, body: string): Page => ({ status, type: PLAIN, body })
+const plain = (status: number, body: string): HttpPage => ({ status, type: PLAIN, body })
 
 const checkPage = async (
   what: string,
@@ -31,7 +31,7 @@ const checkPage = async (
   alive: Alive,
   path: string,
   query: string,
-): Promise<Page> => {
+): Promise<HttpPage> => {
   const asked = new URLSearchParams(query)
   const name = path.slice(what.length + 2)
   if (name !== "" && !Object.hasOwn(checks, name))
@@ -55,7 +55,7 @@ export const openPages = (
     const load = watchLoad()
     yield* Effect.addFinalizer(() => Effect.sync(load.stop))
     const ready = readyz()
-    const page = (path: string, query: string): Page | Promise<Page> => {
+    const page = (path: string, query: string): HttpPage | Promise<HttpPage> => {
       if (path === "/metrics")
         return {
           status: 200,
@@ -69,6 +69,6 @@ export const openPages = (
         "/metrics  for Prometheus\n/livez    does this node live? (local only)\n/readyz   can it serve? ?verbose shows every check, /readyz/leader asks one, ?exclude=read leaves one out\n",
       )
     }
-    alive.http = yield* openDoor({ listen, page, log, tls, ...(limits === undefined ? {} : { limits }) })
+    alive.http = yield* openHttp({ listen, page, log, tls, ...(limits === undefined ? {} : { limits }) })
     log("info", `metrics and checks at ${tls === null ? "http" : "https"}://${addressText(alive.http)}`)
   })

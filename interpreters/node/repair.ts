@@ -10,7 +10,15 @@
 import * as fs from "node:fs/promises"
 import { join } from "node:path"
 import type { Configuration } from "../../core/index.ts"
-import { inspectLog, isLock, nodeFiles, readFormat, type Format, type LogCorrupted, type Mend } from "../file/index.ts"
+import {
+  inspectLog,
+  isLock,
+  nodeFiles,
+  readFormat,
+  type DirectoryFormat,
+  type LogCorrupted,
+  type Mend,
+} from "../file/index.ts"
 import type { Logger } from "../log.ts"
 import { MemberRefused, type RunningMembers } from "../members/index.ts"
 
@@ -42,7 +50,7 @@ const exists = (path: string): Promise<boolean> =>
 /** Keeps every byte, then resets the log. After a crash at any point there is either the damaged log or the new one. */
 export const setAside =
   (data: string, peers: () => number, log: Logger): Mend =>
-  async (damage: LogCorrupted, format: Format): Promise<boolean> => {
+  async (damage: LogCorrupted, format: DirectoryFormat): Promise<boolean> => {
     const { cluster, self } = format.identity
     // Without a cluster nothing was acknowledged yet; without peers nobody else can know it.
     if (cluster === null || peers() === 0) return false

@@ -3,10 +3,10 @@ import { nextTurn } from "../turns.ts"
 import type { ServiceMessage } from "../contract.ts"
 import type { Hello, LocalHello, Refusal } from "../hello.ts"
 import type { Member, Sighting } from "../../core/index.ts"
-import { PORT_PROTOCOL, readFrame, UnreadableFrame, weightOf, type Frame, type Sent } from "./frames.ts"
+import { PORT_PROTOCOL, readFrame, UnreadableFrame, weightOf, type PortFrame, type Sent } from "./frames.ts"
 
 /** The part of a MessagePort that is needed: the web's, Node's, or one in memory. */
-export interface Port {
+export interface MessagePortLike {
   readonly postMessage: (frame: unknown) => void
   readonly addEventListener: (type: "message" | "messageerror" | "close", listener: (event: object) => void) => void
   readonly start: () => void
@@ -49,7 +49,7 @@ export class Connection {
   lastHeard = performance.now()
   /** The number of frames received since the port was opened. */
   heard = 0
-  private readonly port: Port
+  private readonly port: MessagePortLike
   private readonly handlers: ConnectionHandlers
   private closed = false
   private readonly timer: ReturnType<typeof setTimeout>
@@ -60,7 +60,7 @@ export class Connection {
   private told = 0
   private quiet = true
 
-  constructor(port: Port, peer: string, helloMs: number, handlers: ConnectionHandlers) {
+  constructor(port: MessagePortLike, peer: string, helloMs: number, handlers: ConnectionHandlers) {
     this.port = port
     this.peer = peer
     this.handlers = handlers
@@ -150,11 +150,11 @@ export class Connection {
     nextTurn(() => this.port.close())
   }
 
-  private tell(frame: Frame & { readonly taken: number }): void {
+  private tell(frame: PortFrame & { readonly taken: number }): void {
     this.told = frame.taken
     this.post(frame)
   }
-  private post(frame: Frame): void {
+  private post(frame: PortFrame): void {
     if (this.closed) return
     this.quiet = false
     this.port.postMessage(frame)
@@ -177,7 +177,7 @@ export class Connection {
     }
   }
 
-  private frame(frame: Frame): void {
+  private frame(frame: PortFrame): void {
     switch (frame.kind) {
       case "hello": {
         const known = this.hello

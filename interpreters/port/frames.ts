@@ -45,7 +45,7 @@ export interface Sent {
   /** The bytes of an InstallSnapshot. */
   readonly chunk: Uint8Array | null
 }
-export type Frame =
+export type PortFrame =
   | { readonly kind: "hello"; readonly protocol: number; readonly hello: Hello }
   /** The hello is accepted: messages may be sent. */
   | { readonly kind: "welcome" }
@@ -286,7 +286,7 @@ const unreadable = (what: string): never => {
 }
 
 /** Throws only UnreadableFrame. */
-export const readFrame = (data: unknown): Frame => {
+export const readFrame = (data: unknown): PortFrame => {
   if (!isRecord(data)) return unreadable("it is no object")
   const { kind } = data
   switch (kind) {

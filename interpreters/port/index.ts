@@ -2,7 +2,7 @@
 export { makePortTransport, type PortLimits, type PortOptions, type PortTransport } from "./transport.ts"
 export { makeExchange, type Ends, type Exchange, type Give } from "./exchange.ts"
 export type { PortPeer } from "./link.ts"
-export type { Port, PortProblem } from "./connection.ts"
+export type { MessagePortLike, PortProblem } from "./connection.ts"
 export { PORT_PROTOCOL } from "./frames.ts"
 export { isFinal, type Hello, type LocalHello, type Refusal, type HelloRefusalReason } from "../hello.ts"
 export type { Logger, LogLevel } from "../log.ts"

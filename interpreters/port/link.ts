@@ -8,7 +8,7 @@ import type { ServiceMessage, TransportHandlers } from "../contract.ts"
 import { duplicateName, judge, judgeStart, startedTwice, type Hello, type LocalHello, type Refusal } from "../hello.ts"
 import type { LimitedLogger } from "../log.ts"
 import type { Sightings } from "../starts.ts"
-import { Connection, problem, type Port, type PortProblem } from "./connection.ts"
+import { Connection, problem, type MessagePortLike, type PortProblem } from "./connection.ts"
 import { sentOf, weightOf, type Sent } from "./frames.ts"
 
 export interface PortPeer {
@@ -140,7 +140,7 @@ export class Link {
 
   // --------------------------------------------------------------------------------------------- ports
 
-  take(port: Port): void {
+  take(port: MessagePortLike): void {
     const connection = new Connection(port, this.name, this.shared.helloMs, {
       hello: (it, hello) => this.judged(it, hello),
       welcome: (it) => this.update(it),

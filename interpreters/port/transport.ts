@@ -8,7 +8,7 @@ import type { Hello, LocalHello, Refusal } from "../hello.ts"
 import { limitedLog, type Logger } from "../log.ts"
 import { fleetingSightings, type Sightings } from "../starts.ts"
 import { nextTurn } from "../turns.ts"
-import type { Port } from "./connection.ts"
+import type { MessagePortLike } from "./connection.ts"
 import { Link, type LinkShared, type PortPeer } from "./link.ts"
 
 export interface PortLimits {
@@ -33,7 +33,7 @@ export interface PortOptions {
 }
 export interface PortTransport extends Transport {
   /** Gives the transport a port whose other end is held by the member of that name. */
-  readonly connect: (peer: string, port: Port) => void
+  readonly connect: (peer: string, port: MessagePortLike) => void
   /** Removes the peer and closes its ports, without a `disconnected`. */
   readonly forget: (peer: string) => void
   readonly peers: () => readonly PortPeer[]

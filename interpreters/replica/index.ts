@@ -1,8 +1,8 @@
 export { Barriers, refusedBarrier, type Barrier } from "./session/barriers.ts"
-export { Lane, type Item, type LaneOptions } from "./session/lane.ts"
+export { ProposalQueue, type QueuedCommand, type ProposalQueueOptions } from "./session/proposalQueue.ts"
 export {
   defaultReplicaSettings,
-  laneOf,
+  proposalQueueFor,
   reasonOf,
   type KnownOutcome,
   type Refusals,
@@ -12,7 +12,7 @@ export {
   type SessionFormat,
 } from "./session/parts.ts"
 export { ServerSession } from "./session/session.ts"
-export { wire, type Part } from "./session/wire.ts"
+export { wire, type SessionPart } from "./session/wire.ts"
 export { jsonCodec, type ApplyContext, type Codec, type Machine } from "./machine/definition.ts"
 export {
   CommandFailed,

@@ -12,13 +12,7 @@ import {
   type Term,
 } from "../../core/index.ts"
 import { defaultSettings } from "../../core/index.ts"
-import {
-  type Driver,
-  driverFrom,
-  type DriverOptions,
-  type Leadership as DriverLeadership,
-  positionOf,
-} from "../driver/index.ts"
+import { type Driver, driverFrom, type DriverOptions, type DriverLeadership, positionOf } from "../driver/index.ts"
 import type { Storage, Transport } from "../contract.ts"
 import { LeaseRefused, type LeaseTable } from "../lease/index.ts"
 import { makeMembers, type Acquaintances, type Autopilot, type Members } from "../members/index.ts"
@@ -29,7 +23,7 @@ import { leaseAnswers } from "./machine/execution.ts"
 import { latest } from "./latest.ts"
 import type { Runnable } from "./machine/machine.ts"
 import type { ReplicaSettings } from "./session/parts.ts"
-import { makeReplicaService, type Answer } from "./service.ts"
+import { makeReplicaService, type ServiceAnswer } from "./service.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
 export interface Leadership {
@@ -186,7 +180,7 @@ export const runReplica = <State, Command, Result>(
   const answer = (body: Body): Promise<Uint8Array> =>
     new Promise((resolve, no) => {
       if (failure !== null) return no(failure)
-      service.execute(body, (told: Answer) => {
+      service.execute(body, (told: ServiceAnswer) => {
         switch (told.type) {
           case "result":
             return resolve(told.bytes)

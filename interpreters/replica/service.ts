@@ -9,7 +9,7 @@ import { encodeReplicaCommand, type Body } from "./machine/command.ts"
 import { Comparing } from "./comparing.ts"
 import { NotExecuted, NotRead, OutcomeUnknown } from "./errors.ts"
 import type { ExecutionReport } from "./machine/execution.ts"
-import type { CommandOutcome } from "./machine/ledger.ts"
+import type { CommandOutcome } from "./machine/sessionTable.ts"
 import type { Runnable } from "./machine/machine.ts"
 import {
   defaultReplicaSettings,
@@ -23,7 +23,7 @@ import { wire } from "./session/wire.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
 /** The outcome as the ledger keeps it, or an error that says what is known instead. */
-export type Answer =
+export type ServiceAnswer =
   | CommandOutcome
   | { readonly type: "failed"; readonly error: NotExecuted | OutcomeUnknown | NotRead }
 
@@ -41,14 +41,14 @@ export interface ReplicaServiceOptions {
   readonly failed: (error: Error) => void
 }
 export interface ReplicaService {
-  readonly execute: (body: Body, done: (answer: Answer) => void) => void
+  readonly execute: (body: Body, done: (answer: ServiceAnswer) => void) => void
   /** Called with null once this server's state holds every command acknowledged anywhere before this call. */
-  readonly barrier: (done: (refusal: Answer | null) => void) => void
+  readonly barrier: (done: (refusal: ServiceAnswer | null) => void) => void
   readonly counters: () => Readonly<Record<string, number>>
   readonly stop: () => void
 }
 
-const failed = (error: NotExecuted | OutcomeUnknown | NotRead): Answer => ({ type: "failed", error })
+const failed = (error: NotExecuted | OutcomeUnknown | NotRead): ServiceAnswer => ({ type: "failed", error })
 const seconds = (millis: number): string => `${millis / 1000} s`
 
 const weightOf = (body: Body): number => (body.type === "command" ? body.bytes.length + 64 : 256)
@@ -57,7 +57,7 @@ export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaServi
   const { driver, machine, owner, surroundings = realSurroundings, compareEvery } = options
   const settings: ReplicaSettings = { ...defaultReplicaSettings, ...options.settings }
   const counters: Record<string, number> = {}
-  const parts: ReplicaParts<Answer> = {
+  const parts: ReplicaParts<ServiceAnswer> = {
     ...surroundings,
     driver,
     settings,
@@ -83,7 +83,7 @@ export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaServi
   }
   const commandOf = (body: Body, session: number, sequence: number, lowest: number): Payload =>
     payloadOf(encodeReplicaCommand({ type: "Execute", session, sequence, lowest, body }))
-  const session = new ServerSession<Body, Answer>(parts, {
+  const session = new ServerSession<Body, ServiceAnswer>(parts, {
     owner,
     opening: (secret) => payloadOf(encodeReplicaCommand({ type: "Open", owner, secret })),
     command: commandOf,

@@ -3,8 +3,8 @@ export * from "./state/types.ts"
 // Stories.
 export { cluster, Cluster } from "./story/story.ts"
 export { seconds, StoryFailed } from "./story/submitted.ts"
-export type { ClusterOptions, Command, ReadResult, Submitted } from "./story/submitted.ts"
-export { LedgerDisagrees } from "./story/ledger.ts"
+export type { ClusterOptions, StoryCommand, ReadResult, Submitted } from "./story/submitted.ts"
+export { ServersDisagree } from "./story/agreement.ts"
 // Data: a world and its actions, changed in place or returned as a new world.
 export { World, WorldNode } from "./world.ts"
 export { makeWorld } from "./make.ts"

@@ -1,6 +1,6 @@
 /** The interface of checks of a world, the errors that they throw, and the names of those. */
 import type { Recovered } from "../../core/index.ts"
-import type { Executed } from "./server/machine.ts"
+import type { ExecutedBatch } from "./server/machine.ts"
 import type { Action, WorldState, WorldStep } from "./state/types.ts"
 
 /** Called with every step, the recovered state at each start, each action and each execution; throws to report a violation. */
@@ -10,7 +10,7 @@ export type Checker = ((step: WorldStep) => void) & {
   /** `world`: null while it is being made. */
   readonly started?: (node: string, recovered: Recovered, wentBack: boolean, world: WorldState | null) => void
   readonly acted?: (world: WorldState, action: Action) => void
-  readonly executed?: (executed: Executed) => void
+  readonly executed?: (executed: ExecutedBatch) => void
 }
 
 /** An error that names the violated rule: an invariant or another property. */

@@ -16,8 +16,8 @@ import { MAX_SERVICE_BYTES, type ServiceMessage } from "../contract.ts"
 import {
   MalformedBytes,
   NumberOutOfDomain,
-  Reader,
-  Writer,
+  ByteReader,
+  ByteWriter,
   readBase,
   readEntries,
   readMember,
@@ -47,7 +47,7 @@ const KIND = {
 
 const SERVICE_QUESTION = 32
 const SERVICE_ANSWER = 33
-export const writeService = (w: Writer, { type, bootId, ref, bytes }: ServiceMessage): void => {
+export const writeService = (w: ByteWriter, { type, bootId, ref, bytes }: ServiceMessage): void => {
   w.u8(type === "ServiceQuestion" ? SERVICE_QUESTION : SERVICE_ANSWER)
   w.u48(bootId)
   w.u48(ref)
@@ -57,7 +57,7 @@ export const writeService = (w: Writer, { type, bootId, ref, bytes }: ServiceMes
 export const readService = (buffer: Buffer, from: number, to: number): ServiceMessage | null => {
   const kind = buffer[from]
   if (kind !== SERVICE_QUESTION && kind !== SERVICE_ANSWER) return null
-  const r = new Reader(buffer, from + 1, to)
+  const r = new ByteReader(buffer, from + 1, to)
   const message: ServiceMessage = {
     type: kind === SERVICE_QUESTION ? "ServiceQuestion" : "ServiceAnswer",
     bootId: r.u48(),
@@ -85,7 +85,7 @@ export interface Received {
  * §5.3, Log Matching).
  */
 export class EntryBlocks {
-  private writer = new Writer()
+  private writer = new ByteWriter()
   /** Encoded entries, by the last entry. */
   private readonly blocks = new Map<Entry, Block>()
   block(entries: readonly Entry[]): Block {
@@ -107,7 +107,7 @@ export class EntryBlocks {
   clear(): void {
     if (this.blocks.size === 0) return
     this.blocks.clear()
-    if (this.writer.length > 1 << 20) this.writer = new Writer()
+    if (this.writer.length > 1 << 20) this.writer = new ByteWriter()
     else this.writer.reset()
   }
 }
@@ -125,7 +125,7 @@ export interface Block {
 }
 
 /** What follows the entries in the body of an AppendEntries. */
-export const writeAppendTail = (w: Writer, message: AppendEntries): void => {
+export const writeAppendTail = (w: ByteWriter, message: AppendEntries): void => {
   w.u48(message.term)
   w.u48(message.prevLogIndex)
   w.u48(message.prevLogTerm)
@@ -162,13 +162,13 @@ const pick = <A>(names: readonly A[], at: number, what: string): A => {
   return name
 }
 
-const writeLeader = (w: Writer, member: Member | null): void => {
+const writeLeader = (w: ByteWriter, member: Member | null): void => {
   w.u8(member === null ? 0 : 1)
   if (member !== null) writeMember(w, member)
 }
-const readLeader = (r: Reader): Member | null => (r.flag() ? readMember(r) : null)
+const readLeader = (r: ByteReader): Member | null => (r.flag() ? readMember(r) : null)
 
-const writeOutcome = (w: Writer, outcome: ProposalOutcome): void => {
+const writeOutcome = (w: ByteWriter, outcome: ProposalOutcome): void => {
   w.u8(OUTCOME.indexOf(outcome.type))
   switch (outcome.type) {
     case "ProposalAppended":
@@ -183,7 +183,7 @@ const writeOutcome = (w: Writer, outcome: ProposalOutcome): void => {
       writeLeader(w, outcome.leader)
   }
 }
-const readOutcome = (r: Reader): ProposalOutcome => {
+const readOutcome = (r: ByteReader): ProposalOutcome => {
   const type = pick(OUTCOME, r.u8(), "proposal outcome")
   switch (type) {
     case "ProposalAppended":
@@ -195,12 +195,12 @@ const readOutcome = (r: Reader): ProposalOutcome => {
   }
 }
 
-const flag = (w: Writer, value: boolean): void => w.u8(value ? 1 : 0)
+const flag = (w: ByteWriter, value: boolean): void => w.u8(value ? 1 : 0)
 
 /**
  * Throws NumberOutOfDomain, and writes nothing, for a message that readMessage would refuse: the core never sends one.
  */
-export const writeMessage = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
+export const writeMessage = (w: ByteWriter, message: Message, chunk: Uint8Array | null): void => {
   const flaw = flawOf(message)
   if (flaw !== null) throw new NumberOutOfDomain(`${message.type} with ${flaw}`)
   const from = w.length
@@ -212,7 +212,7 @@ export const writeMessage = (w: Writer, message: Message, chunk: Uint8Array | nu
   }
 }
 
-const write = (w: Writer, message: Message, chunk: Uint8Array | null): void => {
+const write = (w: ByteWriter, message: Message, chunk: Uint8Array | null): void => {
   w.u8(KIND[message.type])
   if (message.type === "AppendEntries") {
     writeEntries(w, message.entries)
@@ -321,7 +321,7 @@ export class Slab {
   }
 }
 
-const readAppend = (r: Reader): AppendEntries => {
+const readAppend = (r: ByteReader): AppendEntries => {
   const entries = readEntries(r)
   return {
     type: "AppendEntries",
@@ -337,7 +337,7 @@ const readAppend = (r: Reader): AppendEntries => {
   }
 }
 
-const readInstall = (r: Reader): Received => {
+const readInstall = (r: ByteReader): Received => {
   const term = r.u48()
   const base = readBase(r)
   const snapshot = { ...base, id: r.text() }
@@ -352,10 +352,10 @@ const readInstall = (r: Reader): Received => {
   return { message: { type: "InstallSnapshot", term, snapshot, offset, length: chunk.length, last, round }, chunk }
 }
 
-const readPayloads = (r: Reader): Payload[] => Array.from({ length: r.count(8) }, () => readPayload(r))
+const readPayloads = (r: ByteReader): Payload[] => Array.from({ length: r.count(8) }, () => readPayload(r))
 
 /** Everything but AppendEntries and InstallSnapshot. */
-const readOther = (kind: number, r: Reader): Message => {
+const readOther = (kind: number, r: ByteReader): Message => {
   const term = r.u48()
   switch (kind) {
     case KIND.RequestVote:
@@ -419,7 +419,7 @@ export const readMessage = (buffer: Buffer, from: number, to: number, slab: Slab
   const kind = from < to ? buffer.readUInt8(from) : 0
   const lasting = kind === KIND.ForwardProposal || (kind === KIND.AppendEntries && to - from > HEARTBEAT)
   const body = lasting ? slab.copy(buffer, from, to) : buffer
-  const r = lasting ? new Reader(body, 1, to - from, true) : new Reader(buffer, from + 1, to)
+  const r = lasting ? new ByteReader(body, 1, to - from, true) : new ByteReader(buffer, from + 1, to)
   const received =
     kind === KIND.AppendEntries
       ? { message: readAppend(r), chunk: null }

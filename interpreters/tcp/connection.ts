@@ -1,7 +1,7 @@
 /** One socket: preamble, hello, frames, and one clear reason when it ends. It knows nothing of links and peers. */
 import type { Socket } from "node:net"
 import type { Member } from "../../core/index.ts"
-import { MalformedBytes, Writer } from "../bytes.ts"
+import { MalformedBytes, ByteWriter } from "../bytes.ts"
 import type { Refusal } from "../hello.ts"
 import {
   brokenStream,
@@ -29,7 +29,7 @@ import {
   type PeerHello,
   type Sign,
 } from "./handshake.ts"
-import type { Wire } from "./socket.ts"
+import type { DialledSocket } from "./socket.ts"
 
 export interface ConnectionHandlers {
   /** The other end has sent its hello, or a new one. */
@@ -74,7 +74,7 @@ export class Connection {
 
   /** `local` is called for the hello once a dialled socket is connected. */
   constructor(
-    wire: Wire,
+    wire: DialledSocket,
     expected: string | null,
     remote: string,
     self: Member,
@@ -131,7 +131,7 @@ export class Connection {
   }
 
   /** Whether the other end may be heard at all; if not, it has been told why. */
-  private believe(wire: Wire): boolean {
+  private believe(wire: DialledSocket): boolean {
     const flaw = wire.flaw()
     if (flaw === null) this.certified = wire.certified()
     else this.refuse(untrusted(this.self, flaw))
@@ -141,7 +141,7 @@ export class Connection {
   /** Sends preamble and hello the first time, a new hello afterwards. */
   greet(target: string, local: Greeting): void {
     if (this.closed) return
-    const w = new Writer(512)
+    const w = new ByteWriter(512)
     if (!this.greeted) writePreamble(w)
     this.greeted = true
     writeHello(w, this.self, target, local)
@@ -160,7 +160,7 @@ export class Connection {
   refuse(refusal: Refusal): void {
     if (this.closed) return
     this.shut()
-    const w = new Writer(512)
+    const w = new ByteWriter(512)
     if (!this.greeted) writePreamble(w)
     writeRefused(w, refusal)
     this.socket.end(w.take())

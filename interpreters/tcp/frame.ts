@@ -6,23 +6,23 @@
  * 0.35 ns per byte; for entries that are sent to several followers it is computed only once (see closeFrame).
  */
 import { crc32 } from "node:zlib"
-import { MalformedBytes, type Writer } from "../bytes.ts"
+import { MalformedBytes, type ByteWriter } from "../bytes.ts"
 
-export const HEADER = 8
+export const FRAME_HEADER = 8
 const MB = 1024 * 1024
 
 /** The largest entry, the largest batch of entries or proposals, and room for the fields around them. */
 export const frameLimit = (maxEntryBytes: number): number => 2 * maxEntryBytes + MB
 
 /** Starts a frame; the body follows. Returns where it starts, for closeFrame. */
-export const openFrame = (w: Writer): number => {
+export const openFrame = (w: ByteWriter): number => {
   const at = w.hole()
   w.hole()
   return at
 }
 /** `known`: the CRC of the first `knownBytes` of the body, if somebody has already computed it. */
-export const closeFrame = (w: Writer, at: number, knownBytes = 0, known = 0): void => {
-  const body = at + HEADER
+export const closeFrame = (w: ByteWriter, at: number, knownBytes = 0, known = 0): void => {
+  const body = at + FRAME_HEADER
   w.patchU32(at, w.length - body)
   w.patchU32(at + 4, crc32(w.view(body + knownBytes), known))
 }
@@ -55,7 +55,7 @@ export class FrameParser {
 
   /** The partly received frame, once its length is known. */
   get arriving(): Arriving | null {
-    return this.have < HEADER ? null : { have: this.have, whole: HEADER + this.held.readUInt32BE(0) }
+    return this.have < FRAME_HEADER ? null : { have: this.have, whole: FRAME_HEADER + this.held.readUInt32BE(0) }
   }
 
   /** Hands on no more frames, not even from the present chunk. */
@@ -68,17 +68,17 @@ export class FrameParser {
   push(chunk: Buffer): void {
     let at = 0
     if (this.have > 0) {
-      at = this.fill(chunk, at, HEADER)
-      if (this.have < HEADER) return
-      const whole = HEADER + this.size(this.held, 0)
+      at = this.fill(chunk, at, FRAME_HEADER)
+      if (this.have < FRAME_HEADER) return
+      const whole = FRAME_HEADER + this.size(this.held, 0)
       at = this.fill(chunk, at, whole)
       if (this.have < whole) return
       this.have = 0
       this.deliver(this.held, 0, whole)
       if (this.held.length > MB) this.held = Buffer.alloc(0)
     }
-    while (!this.stopped && chunk.length - at >= HEADER) {
-      const whole = HEADER + this.size(chunk, at)
+    while (!this.stopped && chunk.length - at >= FRAME_HEADER) {
+      const whole = FRAME_HEADER + this.size(chunk, at)
       if (chunk.length - at < whole) break
       this.deliver(chunk, at, at + whole)
       at += whole
@@ -109,7 +109,7 @@ export class FrameParser {
   }
 
   private deliver(buffer: Buffer, from: number, to: number): void {
-    const body = from + HEADER
+    const body = from + FRAME_HEADER
     if (crc32(buffer.subarray(body, to)) !== buffer.readUInt32BE(from + 4))
       throw new MalformedBytes(`the checksum of a frame of ${to - body} bytes is wrong`)
     this.onFrame(buffer, body, to)

@@ -6,13 +6,13 @@
 import { membersOf, type Member } from "../../core/index.ts"
 import {
   MalformedBytes,
-  Reader,
+  ByteReader,
   readConfiguration,
   readMember,
   readStart,
   writeConfiguration,
   writeMember,
-  Writer,
+  ByteWriter,
   writeStart,
 } from "../bytes.ts"
 import type { Hello, LocalHello, Refusal, HelloRefusalReason } from "../hello.ts"
@@ -61,7 +61,7 @@ const REASON = [
   "Untrusted",
 ] as const satisfies readonly HelloRefusalReason[]
 
-export const writePreamble = (w: Writer): void => {
+export const writePreamble = (w: ByteWriter): void => {
   w.raw(MAGIC)
   w.u8(PROTOCOL >> 8)
   w.u8(PROTOCOL & 0xff)
@@ -74,12 +74,12 @@ export const readPreamble = (bytes: Uint8Array): { readonly protocol: number } |
   return high === undefined || low === undefined ? null : { protocol: high * 256 + low }
 }
 
-const writeNullable = <A>(w: Writer, value: A | null, write: (w: Writer, value: A) => void): void => {
+const writeNullable = <A>(w: ByteWriter, value: A | null, write: (w: ByteWriter, value: A) => void): void => {
   w.u8(value === null ? 0 : 1)
   if (value !== null) write(w, value)
 }
 
-export const writeHello = (w: Writer, self: Member, target: string, hello: Greeting): void => {
+export const writeHello = (w: ByteWriter, self: Member, target: string, hello: Greeting): void => {
   const at = openFrame(w)
   w.u8(HELLO)
   writeMember(w, self)
@@ -97,7 +97,7 @@ export const writeHello = (w: Writer, self: Member, target: string, hello: Greet
   w.text(hello.dials)
   closeFrame(w, at)
 }
-export const writeRefused = (w: Writer, refusal: Refusal): void => {
+export const writeRefused = (w: ByteWriter, refusal: Refusal): void => {
   const at = openFrame(w)
   w.u8(REFUSED)
   w.u8(REASON.indexOf(refusal.reason))
@@ -106,7 +106,7 @@ export const writeRefused = (w: Writer, refusal: Refusal): void => {
 }
 
 const signFrame = (kind: number, number: number): Buffer => {
-  const w = new Writer(16)
+  const w = new ByteWriter(16)
   const at = openFrame(w)
   w.u8(kind)
   w.u48(number)
@@ -140,7 +140,7 @@ const requirePlain = (names: readonly (string | null)[]): void => {
 export const readHandshake = (buffer: Buffer, from: number, to: number): HandshakeFrame | null => {
   const kind = buffer[from]
   if (kind !== HELLO && kind !== REFUSED && kind !== ALIVE && kind !== ECHO) return null
-  const r = new Reader(buffer, from + 1, to)
+  const r = new ByteReader(buffer, from + 1, to)
   if (kind === ALIVE || kind === ECHO) {
     const number = r.u48()
     r.done()

@@ -20,7 +20,7 @@ import {
   type Sighting,
   type Start,
 } from "../../core/index.ts"
-import { MalformedBytes, Writer } from "../bytes.ts"
+import { MalformedBytes, ByteWriter } from "../bytes.ts"
 import type { ServiceMessage, TransportHandlers } from "../contract.ts"
 import { duplicateName, type Hello, type Refusal } from "../hello.ts"
 import {
@@ -35,7 +35,7 @@ import {
 } from "./codec.ts"
 import type { Connection } from "./connection.ts"
 import { ConnectFailed, connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError } from "./errors.ts"
-import { HEADER, closeFrame, openFrame } from "./frame.ts"
+import { FRAME_HEADER, closeFrame, openFrame } from "./frame.ts"
 import { aliveFrame, echoFrame, type Greeting, type PeerHello, type Sign } from "./handshake.ts"
 import type { LimitedLogger } from "../log.ts"
 import { Histogram } from "../metrics/index.ts"
@@ -82,7 +82,7 @@ export class Link {
   private refusal: { readonly text: string; readonly at: number } | null = null
   private problem: string | null = "being dialled for the first time"
   private readonly made = performance.now()
-  private pending = new Writer()
+  private pending = new ByteWriter()
   private readonly slab = new Slab()
   private lastReceived = 0
   private bytesIn = 0
@@ -159,7 +159,7 @@ export class Link {
       closeFrame(w, at)
     }
     const size = w.length - at
-    if (size - HEADER > this.shared.frameBytes) {
+    if (size - FRAME_HEADER > this.shared.frameBytes) {
       w.length = at
       this.dropped.tooLarge += 1
       this.shared.log(

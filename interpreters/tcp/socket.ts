@@ -25,7 +25,7 @@ export const parseAddress = (text: string): Address | null => {
 const OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 1000 } as const
 
 /** A connection, and what is known of its other end once it is established. */
-export interface Wire {
+export interface DialledSocket {
   readonly socket: Socket
   /** The event that tells that it is established. */
   readonly up: "connect" | "secureConnect"
@@ -34,8 +34,8 @@ export interface Wire {
   /** The member's name in its certificate; null: TLS is not used. */
   readonly certified: () => string | null
 }
-const plain = (socket: Socket): Wire => ({ socket, up: "connect", flaw: () => null, certified: () => null })
-const secured = (socket: tls.TLSSocket): Wire => ({
+const plain = (socket: Socket): DialledSocket => ({ socket, up: "connect", flaw: () => null, certified: () => null })
+const secured = (socket: tls.TLSSocket): DialledSocket => ({
   socket,
   up: "secureConnect",
   flaw: () => noMember(socket),
@@ -45,7 +45,7 @@ const secured = (socket: tls.TLSSocket): Wire => ({
 /** Both ends run this program, so no older version is needed. */
 const VERSION = "TLSv1.3"
 
-export const dialSocket = (address: Address, keeper: Tls | null): Wire => {
+export const dialSocket = (address: Address, keeper: Tls | null): DialledSocket => {
   const { host, port } = address
   if (keeper === null) return plain(connect({ ...OPTIONS, host, port }))
   const socket = tls.connect({
@@ -63,7 +63,7 @@ export const dialSocket = (address: Address, keeper: Tls | null): Wire => {
 }
 
 export interface Accepting {
-  readonly accepted: (wire: Wire) => void
+  readonly accepted: (wire: DialledSocket) => void
   /** The TLS handshake failed. */
   readonly failed: (remote: Remote, code: string) => void
   /** The time limit of one handshake. */

@@ -29,7 +29,7 @@ import type { Greeting, PeerHello } from "./handshake.ts"
 import { Link, type LinkShared } from "./link.ts"
 import type { TcpLimits, TcpOptions, TcpTransport, Unlisted } from "./options.ts"
 import { limitedLog, type LimitedLogger } from "../log.ts"
-import { addressText, dialSocket, listenSocket, parseAddress, type Address, type Wire } from "./socket.ts"
+import { addressText, dialSocket, listenSocket, parseAddress, type Address, type DialledSocket } from "./socket.ts"
 import { remoteOf, type Remote, type Tls } from "../tls/index.ts"
 
 /** A refused node dials again within two seconds, so a refusal older than this is over. */
@@ -134,7 +134,7 @@ class Node {
     return link
   }
 
-  private connection(wire: Wire, link: Link | null, remote: string, handlers: ConnectionHandlers): Connection {
+  private connection(wire: DialledSocket, link: Link | null, remote: string, handlers: ConnectionHandlers): Connection {
     const limits = {
       frameBytes: this.shared.frameBytes,
       connectMs: this.limits.connectMs,
@@ -201,7 +201,7 @@ class Node {
   }
 
   /** An accepted connection. Until it says hello it belongs to no link. */
-  accept(wire: Wire): void {
+  accept(wire: DialledSocket): void {
     if (this.stopped) {
       wire.socket.destroy()
       return

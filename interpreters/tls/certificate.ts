@@ -18,7 +18,7 @@ interface Validity {
   /** Default: a few minutes ago, because some clocks are behind. */
   readonly from?: Date
 }
-export interface Request extends Validity {
+export interface CertificateRequest extends Validity {
   /** The name of the member or of the user. */
   readonly name: string
   /** A node uses its certificate both as server and as client; a client only as client. */
@@ -130,7 +130,7 @@ export const makeAuthority = (validity: Validity): Certified => {
 }
 
 /** The certificate ends no later than its authority. */
-export const certify = (authority: Pick<Certified, "certificate" | "key">, request: Request): Certified => {
+export const certify = (authority: Pick<Certified, "certificate" | "key">, request: CertificateRequest): Certified => {
   const issuer = new X509Certificate(authority.certificate)
   const { publicKey, privateKey } = newKeys()
   const { from, ends } = spanOf(request)

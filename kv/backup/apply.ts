@@ -18,7 +18,7 @@ import { directoryAt, execute, imageOf, logIn, nodeDirectory, openState, type No
 import { isMajority, planOf, type Plan } from "./recover.ts"
 import { decideRecovery, finishRecovery, keptAt, requireMovable, type Move } from "./switch.ts"
 
-export interface Applying {
+export interface ApplyRecoveryOptions {
   readonly directories: readonly string[]
   /** Where members listen to their peers, by name, as far as the log does not say. */
   readonly peers: Readonly<Record<string, string>>
@@ -29,7 +29,7 @@ export interface Applying {
   /** In the name of the directory that is kept: when it was, without a dot. */
   readonly stamp: string
 }
-export interface Applied extends Made {
+export interface AppliedRecovery extends Made {
   /** Null: it was decided by an earlier command, and this one has finished it. */
   readonly plan: Plan | null
   /** Where the log and the state are now that the new ones were made from. */
@@ -67,7 +67,7 @@ const answers = (name: string, address: string, timeout: number): Promise<boolea
 /** Fails unless nobody of the old cluster answers: with MajorityAlive if, with those whose directories are whole, it would be a majority. */
 const requireLost = async (
   { best, survivors, lost }: Plan,
-  peers: Applying["peers"],
+  peers: ApplyRecoveryOptions["peers"],
   timeout: number,
 ): Promise<void> => {
   const { configuration } = best
@@ -123,9 +123,9 @@ const directoriesAt = async (given: readonly string[]): Promise<readonly NodeDir
 
 /** Finishes first what an earlier one has begun: then that is all. */
 export const applyRecovery = async (
-  { directories, peers, acceptLostWrites, skip, timeout, stamp }: Applying,
+  { directories, peers, acceptLostWrites, skip, timeout, stamp }: ApplyRecoveryOptions,
   move?: Move,
-): Promise<Applied> => {
+): Promise<AppliedRecovery> => {
   for (const directory of directories) {
     const kept = await finishRecovery(directory, move)
     if (kept !== null) return { ...(await madeIn(directory)), plan: null, kept }

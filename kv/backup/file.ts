@@ -41,12 +41,16 @@ const FOOTER_BYTES = 72
 /** Longer than the two first lines can be. */
 const HEAD_BYTES = 64 << 10
 
-export interface Saved {
+export interface SavedBackup {
   readonly bytes: number
   readonly sha256: string
 }
 /** Written beside its place, made durable, and put there at the end: a file of that name is a whole backup. */
-export const writeBackup = async (path: string, about: About, image: AsyncIterable<Uint8Array>): Promise<Saved> => {
+export const writeBackup = async (
+  path: string,
+  about: About,
+  image: AsyncIterable<Uint8Array>,
+): Promise<SavedBackup> => {
   if (existsSync(path)) throw new AlreadyThere({ path })
   const making = `${path}.${randomBytes(4).toString("hex")}.unfinished`
   const file = await open(making, "wx", 0o600)
@@ -157,7 +161,7 @@ export const openBackup = async (path: string): Promise<OpenBackup> => {
   }
 }
 
-export interface Contents {
+export interface ImageContents {
   readonly base: LogBase
   readonly keys: number
   /** Of keys and values. */
@@ -165,7 +169,7 @@ export interface Contents {
   readonly expiring: number
 }
 /** Every record of an image, checked. Throws BackupDamaged at the first that does not check out. */
-export const checkImage = async (path: string, image: AsyncIterable<Buffer>): Promise<Contents> => {
+export const checkImage = async (path: string, image: AsyncIterable<Buffer>): Promise<ImageContents> => {
   const reader = new ImageReader()
   let [keys, bytes, expiring] = [0, 0, 0]
   let base: LogBase | null = null

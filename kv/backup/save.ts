@@ -6,7 +6,7 @@ import { showEndpoint, type Endpoint } from "../client/endpoints.ts"
 import { encodeRequest } from "../client/resp.ts"
 import type { Reply } from "../types.ts"
 import { BackupInterrupted } from "./errors.ts"
-import { writeBackup, type About, type Saved } from "./file.ts"
+import { writeBackup, type About, type SavedBackup } from "./file.ts"
 
 export interface Saving {
   readonly from: Endpoint
@@ -76,7 +76,7 @@ export const saveBackup = async ({
   access = inTheClear,
   timeout,
   progress,
-}: Saving): Promise<Saved & { readonly about: About }> => {
+}: Saving): Promise<SavedBackup & { readonly about: About }> => {
   const { ask, drop } = await connect(from, access, timeout)
   try {
     const opened = await ask("OPEN", ...(local ? ["LOCAL"] : []))

@@ -6,7 +6,7 @@ import { BackupInterrupted } from "../backup/errors.ts"
 import { checkImage, openBackup, type About } from "../backup/file.ts"
 import { access } from "./access.ts"
 import { saveBackup } from "../backup/save.ts"
-import { count, say, when, type Output } from "./say.ts"
+import { count, say, when, type OutputFormat } from "./say.ts"
 
 const linesOf = ({
   cluster,
@@ -28,7 +28,7 @@ export interface Save {
   readonly file: string
   readonly local: boolean
   readonly timeout: number
-  readonly output: Output
+  readonly output: OutputFormat
 }
 const TELL_MS = 1_000
 export const save = async ({ endpoints, file, local, timeout, output }: Save): Promise<void> => {
@@ -56,7 +56,7 @@ export const save = async ({ endpoints, file, local, timeout, output }: Save): P
   throw why ?? failure("no node was given")
 }
 
-export const inspectFile = async (file: string, output: Output): Promise<void> => {
+export const inspectFile = async (file: string, output: OutputFormat): Promise<void> => {
   const backup = await openBackup(file)
   try {
     const { keys, bytes, expiring } = await checkImage(file, backup.image())
@@ -77,7 +77,7 @@ export interface Restore {
   readonly data: string
   readonly name: string
   readonly skip: number | null
-  readonly output: Output
+  readonly output: OutputFormat
 }
 export const restore = async ({ file, data, name, skip, output }: Restore): Promise<void> => {
   const backup = await openBackup(file)

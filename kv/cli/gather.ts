@@ -92,7 +92,7 @@ const silent = (peer: PeerStatus, reason: string): NodeRow => ({
 })
 
 /** Which node was last seen at which address, so that a crashed node keeps its row and its name. */
-export type Known = Map<string, string>
+export type KnownNodes = Map<string, string>
 
 type Heard = { readonly status: NodeStatus } | { readonly reason: string }
 const hear = async (address: string, timeoutMs: number): Promise<Heard> => {
@@ -106,7 +106,11 @@ const hear = async (address: string, timeoutMs: number): Promise<Heard> => {
 }
 
 /** Asks the given addresses, then those found in their answers. `known` is read and updated. */
-export const gather = async (given: readonly Endpoint[], known: Known, timeoutMs: number): Promise<ClusterStatus> => {
+export const gather = async (
+  given: readonly Endpoint[],
+  known: KnownNodes,
+  timeoutMs: number,
+): Promise<ClusterStatus> => {
   const heard = new Map<string, Heard>()
   const askAll = async (addresses: Iterable<string>): Promise<void> => {
     const fresh = [...new Set(addresses)].filter((address) => !heard.has(address))

@@ -5,7 +5,7 @@ import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 import { Directories } from "../machine/leveldb/directories.ts"
 import { checkImage } from "../backup/file.ts"
 import { imageOf, logIn, nodeDirectory, openState, type NodeDirectory } from "../backup/node-directory.ts"
-import { count, say, when, type Output } from "./say.ts"
+import { count, say, when, type OutputFormat } from "./say.ts"
 
 const hex = (chain: number): string => (chain >>> 0).toString(16).padStart(8, "0")
 const orNone = (texts: readonly string[]): string => (texts.length === 0 ? "none" : texts.join("; "))
@@ -23,7 +23,7 @@ const identityLines = ({ format: { identity, start, refused } }: LogFound): read
   ...(refused === null ? [] : [["refused", `${refused.reason}, says ${refused.by}: ${refused.detail}`] as const]),
 ]
 
-export const inspectWal = async (data: string, output: Output): Promise<void> => {
+export const inspectWal = async (data: string, output: OutputFormat): Promise<void> => {
   const at = await nodeDirectory(data)
   const found = await logIn(at)
   const { format, segments, stored, unlisted } = found
@@ -115,7 +115,7 @@ const stateOf = async (at: NodeDirectory, found: LogFound): Promise<Awaited<Retu
 }
 
 /** Every record is read. */
-export const inspectState = async (data: string, output: Output): Promise<void> => {
+export const inspectState = async (data: string, output: OutputFormat): Promise<void> => {
   const at = await nodeDirectory(data)
   const found = await logIn(at)
   const state = await stateOf(at, found)
@@ -195,7 +195,7 @@ export const inspectState = async (data: string, output: Output): Promise<void> 
 }
 
 /** From where the node would go on: do the log and the state fit together? */
-export const inspectSnapshot = async (data: string, output: Output): Promise<void> => {
+export const inspectSnapshot = async (data: string, output: OutputFormat): Promise<void> => {
   const at = await nodeDirectory(data)
   const found = await logIn(at)
   const state = await stateOf(at, found)

@@ -48,8 +48,8 @@ export const clusterCommand = (program: string) =>
     (o) =>
       asDaemon(
         attemptToTheEnd(async (signal) => {
-          const { cluster } = await import("./cluster/cluster.ts")
-          await cluster(
+          const { runLocalCluster } = await import("./cluster/cluster.ts")
+          await runLocalCluster(
             {
               program,
               data: o.data,

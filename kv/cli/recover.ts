@@ -4,7 +4,7 @@ import { parseAddress } from "../../interpreters/tcp/index.ts"
 import { applyRecovery } from "../backup/apply.ts"
 import { DEFAULT_SKIP } from "../backup/directory.ts"
 import { planRecovery, type Plan, type Reach, type Survivor } from "../backup/recover.ts"
-import { count, say, when, type Output } from "./say.ts"
+import { count, say, when, type OutputFormat } from "./say.ts"
 
 const reach = ({ index, term, time }: Reach): string => `entry ${count(index)} of term ${count(term)}, ${when(time)}`
 const survivorText = ({ self, term, vote, last, executed, damage, refused, configuration }: Survivor): string =>
@@ -80,7 +80,7 @@ const jsonOf = (plan: Plan): unknown => ({
   })),
 })
 
-export const plan = async (directories: readonly string[], output: Output): Promise<void> => {
+export const plan = async (directories: readonly string[], output: OutputFormat): Promise<void> => {
   const found = await planRecovery(directories)
   say(output, jsonOf(found), linesOf(found))
   if (found.best.damage.length > 0) throw failure("", exitCodes.failed)
@@ -92,7 +92,7 @@ export interface Apply {
   readonly acceptLostWrites: boolean
   readonly skip: number | null
   readonly timeout: number
-  readonly output: Output
+  readonly output: OutputFormat
 }
 const peersOf = (text: string | null): Readonly<Record<string, string>> =>
   Object.fromEntries(

@@ -1,9 +1,9 @@
 /** What the offline commands say: lines of a name and a text, or one line of JSON. */
-export type Output = "table" | "json"
+export type OutputFormat = "table" | "json"
 export const count = (value: number): string => value.toLocaleString("en")
 export const when = (time: number): string => (time === 0 ? "at no time yet" : new Date(time).toISOString())
 export const say = (
-  output: Output,
+  output: OutputFormat,
   value: unknown,
   lines: readonly (readonly [name: string, text: string])[],
 ): void => {

@@ -1,7 +1,7 @@
 /** `stepraft status`: the cluster in one table, or as JSON, once or again and again. */
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Endpoint } from "../client/endpoints.ts"
-import { gather, isHealthy, type Known } from "./gather.ts"
+import { gather, isHealthy, type KnownNodes } from "./gather.ts"
 import { recordedClients } from "./cluster/layout.ts"
 import { paintFor } from "../../interpreters/cli/paint.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
@@ -19,7 +19,7 @@ const clearScreen = "\x1b[H\x1b[J"
 
 export const status = async (options: StatusOptions, signal: AbortSignal): Promise<void> => {
   // When the node that was asked is down, a data folder here may tell where the others are; so does what was heard before.
-  const known: Known = new Map(options.endpoints.flatMap((endpoint) => recordedClients(".stepraft", endpoint)))
+  const known: KnownNodes = new Map(options.endpoints.flatMap((endpoint) => recordedClients(".stepraft", endpoint)))
   const out = process.stdout
   const paint = paintFor(out)
   for (let before = ""; !signal.aborted;) {

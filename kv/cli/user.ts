@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 import { hashOf } from "../server/users/hash.ts"
-import type { Role } from "../server/users/roles.ts"
+import type { UserRole } from "../server/users/roles.ts"
 
 const ENDS: ReadonlySet<string> = new Set(["\r", "\n", "\u0004"])
 
@@ -34,7 +34,7 @@ const askPassword = (): Promise<string> =>
     stdin.on("data", take).once("end", finish)
   })
 
-export const hash = async (name: string, role: Role, generate: boolean): Promise<void> => {
+export const hash = async (name: string, role: UserRole, generate: boolean): Promise<void> => {
   if (!/^[!-~]{1,128}$/.test(name) || name.startsWith("#"))
     throw failure("a user's name has 1 to 128 printable characters and does not begin with #", exitCodes.usage)
   const password = generate ? randomBytes(18).toString("base64url") : await askPassword()

@@ -7,7 +7,7 @@ import {
   commands,
   conclude,
   makeTransaction,
-  type Request,
+  type CommandRequest,
   type Result,
   type ScanOptions,
   scanPage,
@@ -45,7 +45,7 @@ export interface Client extends Face, LeaseTable {
   /** All keys, page by page. Keys written or deleted meanwhile may or may not be seen. */
   readonly scan: (options?: ScanOptions) => AsyncGenerator<string, void, undefined>
   /** A command with a deadline of its own: `client.run(commands.get("a"), { timeoutMs: 500 })`. */
-  readonly run: <A>(request: Request<A>, options?: { readonly timeoutMs?: number }) => Promise<A>
+  readonly run: <A>(request: CommandRequest<A>, options?: { readonly timeoutMs?: number }) => Promise<A>
   /** The node in use, or the one that is tried next. */
   readonly endpoint: () => Endpoint
   /** Waits for commands in progress, then ends the session and the connection. */
@@ -89,7 +89,7 @@ const settingsOf = (options: ConnectOptions): CoreSettings => {
 /** Runs commands for the promise API. */
 export const runOn =
   (core: Core) =>
-  <A>(request: Request<A>, options: { readonly timeoutMs?: number } = {}): Promise<A> =>
+  <A>(request: CommandRequest<A>, options: { readonly timeoutMs?: number } = {}): Promise<A> =>
     new Promise((resolve, reject) => {
       core.submit(request.task, options.timeoutMs ?? request.timeoutMs, (outcome) => {
         const end = conclude(request, outcome)
@@ -103,7 +103,7 @@ const faceOf = (run: ReturnType<typeof runOn>): Face =>
   Object.fromEntries(
     Object.entries(commands).map(([name, make]) => [
       name,
-      (...args: readonly unknown[]) => run((make as (...args: readonly unknown[]) => Request<unknown>)(...args)),
+      (...args: readonly unknown[]) => run((make as (...args: readonly unknown[]) => CommandRequest<unknown>)(...args)),
     ]),
   ) as unknown as Face
 

@@ -2,14 +2,14 @@
 import type { NodeStatus } from "../types.ts"
 import { parseStatus } from "./endpoints.ts"
 import { type ClientError, ServerError, UnexpectedReply } from "./errors.ts"
-import { isReply, nameOf, type ReplyOrError, type Task, taskOf } from "./operation.ts"
-import { type Argument, toValue, type Value } from "./resp.ts"
+import { isReply, commandName, type ReplyOrError, type ClientTask, taskOf } from "./operation.ts"
+import { type Argument, toValue, type ReplyValue } from "./resp.ts"
 
 export type Bytes = string | Uint8Array
 
 /** A command ready to be sent; its reply becomes an `A`. */
-export interface Request<A> {
-  readonly task: Task
+export interface CommandRequest<A> {
+  readonly task: ClientTask
   readonly timeoutMs?: number
   /** Returns the answer, or undefined if the reply is not of the command's kind. */
   readonly answer: (reply: Extract<ReplyOrError, { readonly type: string }>) => A | undefined
@@ -17,13 +17,13 @@ export interface Request<A> {
 
 /** The answer, or the named error. */
 export const conclude = <A>(
-  request: Request<A>,
+  request: CommandRequest<A>,
   outcome: ReplyOrError,
 ): { readonly answer: A } | { readonly error: ClientError } => {
   if (!isReply(outcome)) return { error: outcome }
   const answer = request.answer(outcome)
   if (answer !== undefined) return { answer }
-  const command = nameOf(request.task)
+  const command = commandName(request.task)
   return {
     error: new UnexpectedReply({ command, message: `a reply to ${command} of an unexpected kind: ${outcome.type}` }),
   }
@@ -40,7 +40,7 @@ export interface SetOptions {
 }
 
 type Good = Extract<ReplyOrError, { readonly type: string }>
-const request = <A>(args: readonly Argument[], answer: Request<A>["answer"]): Request<A> => ({
+const request = <A>(args: readonly Argument[], answer: CommandRequest<A>["answer"]): CommandRequest<A> => ({
   task: taskOf(args),
   answer,
 })
@@ -76,7 +76,7 @@ const list =
   }
 
 /** One result of a transaction: a value, or the error of that command alone (the others took effect). */
-export type Result = Value | ServerError
+export type Result = ReplyValue | ServerError
 const results =
   (calls: readonly (readonly Argument[])[]) =>
   (reply: Good): readonly Result[] | null | undefined => {
@@ -92,12 +92,12 @@ const results =
     })
   }
 
-export interface Page {
+export interface ScanPage {
   /** "0" after the last page. */
   readonly cursor: string
   readonly keys: readonly string[]
 }
-const page = (reply: Good): Page | undefined => {
+const page = (reply: Good): ScanPage | undefined => {
   if (reply.type !== "array" || reply.items.length !== 2) return undefined
   const [cursor, keys] = reply.items
   const at = cursor === undefined || cursor.type === "error" ? undefined : text(cursor)
@@ -111,7 +111,7 @@ export interface ScanOptions {
   /** About how many keys a page holds. */
   readonly count?: number
 }
-export const scanPage = (cursor: string, { match, count: size }: ScanOptions = {}): Request<Page> =>
+export const scanPage = (cursor: string, { match, count: size }: ScanOptions = {}): CommandRequest<ScanPage> =>
   request(
     ["SCAN", cursor, ...(match === undefined ? [] : ["MATCH", match]), ...(size === undefined ? [] : ["COUNT", size])],
     page,
@@ -159,18 +159,23 @@ export const commands = {
   exec: (
     calls: readonly (readonly Argument[])[],
     watches: readonly (readonly [key: Bytes, version: number])[] = [],
-  ): Request<readonly Result[] | null> => ({ task: { type: "transaction", calls, watches }, answer: results(calls) }),
+  ): CommandRequest<readonly Result[] | null> => ({
+    task: { type: "transaction", calls, watches },
+    answer: results(calls),
+  }),
   /**
    * The version of each key (2^47 or more: the key does not exist), for the watches of a transaction. Read the versions
    * before the values.
    */
   versions: (...keys: Bytes[]) => request(["STEPRAFT", "VERSION", ...keys], list(count)),
   /** Any command; strings in the reply are strings. A write is executed exactly once, like the named commands. */
-  call: (...args: [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, true)),
+  call: (...args: [string, ...Argument[]]): CommandRequest<ReplyValue> =>
+    request(args, (reply) => toValue(reply, true)),
   /** Any command; strings in the reply are bytes. */
-  callBuffer: (...args: [string, ...Argument[]]): Request<Value> => request(args, (reply) => toValue(reply, false)),
+  callBuffer: (...args: [string, ...Argument[]]): CommandRequest<ReplyValue> =>
+    request(args, (reply) => toValue(reply, false)),
   /** What the connected node says about itself and the others. */
-  status: (): Request<NodeStatus> =>
+  status: (): CommandRequest<NodeStatus> =>
     request(["STEPRAFT", "STATUS"], (reply) => parseStatus(text(reply) ?? "") ?? undefined),
 }
 
@@ -182,7 +187,7 @@ const setWords = ({ ex, px, only, keepTtl }: SetOptions): Argument[] => [
 ]
 
 export type Commands = typeof commands
-type Answer<R> = R extends Request<infer A> ? A : never
+type Answer<R> = R extends CommandRequest<infer A> ? A : never
 export type Answers<K extends keyof Commands> = Answer<ReturnType<Commands[K]>>
 
 /** Collects the calls of a transaction; `exec` sends them. */

@@ -14,7 +14,15 @@ import type { Reply } from "../types.ts"
 import { type Connection, type Denied, type Dial, openConnection } from "./connection.ts"
 import { clientsOf, type Endpoint, leaderOf, makeRotation, movedTo, parseStatus } from "./endpoints.ts"
 import { Closed, NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./errors.ts"
-import { leavesOpen, nameOf, type Operation, type ReplyOrError, requestOf, type Task, verdictOf } from "./operation.ts"
+import {
+  leavesOpen,
+  commandName,
+  type ClientOperation,
+  type ReplyOrError,
+  requestOf,
+  type ClientTask,
+  verdictOf,
+} from "./operation.ts"
 import { encodeRequest, errorOf } from "./resp.ts"
 import {
   executed,
@@ -49,7 +57,11 @@ export interface Core {
    * `done` is called once, never before submit has returned. The returned function abandons the operation: its outcome
    * is ignored.
    */
-  readonly submit: (task: Task, timeoutMs: number | undefined, done: (outcome: ReplyOrError) => void) => () => void
+  readonly submit: (
+    task: ClientTask,
+    timeoutMs: number | undefined,
+    done: (outcome: ReplyOrError) => void,
+  ) => () => void
   /** Waits for operations in progress, then closes the session and the connection. */
   readonly close: () => Promise<void>
   readonly endpoint: () => Endpoint
@@ -64,7 +76,7 @@ export const makeCore = (
   open: Dial = openConnection,
 ): Core => {
   const { now, after, every, soon, random, secret } = surroundings
-  const queue: Operation[] = []
+  const queue: ClientOperation[] = []
   const rotation = makeRotation(settings.endpoints, Math.floor(random() * settings.endpoints.length))
   let connection: Connection | null = null
   /** The greeting is done: operations may be sent. */
@@ -85,7 +97,7 @@ export const makeCore = (
   let closed: (() => void) | null = null
   let closing = false
 
-  const settle = (operation: Operation, outcome: ReplyOrError): void => {
+  const settle = (operation: ClientOperation, outcome: ReplyOrError): void => {
     if (operation.settled) return
     operation.settled = true
     operation.done(outcome)
@@ -138,7 +150,7 @@ export const makeCore = (
   }
 
   /** Closes the connection. Its operations stay in the queue; writes among them are uncertain from now on. */
-  const leave = (reason: string, refused?: Operation, hint?: Endpoint, pause = true): void => {
+  const leave = (reason: string, refused?: ClientOperation, hint?: Endpoint, pause = true): void => {
     connection?.drop()
     connection = null
     ready = false
@@ -162,7 +174,7 @@ export const makeCore = (
   /** Nobody is let in with this name and password: whoever waits is told at once. */
   const deny = (reason: string, denied: Denied): void => {
     for (const operation of queue) {
-      const command = nameOf(operation.task)
+      const command = commandName(operation.task)
       const message = `an earlier try of ${command} may have taken effect; then this client was not let in any more: ${reason}`
       settle(operation, operation.uncertain ? new Unknown({ command, message }) : serverError(operation, denied))
     }
@@ -201,7 +213,7 @@ export const makeCore = (
     }
   }
 
-  const dispatch = (on: Connection, operation: Operation): void => {
+  const dispatch = (on: Connection, operation: ClientOperation): void => {
     const sequence = operation.sequence ?? 0
     on.send(
       requestOf(
@@ -237,12 +249,12 @@ export const makeCore = (
   // ── replies ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   const serverError = (
-    operation: Operation,
+    operation: ClientOperation,
     { code, text }: { readonly code: string; readonly text: string },
-  ): ServerError => new ServerError({ command: nameOf(operation.task), code, message: `${code} ${text}`.trim() })
+  ): ServerError => new ServerError({ command: commandName(operation.task), code, message: `${code} ${text}`.trim() })
 
   /** Replies come in order, so this one belongs to the head of the queue. */
-  const answered = (operation: Operation, reply: Reply): void => {
+  const answered = (operation: ClientOperation, reply: Reply): void => {
     // The read was sent after a write that is sent again: the read must see that write.
     if (session?.ended === true && operation.task.type === "read") return requeue(operation)
     if (reply.type !== "error") return finish(operation, reply)
@@ -272,7 +284,7 @@ export const makeCore = (
     }
   }
 
-  const finish = (operation: Operation, outcome: ReplyOrError): void => {
+  const finish = (operation: ClientOperation, outcome: ReplyOrError): void => {
     failures = 0
     hops = 0
     leaderless = false
@@ -281,7 +293,7 @@ export const makeCore = (
   }
 
   /** Removes the head of the queue, which is answered. */
-  const take = (operation: Operation, outcome: ReplyOrError): void => {
+  const take = (operation: ClientOperation, outcome: ReplyOrError): void => {
     queue.shift()
     sent -= 1
     settle(operation, outcome)
@@ -293,14 +305,14 @@ export const makeCore = (
     goOn()
   }
 
-  const refusedAgain = (reason: string, reply: Reply, operation?: Operation): void => {
+  const refusedAgain = (reason: string, reply: Reply, operation?: ClientOperation): void => {
     const code = reply.type === "error" ? reply.code : ""
     leaderless = code === "NOLEADER" || code === "CLUSTERDOWN"
     const hint = reply.type === "error" && code === "MOVED" ? (movedTo(reply.text) ?? undefined) : undefined
     leave(reason, operation, hint, hint === undefined || failures > 2)
   }
 
-  const refused = (operation: Operation, reply: Extract<Reply, { type: "error" }>): void => {
+  const refused = (operation: ClientOperation, reply: Extract<Reply, { type: "error" }>): void => {
     const { uncertain, settled } = operation
     // The error is temporary, and the answer can be had later. An operation that nobody waits for is dropped instead:
     // the ones after it get the same error. A filler is kept: later operations need its number, whatever this node's
@@ -308,14 +320,14 @@ export const makeCore = (
     if (reply.code === "SPACELOW" ? (settled ? sent === 1 : uncertain) : operation.task === filler)
       return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
     if (session !== null && operation.sequence !== null) giveUp(session, operation.sequence)
-    const command = nameOf(operation.task)
+    const command = commandName(operation.task)
     const message = `an earlier attempt of ${command} may have taken effect; the last one was refused: ${reply.code} ${reply.text}`
     take(operation, uncertain ? new Unknown({ command, message }) : serverError(operation, reply))
   }
 
-  const forgotten = (operation: Operation): void => {
+  const forgotten = (operation: ClientOperation): void => {
     if (session !== null && operation.sequence !== null) executed(session, operation.sequence)
-    const command = nameOf(operation.task)
+    const command = commandName(operation.task)
     take(
       operation,
       new Unknown({ command, message: `${command} took effect, but the cluster no longer keeps its reply` }),
@@ -323,14 +335,14 @@ export const makeCore = (
   }
 
   /** The other answers on this connection still tell what was executed: they are waited for. */
-  const expired = (operation: Operation): void => {
+  const expired = (operation: ClientOperation): void => {
     if (session !== null) session.ended = true
     if (operation.uncertain) take(operation, sessionExpired(operation))
     else requeue(operation)
   }
 
-  const sessionExpired = ({ task }: Operation): SessionExpired => {
-    const command = nameOf(task)
+  const sessionExpired = ({ task }: ClientOperation): SessionExpired => {
+    const command = commandName(task)
     return new SessionExpired({
       command,
       message: `the session ended before the outcome of ${command} was known; it may have taken effect, and will not do so any more`,
@@ -338,7 +350,7 @@ export const makeCore = (
   }
 
   /** The head of the queue is sent again in another session, before anything that was not sent yet. */
-  const requeue = (operation: Operation): void => {
+  const requeue = (operation: ClientOperation): void => {
     queue.shift()
     sent -= 1
     operation.sequence = null
@@ -380,8 +392,8 @@ export const makeCore = (
     if (queue.length === 0) drained()
   }
 
-  const expire = (operation: Operation): void => {
-    const command = nameOf(operation.task)
+  const expire = (operation: ClientOperation): void => {
+    const command = commandName(operation.task)
     const at = queue.indexOf(operation)
     if (isNumbered(operation) && (operation.uncertain || at < sent)) {
       if (operation.misplaced && session !== null) session.astray = true
@@ -401,7 +413,7 @@ export const makeCore = (
   }
 
   /** Removes an operation that nobody waits for, unless its reply is still to come or its number may be in use. */
-  const withdraw = (operation: Operation): void => {
+  const withdraw = (operation: ClientOperation): void => {
     const at = queue.indexOf(operation)
     if (at < sent || operation.uncertain) return
     queue.splice(at, 1)
@@ -444,13 +456,13 @@ export const makeCore = (
   return {
     submit: (task, timeoutMs, done) => {
       if (closing) {
-        const command = nameOf(task)
+        const command = commandName(task)
         soon(() =>
           done(new Closed({ command, executed: "no", message: `${command} was not sent: the client is closed` })),
         )
         return () => {}
       }
-      const operation: Operation = {
+      const operation: ClientOperation = {
         task,
         done,
         deadline: now() + (timeoutMs ?? settings.timeoutMs),

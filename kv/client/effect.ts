@@ -14,7 +14,7 @@ import {
   commands,
   conclude,
   makeTransaction,
-  type Request,
+  type CommandRequest,
   type Result,
   type ScanOptions,
   scanPage,
@@ -36,7 +36,10 @@ type Face = {
 export interface EffectClient extends Face, LeasesEffect<ClientError | LeaseRefused> {
   readonly multi: () => Transaction<Effect.Effect<readonly Result[] | null, ClientError>>
   readonly scan: (options?: ScanOptions) => Stream.Stream<string, ClientError>
-  readonly run: <A>(request: Request<A>, options?: { readonly timeoutMs?: number }) => Effect.Effect<A, ClientError>
+  readonly run: <A>(
+    request: CommandRequest<A>,
+    options?: { readonly timeoutMs?: number },
+  ) => Effect.Effect<A, ClientError>
   readonly endpoint: Effect.Effect<Endpoint>
 }
 
@@ -52,7 +55,10 @@ export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOpt
     Effect.sync(() => coreOf(options)),
     (core) => Effect.promise(() => core.close()),
   )
-  const run = <A>(request: Request<A>, own: { readonly timeoutMs?: number } = {}): Effect.Effect<A, ClientError> =>
+  const run = <A>(
+    request: CommandRequest<A>,
+    own: { readonly timeoutMs?: number } = {},
+  ): Effect.Effect<A, ClientError> =>
     Effect.callback<A, ClientError>((resume) => {
       const cancel = core.submit(request.task, own.timeoutMs ?? request.timeoutMs, (outcome) => {
         const end = conclude(request, outcome)
@@ -63,7 +69,7 @@ export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOpt
   const face = Object.fromEntries(
     Object.entries(commands).map(([name, make]) => [
       name,
-      (...args: readonly unknown[]) => run((make as (...args: readonly unknown[]) => Request<unknown>)(...args)),
+      (...args: readonly unknown[]) => run((make as (...args: readonly unknown[]) => CommandRequest<unknown>)(...args)),
     ]),
   ) as unknown as Face
   const client: EffectClient = {

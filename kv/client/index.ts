@@ -16,7 +16,7 @@ export { connect, type Client, type ConnectOptions } from "./client.ts"
 export {
   commands,
   type Bytes,
-  type Request,
+  type CommandRequest,
   type Result,
   type ScanOptions,
   type SetOptions,
@@ -33,4 +33,4 @@ export {
   Unknown,
 } from "./errors.ts"
 export type { Endpoint } from "./endpoints.ts"
-export { type Argument, type Value } from "./resp.ts"
+export { type Argument, type ReplyValue } from "./resp.ts"

@@ -1,6 +1,6 @@
 /** The store as a table of leases: `elect` and `lock` of interpreters/lease run on a client. A lease is the key `lease:<name>`. */
 import { LeaseRefused, type LeaseAnswer, type LeaseRequest, type LeaseTable } from "../../interpreters/lease/index.ts"
-import type { Request } from "./commands.ts"
+import type { CommandRequest } from "./commands.ts"
 import { NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./errors.ts"
 import { taskOf } from "./operation.ts"
 import { toValue } from "./resp.ts"
@@ -8,7 +8,7 @@ import { toValue } from "./resp.ts"
 /** Errors of the server that mean: not executed, and asking again may help. */
 const passing = new Set(["BUSY", "SPACELOW"])
 
-const requestOf = (request: LeaseRequest): Request<LeaseAnswer> => {
+const requestOf = (request: LeaseRequest): CommandRequest<LeaseAnswer> => {
   const { name, holder } = request
   if (request.type === "release")
     return {
@@ -32,7 +32,7 @@ const requestOf = (request: LeaseRequest): Request<LeaseAnswer> => {
 
 const isPassing = (error: unknown): boolean => error instanceof ServerError && passing.has(error.code)
 
-export const leaseTable = (id: string, run: <A>(request: Request<A>) => Promise<A>): LeaseTable => ({
+export const leaseTable = (id: string, run: <A>(request: CommandRequest<A>) => Promise<A>): LeaseTable => ({
   id,
   lease: async (request) => {
     try {

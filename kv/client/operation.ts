@@ -6,7 +6,7 @@ import { type Argument, encodeRequest } from "./resp.ts"
 /**
  * What the caller wants. A read may be repeated; a write is numbered, so that a repeated write has no second effect.
  */
-export type Task =
+export type ClientTask =
   | { readonly type: "read"; readonly args: readonly Argument[] }
   | { readonly type: "write"; readonly args: readonly Argument[] }
   /** All or nothing, with one number for all calls; not executed if a watched key no longer has its version. */
@@ -20,8 +20,8 @@ export type Task =
 export type ReplyOrError = Exclude<Reply, { type: "error" }> | ClientError
 export const isReply = (outcome: ReplyOrError): outcome is Exclude<Reply, { type: "error" }> => "type" in outcome
 
-export interface Operation {
-  readonly task: Task
+export interface ClientOperation {
+  readonly task: ClientTask
   readonly deadline: number
   /** Called once. Afterwards the operation may have to stay in the queue, to keep the numbers without a gap. */
   readonly done: (outcome: ReplyOrError) => void
@@ -34,11 +34,11 @@ export interface Operation {
   misplaced: boolean
 }
 
-export const nameOf = (task: Task): string =>
+export const commandName = (task: ClientTask): string =>
   task.type === "transaction" ? "EXEC" : String(task.args[0] ?? "").toUpperCase()
 
 /** The bytes of the request when it is sent once. */
-export const requestOf = (task: Task, session: string, sequence: number, lowest: number): Buffer => {
+export const requestOf = (task: ClientTask, session: string, sequence: number, lowest: number): Buffer => {
   switch (task.type) {
     case "read":
       return encodeRequest(task.args)
@@ -66,7 +66,7 @@ export const requestOf = (task: Task, session: string, sequence: number, lowest:
  * - forgotten: executed, and its result is no longer kept
  * - refused: everything else. This copy was not executed, and trying again would not help
  */
-export type Verdict = "result" | "again" | "expired" | "forgotten" | "refused"
+export type ErrorMeaning = "result" | "again" | "expired" | "forgotten" | "refused"
 const again = new Set([
   "UNKNOWN",
   "NOLEADER",
@@ -83,7 +83,7 @@ const again = new Set([
 /** This copy was never proposed. With any other error, it may have been executed, or may still be. */
 const unproposed = new Set(["NOLEADER", "BUSY", "MOVED", "LOADING", "TRYAGAIN", "CLUSTERDOWN"])
 export const leavesOpen = (code: string): boolean => !unproposed.has(code)
-export const verdictOf = (code: string): Verdict => {
+export const verdictOf = (code: string): ErrorMeaning => {
   if (again.has(code)) return "again"
   switch (code) {
     case "RESULT":
@@ -104,7 +104,7 @@ const reads = new Set(
     "CLIENT MEMORY OBJECT HELLO CLUSTER ROLE FUNCTION STEPRAFT"
   ).split(" "),
 )
-export const taskOf = (args: readonly Argument[]): Task => ({
+export const taskOf = (args: readonly Argument[]): ClientTask => ({
   type: reads.has(String(args[0] ?? "").toUpperCase()) ? "read" : "write",
   args,
 })

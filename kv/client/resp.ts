@@ -25,8 +25,8 @@ export const encodeRequest = (args: readonly Argument[]): Buffer => {
 }
 
 /** The bytes are not RESP: nothing after them can be trusted, so the connection is closed. */
-export class ProtocolError extends Error {
-  override readonly name = "ProtocolError"
+export class MalformedReply extends Error {
+  override readonly name = "MalformedReply"
 }
 
 type Aggregate = "array" | "map" | "push" | "attribute"
@@ -80,7 +80,7 @@ export const makeDecoder = (reply: (reply: Reply) => void, push: (reply: Reply) 
 
   const open = (type: Aggregate, count: number): void => {
     if (count < 0) return settle(nothing)
-    if (stack.length >= maxDepth) throw new ProtocolError("a reply is nested too deeply")
+    if (stack.length >= maxDepth) throw new MalformedReply("a reply is nested too deeply")
     if (count === 0 && type === "push") return
     if (count === 0)
       return settle(
@@ -93,7 +93,7 @@ export const makeDecoder = (reply: (reply: Reply) => void, push: (reply: Reply) 
   const advance = (): boolean => {
     const end = buffer.indexOf(crlf, position, "latin1")
     if (end < 0) {
-      if (buffer.length - position > maxLine) throw new ProtocolError("not a RESP reply: its first line does not end")
+      if (buffer.length - position > maxLine) throw new MalformedReply("not a RESP reply: its first line does not end")
       return false
     }
     const line = buffer.toString("utf8", position + 1, end)
@@ -164,7 +164,7 @@ export const makeDecoder = (reply: (reply: Reply) => void, push: (reply: Reply) 
         open("push", count(line))
         return true
       default:
-        throw new ProtocolError(`not a RESP reply: it starts with ${JSON.stringify(kind)}`)
+        throw new MalformedReply(`not a RESP reply: it starts with ${JSON.stringify(kind)}`)
     }
   }
 
@@ -206,7 +206,7 @@ export const errorOf = (line: string): Extract<Reply, { readonly type: "error" }
 
 const count = (line: string): number => {
   const value = Number(line)
-  if (line === "" || !Number.isSafeInteger(value)) throw new ProtocolError(`not a length: ${JSON.stringify(line)}`)
+  if (line === "" || !Number.isSafeInteger(value)) throw new MalformedReply(`not a length: ${JSON.stringify(line)}`)
   return value
 }
 
@@ -216,13 +216,20 @@ const integer = (line: string): number | bigint => {
   try {
     return BigInt(line)
   } catch {
-    throw new ProtocolError(`not an integer: ${JSON.stringify(line)}`)
+    throw new MalformedReply(`not an integer: ${JSON.stringify(line)}`)
   }
 }
 
 /** A reply as plain JavaScript; `text` decides whether bulk strings become strings or stay bytes. */
-export type Value = string | number | bigint | null | Uint8Array | readonly Value[] | ReadonlyMap<Value, Value>
-export const toValue = (reply: Exclude<Reply, { type: "error" }>, text: boolean): Value => {
+export type ReplyValue =
+  | string
+  | number
+  | bigint
+  | null
+  | Uint8Array
+  | readonly ReplyValue[]
+  | ReadonlyMap<ReplyValue, ReplyValue>
+export const toValue = (reply: Exclude<Reply, { type: "error" }>, text: boolean): ReplyValue => {
   switch (reply.type) {
     case "simple":
       return reply.text
@@ -242,5 +249,5 @@ export const toValue = (reply: Exclude<Reply, { type: "error" }>, text: boolean)
 /**
  * An error inside an EXEC's array belongs to one command and does not fail the others: it stays at its place, as text.
  */
-const nestedValue = (reply: Reply, text: boolean): Value =>
+const nestedValue = (reply: Reply, text: boolean): ReplyValue =>
   reply.type === "error" ? `${reply.code} ${reply.text}`.trim() : toValue(reply, text)

@@ -7,7 +7,7 @@
  * number is filled: a command that changes nothing is sent under it. If the number was used after all, the server
  * answers as it does for any repeated number.
  */
-import type { Operation, Task } from "./operation.ts"
+import type { ClientOperation, ClientTask } from "./operation.ts"
 
 export interface SessionNumbers {
   /** The session's key, from the reply to its opening. */
@@ -29,13 +29,14 @@ export interface SessionNumbers {
 }
 export const newSession = (key: string): SessionNumbers => ({ key, next: 1, unused: [], ended: false, astray: false })
 
-export const isNumbered = (operation: Operation): boolean => operation.sequence !== null
+export const isNumbered = (operation: ClientOperation): boolean => operation.sequence !== null
 
 /** The lowest number whose reply has not arrived: the server forgets the replies below it. */
-export const lowestOf = (queue: readonly Operation[], own: number): number => queue.find(isNumbered)?.sequence ?? own
+export const lowestOf = (queue: readonly ClientOperation[], own: number): number =>
+  queue.find(isNumbered)?.sequence ?? own
 
 /** Sent in place of an operation that nobody waits for. */
-export const filler: Task = { type: "write", args: ["EXISTS", "-"] }
+export const filler: ClientTask = { type: "write", args: ["EXISTS", "-"] }
 
 const insert = (numbers: number[], number: number): void => {
   const at = numbers.findIndex((each) => each >= number)
@@ -54,7 +55,7 @@ export const executed = ({ unused }: SessionNumbers, number: number): void => {
  * Puts fillers into the queue where their numbers belong. Returns false, and changes nothing, if one of them belongs
  * before an operation that was already sent.
  */
-export const fill = ({ unused }: SessionNumbers, queue: Operation[], sent: number): boolean => {
+export const fill = ({ unused }: SessionNumbers, queue: ClientOperation[], sent: number): boolean => {
   const [first] = unused
   if (first === undefined) return true
   if (queue.slice(0, sent).some(({ sequence }) => sequence !== null && sequence > first)) return false
@@ -84,7 +85,7 @@ export const fill = ({ unused }: SessionNumbers, queue: Operation[], sent: numbe
  * After a connection is lost: operations that nobody waits for any more leave the queue. Their sequence numbers are given up:
  * `fill` queues a filler for each of them, unless the server turns out to have executed it (`executed`).
  */
-export const prune = (queue: Operation[], session: SessionNumbers | null): void => {
+export const prune = (queue: ClientOperation[], session: SessionNumbers | null): void => {
   for (const { settled, sequence } of queue)
     if (settled && sequence !== null && session !== null) giveUp(session, sequence)
   queue.splice(0, queue.length, ...queue.filter(({ settled }) => !settled))

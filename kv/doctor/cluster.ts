@@ -2,7 +2,7 @@
 import { defaultSettings } from "../../core/index.ts"
 import { MEMBER_LOST } from "../../interpreters/mending.ts"
 import type { NodeStatus } from "../types.ts"
-import { isLost, isRestarted, refusedOf, type Probe, type Up, type View } from "./facts.ts"
+import { isLost, isRestarted, refusedOf, type Probe, type Up, type ClusterView } from "./facts.ts"
 import { finding, type Finding } from "./findings.ts"
 import { brief, bytes, hasMajority, list, one, span } from "./words.ts"
 
@@ -17,10 +17,10 @@ export const counter = (look: { readonly status: NodeStatus } | null, name: stri
   look?.status.counters[name] ?? 0
 export const grown = ({ first, last }: Pick<Up, "first" | "last">, name: string, apartMs: number): number =>
   first === null || isRestarted(first, last, apartMs) ? 0 : counter(last, name) - counter(first, name)
-export const settingsOf = (view: View) =>
+export const settingsOf = (view: ClusterView) =>
   (view.leader ?? view.up.find(({ details }) => details?.settings != null))?.details?.settings ?? defaultSettings
 
-export const noLeader = (view: View): readonly Finding[] => {
+export const noLeader = (view: ClusterView): readonly Finding[] => {
   const { up, leader, voters, silent } = view
   if (leader !== null || up.length === 0) return []
   const waiting = up
@@ -105,7 +105,7 @@ export const noLeader = (view: View): readonly Finding[] => {
 }
 
 /** What keeps one voter from acknowledging. */
-const holdUp = (view: View, id: string): string => {
+const holdUp = (view: ClusterView, id: string): string => {
   const follower = view.leader?.details?.followers.find((known) => known.id === id)
   const there = view.at(id)
   const link = view.leader?.details?.links.find((known) => known.id === id)
@@ -125,7 +125,7 @@ const holdUp = (view: View, id: string): string => {
   return `${at} acknowledges nothing`
 }
 
-export const commitStalled = (view: View): readonly Finding[] => {
+export const commitStalled = (view: ClusterView): readonly Finding[] => {
   const { leader, before, apartMs, voters } = view
   if (leader === null || before === null) return []
   const { id, status } = leader
@@ -164,7 +164,7 @@ export const commitStalled = (view: View): readonly Finding[] => {
   ]
 }
 
-export const snapshotFailing = (view: View): readonly Finding[] => {
+export const snapshotFailing = (view: ClusterView): readonly Finding[] => {
   const { leader, before, apartMs } = view
   if (leader === null || before === null) return []
   return (leader.details?.followers ?? []).flatMap((follower) => {
@@ -223,7 +223,7 @@ const probeText = (id: string, { kind, ms, error, text }: Probe): string =>
       : `a ${kind} at ${id} was answered ${error} (${brief(text)})`
 
 /** `others`: what was found already, of which it may be the effect. */
-export const clientTimeouts = (view: View, others: readonly Finding[]): readonly Finding[] => {
+export const clientTimeouts = (view: ClusterView, others: readonly Finding[]): readonly Finding[] => {
   const bad = view.up.flatMap(({ id, probes }) =>
     probes.filter(isBad).map((probe) => ({ id, text: probeText(id, probe) })),
   )
@@ -289,7 +289,7 @@ const CAUSES: ReadonlySet<string> = new Set([
   "out-of-descriptors",
 ])
 
-export const unreachable = (view: View): readonly Finding[] => {
+export const unreachable = (view: ClusterView): readonly Finding[] => {
   const { silent, voters, up } = view
   const away = silent.map(({ id }) => id).filter((id) => voters.includes(id))
   return silent.map((node) => {

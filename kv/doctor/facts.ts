@@ -42,7 +42,7 @@ export interface Up {
   readonly probes: readonly Probe[]
 }
 /** The same, as the rules ask for it. */
-export interface View {
+export interface ClusterView {
   readonly apartMs: number
   readonly nodes: readonly NodeFacts[]
   readonly up: readonly Up[]
@@ -75,7 +75,7 @@ const namesOf = (members: readonly { readonly name: string }[]): string[] => [
 /** Of two leaders the one of the higher term: the other one does not know yet that it was deposed. */
 const later = (a: Up | null, b: Up): Up => (a === null || b.status.term > a.status.term ? b : a)
 
-export const viewOf = ({ apartMs, nodes }: ClusterFacts): View => {
+export const viewOf = ({ apartMs, nodes }: ClusterFacts): ClusterView => {
   const up = nodes.flatMap(({ id, first, last, probes }): Up[] =>
     last === null ? [] : [{ id, first, last, status: last.status, details: last.status.details ?? null, probes }],
   )

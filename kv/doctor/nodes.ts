@@ -1,7 +1,7 @@
 /** Findings about single nodes and links: disks, room, clocks, versions, lists of members. */
 import { MEMBER_LOST } from "../../interpreters/mending.ts"
 import { grown, settingsOf } from "./cluster.ts"
-import { isLost, isRestarted, refusedOf, type Up, type View } from "./facts.ts"
+import { isLost, isRestarted, refusedOf, type Up, type ClusterView } from "./facts.ts"
 import { finding, type Finding, type FindingName } from "./findings.ts"
 import { brief, bytes, list, one, span, unique } from "./words.ts"
 
@@ -9,7 +9,7 @@ const SLOW_SYNC_MS = 200
 const CLOCK_MS = 2000
 const SILENT_MS = 2500
 
-const lostDisk = (view: View): readonly Finding[] =>
+const lostDisk = (view: ClusterView): readonly Finding[] =>
   view.up.filter(isLost).flatMap((up) => {
     const { id, status } = up
     const isMember = [...view.voters, ...view.learners].includes(id)
@@ -36,7 +36,7 @@ const lostDisk = (view: View): readonly Finding[] =>
     ]
   })
 
-const rolledBack = (view: View): readonly Finding[] =>
+const rolledBack = (view: ClusterView): readonly Finding[] =>
   view.up.flatMap((up) => {
     const why = refusedOf(up)
     return why === null
@@ -55,7 +55,7 @@ const rolledBack = (view: View): readonly Finding[] =>
   })
 
 /** A process of that name is refused while the node itself is well: there are two. */
-const doubled = (view: View): readonly Finding[] =>
+const doubled = (view: ClusterView): readonly Finding[] =>
   unique(
     view.up.flatMap(({ details }) =>
       (details?.links ?? []).filter(({ refused }) => refused !== null).map(({ id }) => id),
@@ -98,7 +98,7 @@ const doubled = (view: View): readonly Finding[] =>
     ]
   })
 
-const slowDisk = (view: View): readonly Finding[] =>
+const slowDisk = (view: ClusterView): readonly Finding[] =>
   view.up.flatMap((up) => {
     const { id, details } = up
     const { diskStallTimeout } = settingsOf(view)
@@ -119,7 +119,7 @@ const slowDisk = (view: View): readonly Finding[] =>
     ]
   })
 
-const space = (view: View): readonly Finding[] => {
+const space = (view: ClusterView): readonly Finding[] => {
   const full = view.up.filter(
     ({ details }) => details?.spaceLow === true || details?.pending.lacks === "room" || details?.short != null,
   )
@@ -151,7 +151,7 @@ const space = (view: View): readonly Finding[] => {
   ]
 }
 
-const descriptors = (view: View): readonly Finding[] =>
+const descriptors = (view: ClusterView): readonly Finding[] =>
   view.up.flatMap(({ id, details, first, last }) => {
     const of = (name: string): number => Number(last.info[name] ?? 0)
     const rejected =
@@ -179,7 +179,7 @@ const descriptors = (view: View): readonly Finding[] =>
     ]
   })
 
-const links = (view: View): readonly Finding[] => {
+const links = (view: ClusterView): readonly Finding[] => {
   const { electionMin } = settingsOf(view)
   const all = view.up.flatMap(({ id, details }) =>
     (details?.links ?? [])
@@ -232,7 +232,7 @@ const links = (view: View): readonly Finding[] => {
   ]
 }
 
-const lagging = (view: View): readonly Finding[] => {
+const lagging = (view: ClusterView): readonly Finding[] => {
   const { leader, before, apartMs } = view
   if (leader === null || before === null) return []
   return (leader.details?.followers ?? []).flatMap(({ id, matchIndex, mode, condition, snapshotSent }) => {
@@ -265,7 +265,7 @@ const lagging = (view: View): readonly Finding[] => {
   })
 }
 
-const executing = (view: View): readonly Finding[] =>
+const executing = (view: ClusterView): readonly Finding[] =>
   view.up.flatMap((up) => {
     const { id, first, status, details } = up
     if (
@@ -287,7 +287,7 @@ const executing = (view: View): readonly Finding[] =>
     ]
   })
 
-const clocks = (view: View): readonly Finding[] =>
+const clocks = (view: ClusterView): readonly Finding[] =>
   view.up.flatMap(({ id, details, status }) => {
     const off = details?.clockMs ?? (Math.abs(status.clockOffsetMs ?? 0) > CLOCK_MS ? status.clockOffsetMs : null)
     return off == null
@@ -303,7 +303,7 @@ const clocks = (view: View): readonly Finding[] =>
         ]
   })
 
-const versions = ({ up }: View): readonly Finding[] => {
+const versions = ({ up }: ClusterView): readonly Finding[] => {
   const found = unique(up.map(({ status }) => status.version))
   return found.length < 2
     ? []
@@ -318,7 +318,7 @@ const versions = ({ up }: View): readonly Finding[] => {
       ]
 }
 
-const memberLists = (view: View): readonly Finding[] => {
+const memberLists = (view: ClusterView): readonly Finding[] => {
   const { up, leader, voters, learners } = view
   const say = (nodes: readonly string[], evidence: string, cause: string, next: string): Finding =>
     finding("members-disagree", nodes, evidence, cause, next)
@@ -406,7 +406,7 @@ const memberLists = (view: View): readonly Finding[] => {
   ]
 }
 
-export const nodeRules: readonly ((view: View) => readonly Finding[])[] = [
+export const nodeRules: readonly ((view: ClusterView) => readonly Finding[])[] = [
   lostDisk,
   rolledBack,
   doubled,
@@ -434,7 +434,7 @@ const COVERED: Readonly<Record<string, readonly FindingName[]>> = {
   refused: ["directory-rolled-back"],
   removed: ["members-disagree"],
 }
-export const unwell = (view: View, found: readonly Finding[]): readonly Finding[] =>
+export const unwell = (view: ClusterView, found: readonly Finding[]): readonly Finding[] =>
   view.up.flatMap(({ id, status, details }) => {
     const reason = details?.reason ?? (status.health === "ok" ? "ok" : "unknown")
     if (reason === "ok" || (COVERED[reason] ?? []).some((name) => found.some((one) => one.name === name))) return []

@@ -2,7 +2,7 @@
 import type { SnapshotImage, StateMachine } from "../../interpreters/contract.ts"
 import type { Histogram } from "../../interpreters/metrics/index.ts"
 import type { ReplyState } from "./sessions.ts"
-import type { CommandListener, Reader } from "../types.ts"
+import type { CommandListener, StateReader } from "../types.ts"
 
 export interface MachineStats {
   readonly applied: number
@@ -28,7 +28,7 @@ export interface Scrubbed {
   /** What is damaged, or null. */
   readonly found: string | null
 }
-export interface KvMachine extends StateMachine, Reader {
+export interface KvMachine extends StateMachine, StateReader {
   /** The last entry in the snapshot from which the data were restored; 0 if every entry was executed here. */
   readonly beginsAt: () => number
   readonly listen: (listener: CommandListener) => void

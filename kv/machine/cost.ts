@@ -80,7 +80,7 @@ export const checkValue = (bytes: number | bigint): void => {
 }
 
 /** The costs of one command or entry, and of everything since `take`. */
-export class Meter {
+export class CostMeter {
   private spent = 0
   private before = 0
   private readonly limit: number

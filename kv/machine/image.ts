@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto"
 import { crc32 } from "node:zlib"
 import type { LogBase } from "../../core/index.ts"
-import { MalformedBytes, Reader, Writer, readBase, writeBase } from "../../interpreters/bytes.ts"
+import { MalformedBytes, ByteReader, ByteWriter, readBase, writeBase } from "../../interpreters/bytes.ts"
 import { decodeRecord } from "./layout.ts"
 import type { Removal } from "./removals.ts"
 import { readReply, writeReply } from "./reply.ts"
@@ -35,7 +35,7 @@ export const sessionsForImage = (sessions: Sessions, now: number): Session[] =>
     .sort((a, b) => a.id - b.id)
 
 export class ImageWriter {
-  private readonly w = new Writer(CHUNK + 65_536)
+  private readonly w = new ByteWriter(CHUNK + 65_536)
   private crc = 0
   private count = 0
 
@@ -108,7 +108,7 @@ export type ImageRecord =
   | { readonly type: "removals"; readonly removals: readonly Removal[] }
   | { readonly type: "data"; readonly key: Buffer; readonly record: Buffer; readonly item: Item }
 
-const readSession = (r: Reader): Session => {
+const readSession = (r: ByteReader): Session => {
   const session = {
     id: r.u48(),
     owner: r.text(),
@@ -174,7 +174,7 @@ export class ImageReader {
     if (this.ended) throw new MalformedBytes("records after the trailer")
     const kind = frame.readUInt8(4)
     if (this.begun === (kind === HEADER)) throw new MalformedBytes("the header must come first, and once")
-    const r = new Reader(frame, FRAME_HEADER)
+    const r = new ByteReader(frame, FRAME_HEADER)
     if (kind === TRAILER) {
       this.ended = true
       const count = r.u48()

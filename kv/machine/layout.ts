@@ -17,7 +17,7 @@
  * error; the CRC-32 of a large value is in its data record.
  */
 import { crc32 } from "node:zlib"
-import { Reader, Writer, readBase, writeBase } from "../../interpreters/bytes.ts"
+import { ByteReader, ByteWriter, readBase, writeBase } from "../../interpreters/bytes.ts"
 import type { LogBase } from "../../core/index.ts"
 import { placeOf } from "./place.ts"
 import type { Removal } from "./removals.ts"
@@ -159,37 +159,37 @@ export const checkedValue = (key: Uint8Array, item: Item, value: Buffer | undefi
   return value
 }
 
-const seal = (key: Buffer, fill: (w: Writer) => void, capacity = 64): Buffer => {
-  const w = new Writer(capacity)
+const seal = (key: Buffer, fill: (w: ByteWriter) => void, capacity = 64): Buffer => {
+  const w = new ByteWriter(capacity)
   const at = w.hole()
   fill(w)
   w.patchU32(at, crc32(w.view(4), crc32(key)))
   return w.view()
 }
-const unseal = <A>(key: Buffer, value: Buffer, read: (r: Reader) => A): A => {
+const unseal = <A>(key: Buffer, value: Buffer, read: (r: ByteReader) => A): A => {
   if (value.length < 4 || crc32(value.subarray(4), crc32(key)) !== value.readUInt32BE(0)) {
     throw new BadRecord(`the record ${key.toString("hex")} fails its checksum`)
   }
-  const r = new Reader(value, 4)
+  const r = new ByteReader(value, 4)
   const result = read(r)
   r.done()
   return result
 }
 
-export interface Identity {
+export interface StateIdentity {
   readonly format: number
   readonly cluster: string
   readonly node: string
 }
 /** `begins`: the last entry in the snapshot that was restored here; 0 if everything here was executed. */
-export const encodeIdentity = (identity: Identity, begins: number): Buffer =>
+export const encodeIdentity = (identity: StateIdentity, begins: number): Buffer =>
   seal(identityKey, (w) => {
     w.u32(identity.format)
     w.text(identity.cluster)
     w.text(identity.node)
     w.u48(begins)
   })
-export const decodeIdentity = (value: Buffer): Identity & { readonly begins: number } =>
+export const decodeIdentity = (value: Buffer): StateIdentity & { readonly begins: number } =>
   unseal(identityKey, value, (r) => {
     const identity = { format: r.u32(), cluster: r.text(), node: r.text() }
     if (identity.format === FORMAT) return { ...identity, begins: r.u48() }
@@ -236,12 +236,12 @@ export const decodeOpening = (key: Buffer, value: Buffer): Opening =>
   unseal(key, value, (r) => ({ owner: r.text(), secret: Buffer.from(r.bytes()) }))
 
 /** The state of a session after a batch: the replies from `first` on were given in this batch. */
-export interface Segment {
+export interface ReplySegment {
   readonly lowest: number
   readonly active: number
   readonly replies: readonly Reply[]
 }
-export const encodeSegment = (key: Buffer, session: Session, first: number): Buffer => {
+export const encodeReplySegment = (key: Buffer, session: Session, first: number): Buffer => {
   const replies: Reply[] = []
   let size = 64
   for (let sequence = first; sequence <= session.last; sequence++) {
@@ -261,7 +261,7 @@ export const encodeSegment = (key: Buffer, session: Session, first: number): Buf
     size,
   )
 }
-export const decodeSegment = (key: Buffer, value: Buffer): Segment =>
+export const decodeReplySegment = (key: Buffer, value: Buffer): ReplySegment =>
   unseal(key, value, (r) => ({
     lowest: r.u48(),
     active: r.u48(),

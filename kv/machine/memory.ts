@@ -8,14 +8,14 @@ import { digestOf, ImageReader, ImageWriter, sessionsForImage } from "./image.ts
 import { MAX_REPLY, refusable } from "./cost.ts"
 import { encodeRecord } from "./layout.ts"
 import { absentAfter, Removals } from "./removals.ts"
-import { type MachineOutcome, Replica, type Store, announce, ReadOnlyView } from "./replica.ts"
+import { type MachineOutcome, KvExecutor, type RecordStore, announce, ReadOnlyView } from "./executor.ts"
 import { placeOf } from "./place.ts"
 import { type Scan, isScan, planOf, planRandom, randomPlace } from "./commands/scan.ts"
 import { execute, isSpec, resolve } from "./commands/execute.ts"
 import { error } from "./reply.ts"
 import { DEFAULT_IDLE, type ReplyState, Sessions } from "./sessions.ts"
 import type { Item } from "./commands/view.ts"
-import type { Call, CommandListener, Keyspace, Reader, Reply } from "../types.ts"
+import type { Call, CommandListener, Keyspace, StateReader, Reply } from "../types.ts"
 
 /** No value is stored separately here. */
 const valueOf = (item: Item): Buffer => item.value ?? Buffer.alloc(0)
@@ -29,7 +29,7 @@ type Undo =
   | { readonly name: string; readonly before: Item | undefined }
   | { readonly name: null; readonly all: Map<string, Item>; readonly earliest: number }
 
-class MapStore implements Store {
+class MapStore implements RecordStore {
   items: Map<string, Item>
   /** No item expires before this. */
   earliest = Infinity
@@ -105,9 +105,9 @@ class MapStore implements Store {
 
 const copyOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
-export class MemoryMachine implements StateMachine, Reader {
+export class MemoryMachine implements StateMachine, StateReader {
   private store: MapStore
-  private replica: Replica
+  private executor: KvExecutor
   private handlers: StateMachineHandlers | null = null
   private listener: CommandListener | null = null
   private incoming: { readonly id: string; readonly chunks: Buffer[]; length: number; complete: boolean } | null = null
@@ -122,10 +122,10 @@ export class MemoryMachine implements StateMachine, Reader {
     },
   ) {
     this.store = new MapStore(from?.items)
-    this.replica = this.replicaAt(from?.base ?? origin, from?.sessions ?? new Sessions(idle), from?.removals)
+    this.executor = this.executorAt(from?.base ?? origin, from?.sessions ?? new Sessions(idle), from?.removals)
   }
-  private replicaAt(base: LogBase, sessions: Sessions, removals?: Removals): Replica {
-    return new Replica(this.store, base, sessions, undefined, undefined, removals, (command) =>
+  private executorAt(base: LogBase, sessions: Sessions, removals?: Removals): KvExecutor {
+    return new KvExecutor(this.store, base, sessions, undefined, undefined, removals, (command) =>
       this.listener?.executing?.(command),
     )
   }
@@ -135,7 +135,7 @@ export class MemoryMachine implements StateMachine, Reader {
   }
   /** An independent machine; values are shared, because they are never changed. */
   clone(): MemoryMachine {
-    const { base, removals, sessions } = this.replica
+    const { base, removals, sessions } = this.executor
     return new MemoryMachine(sessions.idle, {
       base,
       sessions: sessions.clone(),
@@ -150,19 +150,19 @@ export class MemoryMachine implements StateMachine, Reader {
   applyNow(entries: readonly Entry[]): readonly MachineOutcome[] {
     const out: MachineOutcome[] = []
     for (const entry of entries) {
-      if (entry.index <= this.replica.base.index) continue
-      if (entry.index !== this.replica.base.index + 1)
-        throw new Error(`entry ${entry.index} handed over at position ${this.replica.base.index}`)
-      this.replica.apply(entry, out)
-      this.store.sweep(this.replica.base.time)
+      if (entry.index <= this.executor.base.index) continue
+      if (entry.index !== this.executor.base.index + 1)
+        throw new Error(`entry ${entry.index} handed over at position ${this.executor.base.index}`)
+      this.executor.apply(entry, out)
+      this.store.sweep(this.executor.base.time)
     }
-    this.replica.sessions.written()
-    this.replica.removals.written()
+    this.executor.sessions.written()
+    this.executor.removals.written()
     announce(this.listener, out)
     return out
   }
   imageNow(): Buffer {
-    const { base, removals, sessions } = this.replica
+    const { base, removals, sessions } = this.executor
     const writer = new ImageWriter()
     writer.begin(base)
     writer.removals(removals.all())
@@ -192,10 +192,10 @@ export class MemoryMachine implements StateMachine, Reader {
       }
     }
     if (base === null || !reader.complete()) throw new Error("the image ends early")
-    const sessions = new Sessions(this.replica.sessions.idle)
+    const sessions = new Sessions(this.executor.sessions.idle)
     for (const session of found.sort((a, b) => a.active - b.active || a.id - b.id)) sessions.load(session)
     this.store = new MapStore(items)
-    this.replica = this.replicaAt(base, sessions, removals)
+    this.executor = this.executorAt(base, sessions, removals)
     this.listener?.restored()
   }
   digest(): string {
@@ -205,7 +205,7 @@ export class MemoryMachine implements StateMachine, Reader {
   // ------------------------------------------------------------------------------------------ contract
 
   position(): LogBase {
-    return this.replica.base
+    return this.executor.base
   }
   attach(handlers: StateMachineHandlers): void {
     this.handlers = handlers
@@ -216,15 +216,15 @@ export class MemoryMachine implements StateMachine, Reader {
   apply(entries: readonly Entry[]): void {
     queueMicrotask(() => {
       this.applyNow(entries)
-      this.handlers?.applied(this.replica.base.index)
+      this.handlers?.applied(this.executor.base.index)
     })
   }
   takeSnapshot(): Promise<LogBase> {
-    return Promise.resolve(this.replica.base)
+    return Promise.resolve(this.executor.base)
   }
   openSnapshot(): Promise<SnapshotImage> {
     const bytes = this.imageNow()
-    const { base } = this.replica
+    const { base } = this.executor
     this.images++
     const snapshot: SnapshotRef = { ...base, id: `m${base.index}.${this.images}` }
     const size = 64 << 10
@@ -292,13 +292,13 @@ export class MemoryMachine implements StateMachine, Reader {
     })
   }
   version(key: Uint8Array): number {
-    return new ReadOnlyView(this.now(), this.store).get(copyOf(key))?.version ?? absentAfter(this.replica.base.index)
+    return new ReadOnlyView(this.now(), this.store).get(copyOf(key))?.version ?? absentAfter(this.executor.base.index)
   }
   now(): number {
-    return this.replica.base.time
+    return this.executor.base.time
   }
   replyOf(session: number, secret: Uint8Array | null, sequence: number): ReplyState {
-    return this.replica.sessions.replyOf(session, secret, sequence, this.now())
+    return this.executor.sessions.replyOf(session, secret, sequence, this.now())
   }
   earliestDeadline(): number | null {
     return this.store.earliest === Infinity ? null : this.store.earliest

@@ -1,5 +1,5 @@
 /** Replies: those that every family uses, and the binary form in which a session keeps them. */
-import { MalformedBytes, Reader, type Writer } from "../../interpreters/bytes.ts"
+import { MalformedBytes, ByteReader, type ByteWriter } from "../../interpreters/bytes.ts"
 import type { Reply } from "../types.ts"
 
 export const OK: Reply = { type: "simple", text: "OK" }
@@ -11,7 +11,7 @@ export const integer = (value: number): Reply => (value === 1 ? ONE : value === 
 export const bulk = (bytes: Uint8Array): Reply => ({ type: "bulk", bytes })
 export const error = (text: string, code = "ERR"): Reply => ({ type: "error", code, text })
 
-export const EMPTY: Reply = bulk(Buffer.alloc(0))
+export const EMPTY_BULK: Reply = bulk(Buffer.alloc(0))
 
 /** The reply of HELP: the form of the command, then each subcommand with its purpose. */
 export const help = (name: string, lines: Readonly<Record<string, string>>): Reply => {
@@ -73,7 +73,7 @@ const MAX_DEPTH = 8
 const isWide = (value: number | bigint): boolean =>
   typeof value === "bigint" || !(value >= 0 && value <= 0xffff_ffff_ffff)
 
-export const writeReply = (w: Writer, reply: Reply): void => {
+export const writeReply = (w: ByteWriter, reply: Reply): void => {
   switch (reply.type) {
     case "simple":
       if (reply.text === "OK") w.u8(DONE)
@@ -125,7 +125,7 @@ const wide = (text: string): number | bigint => {
   return Number.isSafeInteger(Number(value)) ? Number(value) : value
 }
 
-export const readReply = (r: Reader, depth = 0): Reply => {
+export const readReply = (r: ByteReader, depth = 0): Reply => {
   if (depth > MAX_DEPTH) throw new MalformedBytes(`a reply is nested more than ${MAX_DEPTH} deep`)
   const kind = r.u8()
   switch (kind) {

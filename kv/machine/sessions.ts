@@ -12,11 +12,11 @@ import type { Reply } from "../types.ts"
 export const DEFAULT_IDLE = 3_600_000
 /**
  * The most that a client's session may keep; commands beyond it are refused. Decided by the log, like replySize:
- * changing either changes the format. A node limits the window of its own session itself (see the service's lane), and
+ * changing either changes the format. A node limits the window of its own session itself (see the service's queue), and
  * cannot wait in the middle of it.
  */
 export const MAX_KEPT_REPLIES = 4096
-export const MAX_KEPT_BYTES = 16 << 20
+export const MAX_KEPT_REPLY_BYTES = 16 << 20
 /**
  * The most that all sessions keep together, those of nodes included. Beyond it the sessions that keep most forget their
  * oldest replies, until all together keep at most KEPT_AFTER: each keeps what it has, or the same share.
@@ -203,7 +203,7 @@ export class Sessions {
   /** It keeps so much that nothing more may be executed until the client says that some replies have arrived. */
   full(session: Session): boolean {
     if (session.owner.startsWith(NODE_OWNER)) return false
-    return session.replies.size >= MAX_KEPT_REPLIES || (this.sizes.get(session.id) ?? 0) >= MAX_KEPT_BYTES
+    return session.replies.size >= MAX_KEPT_REPLIES || (this.sizes.get(session.id) ?? 0) >= MAX_KEPT_REPLY_BYTES
   }
   private forget(session: Session, lowest: number): void {
     for (; session.lowest < lowest; session.lowest++) {

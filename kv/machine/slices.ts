@@ -30,7 +30,7 @@ export class Slices {
 }
 
 /** One task at a time, in order; a failed one does not block the next. */
-export class Lane {
+export class SerialTasks {
   private tail: Promise<unknown> = Promise.resolve()
   run<A>(task: () => A | Promise<A>): Promise<A> {
     const done = this.tail.then(task)

@@ -26,7 +26,7 @@ import { RecoveryUnfinished } from "../backup/errors.ts"
 import { TlsUnusable } from "../../interpreters/tls/index.ts"
 import type { TcpError } from "../../interpreters/tcp/index.ts"
 import { MachineLocked, MachineOutdated, type MachineError } from "../machine/leveldb/errors.ts"
-import type { ServerError } from "../server/index.ts"
+import type { ClientPortUnavailable } from "../server/index.ts"
 import { UsersUnusable } from "../server/users/index.ts"
 
 /** `field` is the setting that is wrong, `source` where it was given. */
@@ -54,7 +54,7 @@ export type NodeError =
   | TcpError
   | HttpUnavailable
   | MachineError
-  | ServerError
+  | ClientPortUnavailable
 
 const lasting = [
   InvalidConfig,

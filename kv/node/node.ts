@@ -15,7 +15,7 @@ import { openTls, type Tls } from "../../interpreters/tls/index.ts"
 import { RecoveryUnfinished } from "../backup/errors.ts"
 import { requireFinished } from "../backup/switch.ts"
 import { openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
-import { defaultLimits, makeServer, type Limits, type ServerError } from "../server/index.ts"
+import { defaultLimits, makeServer, type Limits, type ClientPortUnavailable } from "../server/index.ts"
 import { openUsers } from "../server/users/index.ts"
 import type { Backups, NodeStatus } from "../types.ts"
 import { build } from "./build.ts"
@@ -26,7 +26,7 @@ import { makeFailure } from "./failure.ts"
 import { makeGate } from "./gate.ts"
 import { makeStoreMetrics } from "./metrics.ts"
 import { threadAdvice } from "./launch.ts"
-import type { Port } from "./security.ts"
+import type { PortName } from "./security.ts"
 import { advertised, nodeStatusOf, refusalOf } from "./status.ts"
 import { openTrace } from "./trace.ts"
 
@@ -58,8 +58,8 @@ export interface RunningNode {
 const lockedOr = (
   directory: string,
   files: Files,
-  error: ServerError,
-): Effect.Effect<never, ServerError | DirectoryLocked> =>
+  error: ClientPortUnavailable,
+): Effect.Effect<never, ClientPortUnavailable | DirectoryLocked> =>
   Effect.tryPromise({
     try: () => takeLock(files, directory).then((lock) => lock.release()),
     catch: (cause) => (cause instanceof DirectoryLocked ? cause : error),
@@ -107,7 +107,7 @@ export const serveNode = (
     const { security } = config
     const every = options.filesEveryMs === undefined ? {} : { everyMs: options.filesEveryMs }
     const tls = security.tls === null ? null : yield* openTls({ name: config.id, files: security.tls, log, ...every })
-    const covered = (port: Port): Tls | null => (security.plaintext.includes(port) ? null : tls)
+    const covered = (port: PortName): Tls | null => (security.plaintext.includes(port) ? null : tls)
     const clientTls = covered("clients")
     const users =
       security.users === null

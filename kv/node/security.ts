@@ -4,13 +4,13 @@ import type { Address } from "../../interpreters/tcp/index.ts"
 import type { TlsFiles } from "../../interpreters/tls/index.ts"
 
 /** The three ports of a node. */
-export type Port = "peers" | "clients" | "http"
-const PORTS: readonly Port[] = ["peers", "clients", "http"]
+export type PortName = "peers" | "clients" | "http"
+const PORTS: readonly PortName[] = ["peers", "clients", "http"]
 
 export interface Security {
   /** Between nodes, for clients, and over HTTP, but for the ports of `plaintext`. Null: nowhere. */
   readonly tls: TlsFiles | null
-  readonly plaintext: readonly Port[]
+  readonly plaintext: readonly PortName[]
   /** Whether clients show a certificate of the cluster's authority: never asked for, taken if they have one, or required. */
   readonly authClients: "no" | "optional" | "yes"
   /** The file of users; null: whoever comes in may do everything. */
@@ -60,7 +60,7 @@ export const securityOf = (
   if (strange !== undefined) throw wrong("plaintext", `${JSON.stringify(strange)} is none of ${PORTS.join(", ")}`)
   if (tls === null && tlsAuthClients !== undefined && tlsAuthClients !== "no")
     throw wrong("tlsAuthClients", "clients show certificates over TLS only: give tlsCert, tlsKey and tlsCa as well")
-  const inTheClear = (port: Port): boolean => tls === null && !ports.includes(port)
+  const inTheClear = (port: PortName): boolean => tls === null && !ports.includes(port)
   const openly = exposed([peer, ...peers])
   if (inTheClear("peers") && openly !== null)
     throw wrong(

@@ -2,37 +2,37 @@
  * The number of keys, for INFO. Counting reads all of them, and some libraries request INFO on every connect, so a count is
  * reused for twenty times as long as it took; with few keys that is no time at all.
  */
-import type { Keyspace, Reader } from "../types.ts"
+import type { Keyspace, StateReader } from "../types.ts"
 
 const share = 20
 /** How long a request for all sections waits for a first count. */
 const patienceMs = 200
 
-export interface Counted extends Keyspace {
+export interface KeyspaceCount extends Keyspace {
   /** When the keys were counted, and how long that took. */
   readonly at: number
   readonly took: number
 }
 
 export class Census {
-  private last: Counted | null = null
-  private counting: Promise<Counted | null> | null = null
-  private readonly reader: Reader
+  private last: KeyspaceCount | null = null
+  private counting: Promise<KeyspaceCount | null> | null = null
+  private readonly reader: StateReader
   private readonly now: () => number
 
-  constructor(reader: Reader, now: () => number = () => performance.now()) {
+  constructor(reader: StateReader, now: () => number = () => performance.now()) {
     this.reader = reader
     this.now = now
   }
 
   /** The present count. null: it cannot be counted. */
-  count(): Promise<Counted | null> {
+  count(): Promise<KeyspaceCount | null> {
     this.counting ??= this.begin().finally(() => {
       this.counting = null
     })
     return this.counting
   }
-  private async begin(): Promise<Counted | null> {
+  private async begin(): Promise<KeyspaceCount | null> {
     const at = this.now()
     const keyspace = await this.reader.keyspace()
     if (keyspace !== null) this.last = { ...keyspace, at, took: this.now() - at }
@@ -40,13 +40,13 @@ export class Census {
   }
 
   /** A recent count, if counting takes long. null: not known yet. */
-  async recent(): Promise<Counted | null> {
+  async recent(): Promise<KeyspaceCount | null> {
     const { last } = this
     if (last !== null && this.now() - last.at < share * last.took) return last
     const count = this.count()
     if (last !== null && last.took > patienceMs) return last
     let timer: NodeJS.Timeout | undefined
-    const enough = new Promise<Counted | null>((resolve) => {
+    const enough = new Promise<KeyspaceCount | null>((resolve) => {
       timer = setTimeout(() => resolve(last), patienceMs)
     })
     return Promise.race([count, enough]).finally(() => clearTimeout(timer))

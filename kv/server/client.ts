@@ -3,7 +3,7 @@ import type { Call, FlushListener, Reply, Watch } from "../types.ts"
 import type { Grant } from "./users/index.ts"
 import type { Protocol } from "./wire/encode.ts"
 
-export interface Transaction {
+export interface QueuedTransaction {
   /** Calls for the log, in order; `local` holds, by position, the commands that the connection answers itself. */
   readonly calls: Call[]
   readonly local: Map<number, () => Reply>
@@ -26,7 +26,7 @@ export interface Watching {
   failed: boolean
 }
 
-export interface Client {
+export interface ClientState {
   readonly id: number
   readonly address: string
   readonly localAddress: string
@@ -45,7 +45,7 @@ export interface Client {
   skip: "none" | "this" | "next"
   /** local: what this node has applied, perhaps stale; no barrier, no redirect. */
   consistency: "linearizable" | "local"
-  transaction: Transaction | null
+  transaction: QueuedTransaction | null
   watching: Watching
   /** An outstanding EXEC decides which later commands are answered: nothing is started before it has ended. */
   settling: boolean
@@ -73,7 +73,7 @@ export const newClient = (
   now: number,
   reserved = false,
   arrived: Grant | null = everybody,
-): Client => ({
+): ClientState => ({
   id,
   address,
   localAddress,
@@ -99,7 +99,7 @@ export const newClient = (
 })
 
 /** RESET: the state as it was when the client connected. */
-export const resetClient = (client: Client): void => {
+export const resetClient = (client: ClientState): void => {
   client.name = ""
   client.user = client.arrived
   client.protocol = 2
@@ -117,7 +117,7 @@ export const resetClient = (client: Client): void => {
 const mostKept = 4096
 
 /** A FLUSHALL does not touch keys that do not exist: watches of those stay valid. */
-export const keepAbsent = (clients: Iterable<Client>, ...[fits, version]: Parameters<FlushListener>): void => {
+export const keepAbsent = (clients: Iterable<ClientState>, ...[fits, version]: Parameters<FlushListener>): void => {
   let left = mostKept
   for (const { watching } of clients)
     for (const [name, watch] of watching.watches) {

@@ -7,8 +7,8 @@ import type { Socket } from "node:net"
 import type { ReadHere, Reply } from "../types.ts"
 import { SMALL, type Account } from "./limits/budget.ts"
 import { hasRoom, isFull } from "./limits/pipeline.ts"
-import type { Client } from "./client.ts"
-import type { Context, Known, Words, Work } from "./contract.ts"
+import type { ClientState } from "./client.ts"
+import type { Context, KnownCommand, Words, OrderedWork } from "./contract.ts"
 import { encode, encodeNullArray, err, unsaid } from "./wire/encode.ts"
 import { begin, broken, unread } from "./intake.ts"
 import { Order } from "./order.ts"
@@ -24,7 +24,7 @@ import { baseWeight, itemsPerLook, readAhead, readUnits, unitsPerLook, wordUnits
 
 const lingerMs = 1_000
 export class Connection implements Job, Account {
-  readonly client: Client
+  readonly client: ClientState
   /** Set by the server while the connection waits for the end of the turn. */
   marked = false
   queued = false
@@ -56,7 +56,7 @@ export class Connection implements Job, Account {
   private units = 0
   private readonly unread = new Unread()
 
-  constructor(shared: Shared, client: Client, socket: Socket) {
+  constructor(shared: Shared, client: ClientState, socket: Socket) {
     const { host } = shared
     this.shared = shared
     this.client = client
@@ -282,9 +282,9 @@ export class Connection implements Job, Account {
 
   private add(
     kind: Slot["kind"],
-    known: Known | undefined,
+    known: KnownCommand | undefined,
     words: Words,
-    work: Work | null,
+    work: OrderedWork | null,
     reply: Reply | null,
     silent: boolean,
   ): void {

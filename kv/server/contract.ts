@@ -4,12 +4,12 @@ import type { Faults } from "../faults.ts"
 import type { Call, ReadHere, Reply, Service } from "../types.ts"
 import type { Budget } from "./limits/budget.ts"
 import type { Census } from "./census.ts"
-import type { Client } from "./client.ts"
+import type { ClientState } from "./client.ts"
 import type { Limits } from "./limits/limits.ts"
 import type { Users } from "./users/index.ts"
 
 /** Work that takes its turn in the order of the connection, instead of being answered when it is read. */
-export type Work =
+export type OrderedWork =
   | {
       readonly type: "work.write"
       /**
@@ -42,7 +42,7 @@ export type Work =
     }
 
 export type Words = readonly Buffer[]
-export type Handler = (context: Context, words: Words) => Reply | Work
+export type ServerHandler = (context: Context, words: Words) => Reply | OrderedWork
 
 export interface Shape {
   readonly name: string
@@ -61,9 +61,9 @@ export interface Subcommand {
   readonly syntax: string
   readonly summary: string
 }
-export interface Known extends Shape {
+export interface KnownCommand extends Shape {
   /** write and read are passed to the state machine unchanged. */
-  readonly does: "write" | "read" | Handler
+  readonly does: "write" | "read" | ServerHandler
   /** What is wrong with its subcommand: MULTI must know before it queues the command. Its arity has been checked. */
   readonly wrong?: (words: Words) => Reply | null
   readonly subcommands?: readonly Subcommand[]
@@ -72,8 +72,8 @@ export interface Known extends Shape {
 }
 
 export interface Lookup {
-  readonly all: readonly Known[]
-  readonly find: (name: Buffer | undefined) => Known | undefined
+  readonly all: readonly KnownCommand[]
+  readonly find: (name: Buffer | undefined) => KnownCommand | undefined
 }
 
 export interface Stats {
@@ -117,12 +117,12 @@ export interface Used {
   failed: number
 }
 /** A command that took its turn was answered. */
-export interface Done {
+export interface AnsweredCommand {
   /** answered: at once, without the state machine. */
   readonly kind: "write" | "read" | "answered"
-  readonly known: Known | undefined
+  readonly known: KnownCommand | undefined
   readonly words: Words
-  readonly work: Work | null
+  readonly work: OrderedWork | null
   readonly reply: Reply | null
   /** When it was started. */
   readonly since: number
@@ -136,9 +136,9 @@ export interface UsageCounts {
   readonly errors: ReadonlyMap<string, number>
   /** Of commands that went to the state machine. */
   readonly durations: Readonly<Record<"write" | "read", Histogram>>
-  readonly rejected: (known: Known | undefined, words: Words, reply: Reply) => void
-  readonly ran: (known: Known, words: Words, reply: Reply, micros: number) => void
-  readonly answered: (table: Lookup, done: Done) => void
+  readonly rejected: (known: KnownCommand | undefined, words: Words, reply: Reply) => void
+  readonly ran: (known: KnownCommand, words: Words, reply: Reply, micros: number) => void
+  readonly answered: (table: Lookup, done: AnsweredCommand) => void
   readonly reset: () => void
 }
 
@@ -158,15 +158,15 @@ export interface Host {
   /** null: whoever comes may do everything. */
   readonly users: Users | null
   readonly port: () => number
-  readonly clients: () => Iterable<Client>
+  readonly clients: () => Iterable<ClientState>
   readonly clientCount: () => number
   /** Bytes sent to clients. */
   readonly netOutput: () => number
   /** Closes the connections of these clients, and returns how many there were. */
-  readonly kill: (which: (client: Client) => boolean) => number
+  readonly kill: (which: (client: ClientState) => boolean) => number
 }
 
 export interface Context {
   readonly host: Host
-  readonly client: Client
+  readonly client: ClientState
 }

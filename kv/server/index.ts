@@ -1,4 +1,4 @@
 /** The Redis protocol over TCP: the side of a node that its clients see. */
 export { defaultLimits, type Limits } from "./limits/limits.ts"
 export { keySlot, slotCount } from "./commands/keyslot.ts"
-export { makeServer, ServerError, type Server, type ServerOptions } from "./server.ts"
+export { makeServer, ClientPortUnavailable, type RespServer, type ServerOptions } from "./server.ts"

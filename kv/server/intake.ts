@@ -3,7 +3,7 @@ import { unknownCommand, wrongArity } from "../machine/index.ts"
 import type { Reply } from "../types.ts"
 import { SMALL } from "./limits/budget.ts"
 import { enqueue, execRefused } from "./commands/transaction.ts"
-import type { Context, Handler, Host, Known, Words, Work } from "./contract.ts"
+import type { Context, ServerHandler, Host, KnownCommand, Words, OrderedWork } from "./contract.ts"
 import { err, errorReply } from "./wire/encode.ts"
 import { moved } from "./commands/redirect.ts"
 import { isAdministrative, tooManyClients } from "./limits/reserve.ts"
@@ -29,7 +29,7 @@ export const busy = ({ budget }: Host, why: string): Reply => {
   )
 }
 
-const refuse = (context: Context, known: Known, words: Words, parser: RequestParser): Reply | null => {
+const refuse = (context: Context, known: KnownCommand, words: Words, parser: RequestParser): Reply | null => {
   const { host } = context
   if (!arityFits(known, words)) return wrongArity(known.name)
   const wrong = known.wrong?.(words) ?? null
@@ -38,7 +38,7 @@ const refuse = (context: Context, known: Known, words: Words, parser: RequestPar
   return known.firstKey > 0 && host.redirect ? moved(context, keysOf(known, words)[0]) : null
 }
 
-const handled = (context: Context, handler: Handler, words: Words): Reply | Work => {
+const handled = (context: Context, handler: ServerHandler, words: Words): Reply | OrderedWork => {
   try {
     return handler(context, words)
   } catch (thrown) {
@@ -46,7 +46,7 @@ const handled = (context: Context, handler: Handler, words: Words): Reply | Work
   }
 }
 /** A command that is answered at once is counted here; one that takes its turn, once it is answered. */
-const run = (context: Context, known: Known, handler: Handler, words: Words): Reply | Work => {
+const run = (context: Context, known: KnownCommand, handler: ServerHandler, words: Words): Reply | OrderedWork => {
   const began = performance.now()
   const answer = handled(context, handler, words)
   if (answer.type !== "work.write" && answer.type !== "work.read")
@@ -60,10 +60,10 @@ const run = (context: Context, known: Known, handler: Handler, words: Words): Re
  */
 export const begin = (
   context: Context,
-  known: Known | undefined,
+  known: KnownCommand | undefined,
   words: Words,
   parser: RequestParser,
-): Reply | Work | "write" | "read" => {
+): Reply | OrderedWork | "write" | "read" => {
   const { client, host } = context
   const { transaction } = client
   if (client.reserved && !isAdministrative(known, words)) {

@@ -13,7 +13,7 @@
  */
 import type { Barrier } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
-import { weightOf } from "./limits/admission.ts"
+import { writeWeightOf } from "./limits/admission.ts"
 import type { Host } from "./contract.ts"
 import { type Cost, missed, type Slot } from "./queue.ts"
 import { costOfTaking } from "./reading.ts"
@@ -108,7 +108,7 @@ export class Order {
   costOf(write: Slot): Cost | null {
     if (this.waiting.length > 0 && (this.apart > 0 || !isInOrder(write))) return null
     const reads = costOfTaking(this.host, this.waiting, this.begunAt)
-    return reads === null ? null : { own: weightOf(this.host, write), reads }
+    return reads === null ? null : { own: writeWeightOf(this.host, write), reads }
   }
   begin(write: Slot): void {
     this.writes++

@@ -1,7 +1,7 @@
 /** The commands of one connection in their order, from arrival to answer. */
 import type { Barrier } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
-import type { Known, Words, Work } from "./contract.ts"
+import type { KnownCommand, Words, OrderedWork } from "./contract.ts"
 import { errorReply, type Protocol } from "./wire/encode.ts"
 
 export const unknownBehind = errorReply(
@@ -26,9 +26,9 @@ export interface Slot {
   readonly at: number
   /** answered: only waits for those before it. */
   readonly kind: "write" | "read" | "answered"
-  readonly known: Known | undefined
+  readonly known: KnownCommand | undefined
   readonly words: Words
-  readonly work: Work | null
+  readonly work: OrderedWork | null
   readonly protocol: Protocol
   readonly silent: boolean
   /** The memory that it holds. */
@@ -60,7 +60,7 @@ const valued: ReadonlySet<string> = new Set(["getex", "getset", "getdel", "exec"
 /** SET key value GET is the shortest of its forms that answers with a value. */
 const shortestSetGet = 4
 
-export const mayReturnMuch = (known: Known | undefined, words: Words): boolean =>
+export const mayReturnMuch = (known: KnownCommand | undefined, words: Words): boolean =>
   known !== undefined && (known.name === "set" ? words.length >= shortestSetGet : valued.has(known.name))
 
 export class Queue {

@@ -11,11 +11,11 @@ import type { Reply, Service } from "../types.ts"
 import { Admission } from "./limits/admission.ts"
 import { Budget } from "./limits/budget.ts"
 import { Census } from "./census.ts"
-import { keepAbsent, newClient, type Client } from "./client.ts"
+import { keepAbsent, newClient, type ClientState } from "./client.ts"
 import { Connection } from "./connection.ts"
 import type { Shared } from "./shared.ts"
 import { newStats, type Host, type Stats } from "./contract.ts"
-import { listener, type ClientTls } from "./door.ts"
+import { makeListener, type ClientTls } from "./listener.ts"
 import { encode } from "./wire/encode.ts"
 import { defaultLimits, type Limits } from "./limits/limits.ts"
 import { serverMetrics } from "./metrics.ts"
@@ -28,7 +28,7 @@ import { sampleMs, Usage } from "./usage.ts"
 import type { Users } from "./users/index.ts"
 
 /** The server cannot listen. `message` says what to do about it. */
-export class ServerError extends Data.TaggedError("ServerError")<{
+export class ClientPortUnavailable extends Data.TaggedError("ClientPortUnavailable")<{
   readonly reason: "address in use" | "address not available" | "not permitted" | "other"
   readonly message: string
   readonly cause: unknown
@@ -52,7 +52,7 @@ export interface ServerOptions {
   readonly now?: () => number
 }
 
-export interface Server {
+export interface RespServer {
   readonly host: string
   readonly port: number
   readonly connections: () => number
@@ -67,13 +67,13 @@ const idleLookMs = 10
 /** How often at most a full server says so in its log. */
 const fullMs = 60_000
 
-const reasons: Readonly<Record<string, ServerError["reason"]>> = {
+const reasons: Readonly<Record<string, ClientPortUnavailable["reason"]>> = {
   EADDRINUSE: "address in use",
   EADDRNOTAVAIL: "address not available",
   EACCES: "not permitted",
 }
 
-const explain = (cause: NodeJS.ErrnoException, host: string, port: number): ServerError => {
+const explain = (cause: NodeJS.ErrnoException, host: string, port: number): ClientPortUnavailable => {
   const reason = reasons[cause.code ?? ""] ?? "other"
   const where = `${host}:${port}`
   const message = {
@@ -82,7 +82,7 @@ const explain = (cause: NodeJS.ErrnoException, host: string, port: number): Serv
     "not permitted": `this user may not listen on ${where}`,
     other: `cannot listen on ${where}: ${cause.message}`,
   }[reason]
-  return new ServerError({ reason, message, cause })
+  return new ClientPortUnavailable({ reason, message, cause })
 }
 
 /** Writes of one turn leave together, at its end. */
@@ -163,7 +163,7 @@ class Listener {
       dirty: endOfTurn(),
       log,
     }
-    this.server = listener(options.tls ?? null, {
+    this.server = makeListener(options.tls ?? null, {
       accepted: (socket, certified) => this.accept(socket, certified),
       refused: (socket, refusal) => {
         this.stats.unproven++
@@ -223,7 +223,7 @@ class Listener {
     this.usage.input.sample(now, this.stats.netInput)
   }
 
-  private *clients(): Iterable<Client> {
+  private *clients(): Iterable<ClientState> {
     for (const { client } of this.open.values()) yield client
   }
 
@@ -334,7 +334,7 @@ class Listener {
     }
   }
 
-  private kill(which: (client: Client) => boolean): number {
+  private kill(which: (client: ClientState) => boolean): number {
     let killed = 0
     for (const [socket, connection] of this.open) {
       if (!which(connection.client)) continue
@@ -362,9 +362,9 @@ class Listener {
 }
 
 /** Serves clients for as long as the scope lives. */
-export const makeServer = (options: ServerOptions): Effect.Effect<Server, ServerError, Scope.Scope> =>
+export const makeServer = (options: ServerOptions): Effect.Effect<RespServer, ClientPortUnavailable, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.callback<Listener, ServerError>((resume) => {
+    Effect.callback<Listener, ClientPortUnavailable>((resume) => {
       const listener = new Listener(options)
       listener.listen(
         options.host,

@@ -1,13 +1,13 @@
 /** How often each command ran, how long it took and how it ended: commandstats and errorstats of INFO. */
 import { Histogram } from "../../interpreters/metrics/index.ts"
 import type { Call, Reply } from "../types.ts"
-import type { Done, Known, Lookup, UsageCounts, Used, Words } from "./contract.ts"
+import type { AnsweredCommand, KnownCommand, Lookup, UsageCounts, Used, Words } from "./contract.ts"
 import { wordAt } from "./words.ts"
 
 /** Codes are our own, and few; the limit holds whatever they become. */
 const mostCodes = 128
 
-export const nameOf = (known: Pick<Known, "name" | "subcommands">, words: Words): string =>
+export const nameOf = (known: Pick<KnownCommand, "name" | "subcommands">, words: Words): string =>
   known.subcommands === undefined || words.length === 1 ? known.name : `${known.name}|${wordAt(words, 1)}`
 
 /** How fast a count grows, from the last samples. */
@@ -49,7 +49,7 @@ export class Usage implements UsageCounts {
     if (this.errors.has(code) || this.errors.size < mostCodes) this.errors.set(code, (this.errors.get(code) ?? 0) + 1)
   }
 
-  rejected(known: Known | undefined, words: Words, reply: Reply): void {
+  rejected(known: KnownCommand | undefined, words: Words, reply: Reply): void {
     // A command with an unknown subcommand is counted under the name of its family.
     if (known !== undefined)
       this.used(
@@ -57,7 +57,7 @@ export class Usage implements UsageCounts {
       ).rejected++
     if (reply.type === "error") this.failed(reply)
   }
-  ran(known: Known, words: Words, reply: Reply, micros: number): void {
+  ran(known: KnownCommand, words: Words, reply: Reply, micros: number): void {
     const used = this.used(nameOf(known, words))
     used.calls++
     used.micros += micros
@@ -66,7 +66,7 @@ export class Usage implements UsageCounts {
     this.failed(reply)
   }
   /** A command that took its turn was answered. */
-  answered(table: Lookup, { kind, known, words, work, reply, since }: Done): void {
+  answered(table: Lookup, { kind, known, words, work, reply, since }: AnsweredCommand): void {
     if (known === undefined || reply === null) return
     const millis = performance.now() - since
     this.ran(known, words, reply, millis * 1000)

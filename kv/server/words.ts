@@ -1,16 +1,26 @@
 /** How commands are declared, parsed, and refused in the wording of Redis. */
 import { quoted } from "../machine/reply.ts"
 import type { Call, Reply } from "../types.ts"
-import type { Handler, Known, Shape, Words } from "./contract.ts"
+import type { ServerHandler, KnownCommand, Shape, Words } from "./contract.ts"
 import { err, errorReply } from "./wire/encode.ts"
 
 /** A command that the server itself answers: no keys unless it declares them. */
 export const own = (
   name: string,
   arity: number,
-  does: Handler,
-  more: Partial<Omit<Known, "name" | "arity" | "does">> = {},
-): Known => ({ name, arity, flags: ["fast"], firstKey: 0, lastKey: 0, step: 0, underMulti: "queue", does, ...more })
+  does: ServerHandler,
+  more: Partial<Omit<KnownCommand, "name" | "arity" | "does">> = {},
+): KnownCommand => ({
+  name,
+  arity,
+  flags: ["fast"],
+  firstKey: 0,
+  lastKey: 0,
+  step: 0,
+  underMulti: "queue",
+  does,
+  ...more,
+})
 
 export const arityFits = (known: Pick<Shape, "arity">, words: Call): boolean =>
   known.arity >= 0 ? words.length === known.arity : words.length >= -known.arity

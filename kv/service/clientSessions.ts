@@ -8,12 +8,12 @@
  */
 import type { Payload, Term } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/payload.ts"
-import { Lane, laneOf, type Item } from "../../interpreters/replica/index.ts"
+import { ProposalQueue, proposalQueueFor, type QueuedCommand } from "../../interpreters/replica/index.ts"
 import { encodeCommand } from "../machine/command.ts"
 import { MAX_OWNER, NODE_OWNER } from "../machine/sessions.ts"
 import { hexOf, MAX_U48, SECRET_BYTES, secretOf, showSessionKey } from "../sessionKey.ts"
-import type { Call, ClosedSession, Command, Opened, Replied, Reply, SessionKey, Watch } from "../types.ts"
-import { argumentsIn, commandSize, commandWeight, type Parts } from "./parts.ts"
+import type { Call, ClosedSession, Command, OpenedSession, Replied, Reply, SessionKey, Watch } from "../types.ts"
+import { argumentsIn, commandSize, commandWeight, type ServiceParts } from "./parts.ts"
 import {
   OK,
   busy,
@@ -31,7 +31,7 @@ import {
   unknownStopping,
 } from "./replies.ts"
 
-interface Request extends Item {
+interface Request extends QueuedCommand {
   readonly payload: Payload
   readonly command: Command
   readonly done: ((reply: Reply) => void)[]
@@ -60,20 +60,20 @@ const placeOf = (session: number, secret: Uint8Array): string =>
 const inDomain = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_U48
 
 export class ClientSessions {
-  private readonly parts: Parts
+  private readonly parts: ServiceParts
   private readonly termAt: (index: number) => Term | undefined
-  private readonly lane: Lane<Request>
+  private readonly queue: ProposalQueue<Request>
   /** Unanswered requests: by session and secret, then by number; and openings by secret. */
   private readonly waitingIn = new Map<string, Waiters>()
   private readonly openings = new Map<string, Request>()
   private stopped = false
 
-  constructor(parts: Parts, termAt: (index: number) => Term | undefined) {
+  constructor(parts: ServiceParts, termAt: (index: number) => Term | undefined) {
     this.parts = parts
     this.termAt = termAt
     const { driver, settings } = parts
-    this.lane = new Lane<Request>({
-      ...laneOf(parts),
+    this.queue = new ProposalQueue<Request>({
+      ...proposalQueueFor(parts),
       ready: () => driver.leadership().leader !== null,
       encode: (request) => request.payload,
       passed: (request, index, term) => this.passed(request, index, term),
@@ -87,10 +87,10 @@ export class ClientSessions {
   }
 
   get waiting(): number {
-    return this.lane.length
+    return this.queue.length
   }
   get resends(): number {
-    return this.lane.resends
+    return this.queue.resends
   }
 
   write(
@@ -172,7 +172,7 @@ export class ClientSessions {
     if (this.stopped) return refuse(stopping)
     if (size > settings.maxEntryBytes) return refuse(tooLarge(settings.maxEntryBytes))
     const bytes = commandWeight(size, words)
-    if (this.lane.length >= settings.maxWaiting || this.lane.bytes + bytes > settings.maxWaitingBytes) {
+    if (this.queue.length >= settings.maxWaiting || this.queue.bytes + bytes > settings.maxWaitingBytes) {
       this.parts.count("service.busy")
       return refuse(busy)
     }
@@ -186,7 +186,7 @@ export class ClientSessions {
       at: now(),
       refused: [],
     }
-    this.lane.push(request)
+    this.queue.push(request)
     return request
   }
 
@@ -197,12 +197,12 @@ export class ClientSessions {
     else if (command.type === "CloseSession") this.leave(command.session, command.secret, request, null)
     else if (command.type === "Execute" && command.secret !== null)
       this.leave(command.session, command.secret, request, command.sequence)
-    this.lane.settle(request)
+    this.queue.settle(request)
     for (const done of request.done) done(reply)
   }
 
   pump(): void {
-    this.lane.pump()
+    this.queue.pump()
   }
 
   replied({ session, secret, sequence, reply, executed, index, term }: Replied): void {
@@ -211,7 +211,7 @@ export class ClientSessions {
     if (executed) this.answer(request, executedReply(reply))
     else this.remember(request, { index, term, reply })
   }
-  opened({ secret, session }: Opened): void {
+  opened({ secret, session }: OpenedSession): void {
     const request = this.openings.get(hexOf(secret))
     if (request !== undefined)
       this.answer(request, { type: "bulk", bytes: Buffer.from(showSessionKey({ id: session, secret })) })
@@ -257,7 +257,7 @@ export class ClientSessions {
   }
   restored(): void {
     const { settings, machine } = this.parts
-    for (const request of this.lane.list()) {
+    for (const request of this.queue.list()) {
       if (request.settled || request.command.type !== "Execute") continue
       const state = machine.replyOf(request.command.session, request.command.secret, request.command.sequence)
       if (state.type === "kept") this.answer(request, executedReply(state.reply))
@@ -265,19 +265,19 @@ export class ClientSessions {
       else if (state.type === "expired" && request.attempts > 0)
         this.answer(request, unknownRequest(settings.writeTimeout))
     }
-    this.lane.rewind(0)
+    this.queue.rewind(0)
   }
 
   tick(): void {
     const { settings, now, count, driver } = this.parts
-    this.lane.tick()
+    this.queue.tick()
     for (
-      let oldest = this.lane.oldest;
+      let oldest = this.queue.oldest;
       oldest !== undefined && now() - oldest.at >= settings.writeTimeout;
-      oldest = this.lane.oldest
+      oldest = this.queue.oldest
     ) {
       count(oldest.attempts > 0 ? "service.unknown" : "service.noLeader")
-      const reason = driver.leadership().leader === null ? null : this.lane.lastRefusal
+      const reason = driver.leadership().leader === null ? null : this.queue.lastRefusal
       this.answer(
         oldest,
         oldest.attempts > 0
@@ -286,15 +286,15 @@ export class ClientSessions {
       )
     }
   }
-  changed(now: Parameters<Lane<Request>["changed"]>[0]): void {
-    this.lane.changed(now)
+  changed(now: Parameters<ProposalQueue<Request>["changed"]>[0]): void {
+    this.queue.changed(now)
   }
   appliedThrough(index: number): void {
-    this.lane.appliedThrough(index)
+    this.queue.appliedThrough(index)
   }
   stop(): void {
     this.stopped = true
-    this.lane.stop()
-    for (const request of this.lane.list()) this.answer(request, request.attempts > 0 ? unknownStopping : stopping)
+    this.queue.stop()
+    for (const request of this.queue.list()) this.answer(request, request.attempts > 0 ? unknownStopping : stopping)
   }
 }

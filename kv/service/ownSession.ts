@@ -4,7 +4,7 @@ import { ServerSession } from "../../interpreters/replica/index.ts"
 import { encodeCommand } from "../machine/command.ts"
 import { secretOf } from "../sessionKey.ts"
 import type { Call, ReadHere, Reply, Watch } from "../types.ts"
-import { argumentsIn, commandSize, commandWeight, type Parts } from "./parts.ts"
+import { argumentsIn, commandSize, commandWeight, type ServiceParts } from "./parts.ts"
 import { tooLarge, tooMany } from "./replies.ts"
 
 export interface Write {
@@ -15,7 +15,7 @@ export interface Write {
   readonly before: ((read: ReadHere) => void) | undefined
 }
 
-export const openOwnSession = (parts: Parts, owner: string): ServerSession<Write, Reply> =>
+export const openOwnSession = (parts: ServiceParts, owner: string): ServerSession<Write, Reply> =>
   new ServerSession(parts, {
     owner,
     opening: (secret) => payloadOf(encodeCommand({ type: "OpenSession", owner, secret: secretOf(secret) })),
@@ -26,7 +26,7 @@ export const openOwnSession = (parts: Parts, owner: string): ServerSession<Write
 
 /** `done` is called once, never before this call has returned. */
 export const writeInOwnSession = (
-  parts: Parts,
+  parts: ServiceParts,
   session: ServerSession<Write, Reply>,
   write: Write,
   done: (reply: Reply) => void,

@@ -8,12 +8,12 @@ import {
 } from "../../interpreters/replica/index.ts"
 import { MAX_WORDS } from "../machine/cost.ts"
 import type { ReplyState } from "../machine/sessions.ts"
-import type { Call, CommandListener, Reader, Reply, Watch } from "../types.ts"
+import type { Call, CommandListener, StateReader, Reply, Watch } from "../types.ts"
 
 export type ServiceDriver = ReplicaDriver
 
 /** The state machine of this node, as far as the service is concerned. */
-export interface ServiceMachine extends Reader {
+export interface ServiceMachine extends StateReader {
   readonly listen: (listener: CommandListener) => void
   readonly replyOf: (session: number, secret: Uint8Array | null, sequence: number) => ReplyState
   /** When the next key or session expires, on the replicated clock. */
@@ -26,7 +26,7 @@ export interface ServiceSettings extends ReplicaSettings {
 }
 export const defaultServiceSettings: ServiceSettings = { ...defaultReplicaSettings, maxArguments: MAX_WORDS }
 
-export interface Parts extends ReplicaParts<Reply> {
+export interface ServiceParts extends ReplicaParts<Reply> {
   readonly machine: ServiceMachine
   readonly settings: ServiceSettings
 }

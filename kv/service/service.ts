@@ -9,7 +9,7 @@ import { ClientSessions } from "./clientSessions.ts"
 import { openOwnSession, writeInOwnSession } from "./ownSession.ts"
 import {
   defaultServiceSettings,
-  type Parts,
+  type ServiceParts,
   type ServiceDriver,
   type ServiceMachine,
   type ServiceSettings,
@@ -41,7 +41,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
   const { driver, machine, surroundings = realSurroundings } = options
   const settings = { ...defaultServiceSettings, ...options.settings }
   const counters: Record<string, number> = {}
-  const parts: Parts = {
+  const parts: ServiceParts = {
     ...surroundings,
     driver,
     machine,

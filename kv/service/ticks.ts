@@ -2,21 +2,21 @@
 import type { Stamp } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/payload.ts"
 import { encodeCommand } from "../machine/command.ts"
-import type { Parts } from "./parts.ts"
+import type { ServiceParts } from "./parts.ts"
 
 const tick = payloadOf(encodeCommand({ type: "Tick" }))
 /** A Tick without a result after this long is given up. */
 const GIVE_UP_MS = 2000
 
 export class Ticks {
-  private readonly parts: Parts
+  private readonly parts: ServiceParts
   /** The replicated clock, as a leader would stamp now. */
   private readonly time: () => Stamp
   /** When the outstanding Tick was proposed, and its index once known. */
   private proposedAt: number | null = null
   private index = Number.POSITIVE_INFINITY
 
-  constructor(parts: Parts, time: () => Stamp) {
+  constructor(parts: ServiceParts, time: () => Stamp) {
     this.parts = parts
     this.time = time
   }

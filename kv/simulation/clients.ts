@@ -2,15 +2,15 @@
  * Clients of the service in a simulated world: the real engine of kv/client over simulated links, and plain clients
  * without a session, like those of a Redis library. Both are run as generators, like everything in virtual time.
  */
-import { makeRandom, mixText, type Random, type Work } from "../../interpreters/simulation/index.ts"
+import { makeRandom, mixText, type Random, type StoryWork } from "../../interpreters/simulation/index.ts"
 import { type Core, type CoreSettings, makeCore } from "../client/core.ts"
 import type { Endpoint } from "../client/endpoints.ts"
-import type { ReplyOrError, Task } from "../client/operation.ts"
+import type { ReplyOrError, ClientTask } from "../client/operation.ts"
 import { type Argument, encodeRequest } from "../client/resp.ts"
 import type { Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
 import { endpointOf } from "./endpoint.ts"
-import { type ClientNetwork, goodNetwork, Link } from "./link.ts"
+import { type ClientNetwork, goodNetwork, ClientLink } from "./link.ts"
 import { client } from "../../interpreters/replica/world/index.ts"
 import type { KvServices } from "./servers/services.ts"
 
@@ -40,11 +40,16 @@ class Reach {
     endpoint: Endpoint,
     connectTimeoutMs: number,
     events: { readonly up: () => void; readonly down: (reason: string) => void },
-  ): Link {
+  ): ClientLink {
     const { services, servers, network = () => goodNetwork } = this.options
     const find = (name: string): ReturnType<KvServices["find"]> =>
       servers().includes(name) ? services.find(name) : null
-    return new Link(endpoint, connectTimeoutMs, events, { loop: services.loop, random: this.random, network, find })
+    return new ClientLink(endpoint, connectTimeoutMs, events, {
+      loop: services.loop,
+      random: this.random,
+      network,
+      find,
+    })
   }
 }
 
@@ -74,7 +79,7 @@ export class KvClient {
     )
   }
   /** Continues once the outcome is known, or the client has given up. */
-  *do(task: Task): Work<ReplyOrError> {
+  *do(task: ClientTask): StoryWork<ReplyOrError> {
     let outcome: ReplyOrError | null = null
     this.core.submit(task, undefined, (told) => {
       outcome = told
@@ -101,7 +106,7 @@ export type PlainReply = Reply | "lost"
 export class PlainClient {
   private readonly reach: Reach
   private readonly options: KvClientOptions
-  private link: Link | null = null
+  private link: ClientLink | null = null
   private up = false
   private pending = new Set<(told: PlainReply) => void>()
   /** How many connections it has had: commands on one connection are executed in their order. */
@@ -124,7 +129,7 @@ export class PlainClient {
     })
     this.link = mine
   }
-  private lost(link: Link): void {
+  private lost(link: ClientLink): void {
     if (this.link !== link) return
     this.link = null
     const { pending } = this
@@ -132,7 +137,7 @@ export class PlainClient {
     for (const told of pending) told("lost")
   }
   /** Waits until there is a connection. */
-  *connected(): Work<void> {
+  *connected(): StoryWork<void> {
     while (this.link === null || !this.up) {
       if (this.link === null) this.dial()
       yield { until: () => this.link === null || this.up, limit: 500 }
@@ -147,7 +152,7 @@ export class PlainClient {
     requests: readonly (readonly Argument[])[],
     patience: number,
     enough = requests.length,
-  ): Work<readonly PlainReply[]> {
+  ): StoryWork<readonly PlainReply[]> {
     const told: PlainReply[] = []
     const { link } = this
     if (link === null) return requests.map(() => "lost")

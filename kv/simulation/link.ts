@@ -11,7 +11,7 @@ import type { Alarm } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
 import { client, type Loop } from "../../interpreters/replica/world/index.ts"
 import type { Boot } from "./servers/boot.ts"
-import type { Wire } from "./servers/door.ts"
+import type { ClientEnd } from "./servers/listener.ts"
 
 /** The network between a client and the nodes. */
 export interface ClientNetwork {
@@ -34,7 +34,7 @@ export interface LinkOptions {
   readonly find: (name: string) => Boot | null
 }
 
-export class Link implements ClientConnection {
+export class ClientLink implements ClientConnection {
   readonly endpoint: Endpoint
   private readonly options: LinkOptions
   private readonly events: ConnectionEvents
@@ -46,7 +46,7 @@ export class Link implements ClientConnection {
   })
   /** Called once the node has been reached. */
   private boot: Boot | null = null
-  private server: { readonly boot: Boot; readonly connection: Connection; readonly wire: Wire } | null = null
+  private server: { readonly boot: Boot; readonly connection: Connection; readonly wire: ClientEnd } | null = null
   private lastByte: number
   /** Nothing passes any more, in either direction. */
   private upCut = false
@@ -103,7 +103,10 @@ export class Link implements ClientConnection {
     })
     this.boot = boot
     loop.turn(boot, () => {
-      const wire: Wire = { replied: (bytes) => this.down(() => this.received(bytes)), closed: () => this.closing() }
+      const wire: ClientEnd = {
+        replied: (bytes) => this.down(() => this.received(bytes)),
+        closed: () => this.closing(),
+      }
       this.server = { boot, connection: boot.door.accept(wire), wire }
     })
   }

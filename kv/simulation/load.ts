@@ -5,7 +5,7 @@ import {
   makeRandom,
   Tasks,
   type Random,
-  type Work,
+  type StoryWork,
   type World,
   type WorldHooks,
 } from "../../interpreters/simulation/index.ts"
@@ -21,15 +21,15 @@ import {
   type Recorder,
   type Value,
 } from "../../spec/index.ts"
-import type { Task } from "../client/operation.ts"
+import type { ClientTask } from "../client/operation.ts"
 import type { ServiceSettings } from "../service/index.ts"
 import { Audit, STRANGER, tokenOf } from "./audit.ts"
 import { KvClient, PlainClient, type PlainReply } from "./clients.ts"
 import type { ClientNetwork } from "./link.ts"
 import { loadCommand } from "./probe.ts"
-import { endOf, engineEnd, KvAnswerWrong, plainEnd, wordsOf, type End, type Operation } from "./operation.ts"
+import { endOf, engineEnd, KvAnswerWrong, plainEnd, wordsOf, type End, type WorkloadOperation } from "./operation.ts"
 import { NumberedClient } from "./numbered.ts"
-import { checkNothingBehind, Counted } from "./program.ts"
+import { checkNothingBehind, CountedKey } from "./program.ts"
 import { KvServices } from "./servers/services.ts"
 
 export interface KvLoad {
@@ -172,7 +172,7 @@ class Load implements Companions {
       this.within(`${name} does not take a write and answer a read`, () => served)
     }
   }
-  private *serves(name: string, served: () => void): Work<void> {
+  private *serves(name: string, served: () => void): StoryWork<void> {
     const client = this.plainClient(() => [name])
     const key = `served.${name}`
     for (;;) {
@@ -207,7 +207,7 @@ class Load implements Companions {
     const place = ++this.places
     const keys = new Set(this.history.events.map(({ key }) => key ?? ""))
     const ask = this.ask.bind(this)
-    const all = function* (): Work<void> {
+    const all = function* (): StoryWork<void> {
       for (const key of keys) yield* ask(last, place, { f: "read", key, value: null }, false)
       read = true
     }
@@ -248,7 +248,7 @@ class Load implements Companions {
     let present = start()
     for (let lane = 0; lane < lanes; lane++) {
       const place = ++this.places
-      const live = function* (load: Load): Work<void> {
+      const live = function* (load: Load): StoryWork<void> {
         let seen: string | null = null
         while (!load.over) {
           const { client, stream } = present
@@ -276,7 +276,7 @@ class Load implements Companions {
     const places = Array.from({ length: 1 + random.below(random.chance(300) ? 10 : 3) }, () => ++this.places)
     const client = this.plainClient()
     const name = `p${this.made}`
-    const live = function* (load: Load): Work<void> {
+    const live = function* (load: Load): StoryWork<void> {
       let seen: string | null = null
       let sent = 0
       while (!load.over) {
@@ -303,13 +303,13 @@ class Load implements Companions {
   /** Counts on a key that only it uses, with reads in between, and checks what it sees of its own commands. */
   private counting(random: Random): void {
     const client = this.plainClient()
-    const live = function* (load: Load): Work<void> {
-      let counted = new Counted("own.0")
+    const live = function* (load: Load): StoryWork<void> {
+      let counted = new CountedKey("own.0")
       for (let connection = 0; !load.over;) {
         yield* client.connected()
         if (client.connections !== connection) {
           connection = client.connections
-          counted = new Counted(`own.${connection}`)
+          counted = new CountedKey(`own.${connection}`)
         }
         const turns = Array.from({ length: 1 + random.below(12) }, () =>
           counted.turn(random.chance(500), random.chance(100)),
@@ -335,7 +335,7 @@ class Load implements Companions {
     const places = Array.from({ length: 1 + random.below(4) }, () => ++this.places)
     const client = new NumberedClient(this.plainClient(), this.world, random)
     const stream = `h${this.made}`
-    const live = function* (load: Load): Work<void> {
+    const live = function* (load: Load): StoryWork<void> {
       let sent = 0
       while (!load.over) {
         const operations = places
@@ -365,7 +365,7 @@ class Load implements Companions {
    */
   private stranger(random: Random): void {
     const client = this.plainClient()
-    const live = function* (load: Load): Work<void> {
+    const live = function* (load: Load): StoryWork<void> {
       for (let sent = 1; !load.over; sent++) {
         yield* client.connected()
         const key = `${1 + random.below(80)}-${Array.from({ length: 32 }, () => random.below(16).toString(16)).join("")}`
@@ -391,10 +391,10 @@ class Load implements Companions {
   private generation(): number {
     return Math.floor(this.used++ / (KEYS * OPERATIONS_PER_KEY))
   }
-  private chooseWrite(random: Random, value: string): Operation {
+  private chooseWrite(random: Random, value: string): WorkloadOperation {
     return { f: random.chance(700) ? "append" : "write", key: `${this.generation()}.${random.below(KEYS)}`, value }
   }
-  private choose(random: Random, token: string, seen: string | null): Operation {
+  private choose(random: Random, token: string, seen: string | null): WorkloadOperation {
     const generation = this.generation()
     const key = `${generation}.${random.below(KEYS)}`
     const dice = random.below(100)
@@ -406,10 +406,10 @@ class Load implements Companions {
       ? { f: "delete", key, value: null }
       : { f: "incr", key: `${generation}.n`, value: 1 + random.below(3) }
   }
-  private invoke(place: number, { f, key, value }: Operation): OpenOperation {
+  private invoke(place: number, { f, key, value }: WorkloadOperation): OpenOperation {
     return this.history.invoke({ process: place, f, key, value })
   }
-  private settle(open: OpenOperation, end: End, { f, value }: Operation): Value | undefined {
+  private settle(open: OpenOperation, end: End, { f, value }: WorkloadOperation): Value | undefined {
     switch (end.type) {
       case "ok":
         if (f === "append" || f === "write") this.audit.acknowledged(String(value))
@@ -426,11 +426,16 @@ class Load implements Companions {
         return undefined
     }
   }
-  private *ask(client: KvClient, place: number, operation: Operation, together: boolean): Work<Value | undefined> {
+  private *ask(
+    client: KvClient,
+    place: number,
+    operation: WorkloadOperation,
+    together: boolean,
+  ): StoryWork<Value | undefined> {
     const open = this.invoke(place, operation)
     const words = wordsOf(operation)
     const read = operation.f === "read"
-    const task: Task =
+    const task: ClientTask =
       together && !read
         ? { type: "transaction", calls: [words], watches: [] }
         : { type: read ? "read" : "write", args: words }
@@ -444,9 +449,9 @@ class Load implements Companions {
   }
   private *askPlainly(
     client: PlainClient,
-    operations: readonly { readonly place: number; readonly operation: Operation }[],
+    operations: readonly { readonly place: number; readonly operation: WorkloadOperation }[],
     together: boolean,
-  ): Work<readonly End[]> {
+  ): StoryWork<readonly End[]> {
     const open = operations.map(({ place, operation }) => this.invoke(place, operation))
     const words = operations.map(({ operation }) => wordsOf(operation))
     const told = yield* client.send(together ? [["MULTI"], ...words, ["EXEC"]] : words, PATIENCE)
@@ -460,7 +465,7 @@ class Load implements Companions {
 }
 
 /** EXEC is answered last, for all commands, unless one was refused when it was queued. */
-const endUnderMulti = (operation: Operation, told: readonly PlainReply[], place: number): End => {
+const endUnderMulti = (operation: WorkloadOperation, told: readonly PlainReply[], place: number): End => {
   const exec = told.at(-1) ?? "lost"
   if (exec === "lost" || exec.type !== "array") {
     if (exec !== "lost" && exec.type === "error" && exec.code === "EXECABORT") return { type: "not", why: exec.code }

@@ -2,7 +2,7 @@
  * A client that keeps a session by hand, as kv/README.md tells users of other languages to do: it sends unanswered
  * requests again, under the same numbers, to the node that it reaches next. It believes every answer.
  */
-import type { Random, Work, World } from "../../interpreters/simulation/index.ts"
+import type { Random, StoryWork, World } from "../../interpreters/simulation/index.ts"
 import { PropertyViolated } from "../../spec/index.ts"
 import type { PlainClient, PlainReply } from "./clients.ts"
 
@@ -25,7 +25,7 @@ export class NumberedClient {
   }
 
   /** False if no node answers within `patience`. */
-  private *opened(patience: number): Work<boolean> {
+  private *opened(patience: number): StoryWork<boolean> {
     if (this.key !== null) return true
     yield* this.plain.connected()
     const [told] = yield* this.plain.send([["STEPRAFT", "SESSION", "OPEN", "by hand"]], patience)
@@ -42,7 +42,7 @@ export class NumberedClient {
     requests: readonly (readonly string[])[],
     patience: number,
     until: number,
-  ): Work<readonly PlainReply[] | null> {
+  ): StoryWork<readonly PlainReply[] | null> {
     if (!(yield* this.opened(patience))) return null
     const first = this.next
     this.next += requests.length

@@ -5,7 +5,7 @@ import type { ReplyOrError } from "../client/operation.ts"
 import type { Reply } from "../types.ts"
 import type { PlainReply } from "./clients.ts"
 
-export interface Operation {
+export interface WorkloadOperation {
   readonly f: F
   readonly key: string
   readonly value: Value
@@ -35,7 +35,7 @@ export const textOf = (reply: Reply): string | null => {
   }
 }
 
-export const wordsOf = ({ f, key, value }: Operation): readonly [string, ...string[]] => {
+export const wordsOf = ({ f, key, value }: WorkloadOperation): readonly [string, ...string[]] => {
   switch (f) {
     case "read":
       return ["GET", key]
@@ -61,7 +61,7 @@ export type End =
   | { readonly type: "not"; readonly why: string }
   | { readonly type: "unknown"; readonly why: string }
 
-export const endOf = ({ f, value }: Operation, reply: Reply): End => {
+export const endOf = ({ f, value }: WorkloadOperation, reply: Reply): End => {
   const ok = (seen: Value): End => ({ type: "ok", value: seen })
   switch (f) {
     case "read":
@@ -83,7 +83,7 @@ export const endOf = ({ f, value }: Operation, reply: Reply): End => {
 const notExecuted = new Set(["NOLEADER", "BUSY", "SPACELOW", "TOOLARGE", "MOVED", "LOADING", "TRYAGAIN"])
 
 /** Outcomes of the engine of kv/client. */
-export const engineEnd = (operation: Operation, outcome: ReplyOrError): End => {
+export const engineEnd = (operation: WorkloadOperation, outcome: ReplyOrError): End => {
   if ("type" in outcome) return endOf(operation, outcome)
   if (outcome instanceof Unknown || outcome instanceof SessionExpired) return { type: "unknown", why: outcome.message }
   if (outcome instanceof TimedOut || outcome instanceof NoLeader) return { type: "not", why: outcome.message }
@@ -92,7 +92,7 @@ export const engineEnd = (operation: Operation, outcome: ReplyOrError): End => {
 }
 
 /** Replies of a server to a client that sends its command only once. */
-export const plainEnd = (operation: Operation, told: PlainReply): End => {
+export const plainEnd = (operation: WorkloadOperation, told: PlainReply): End => {
   if (told === "lost") return { type: "unknown", why: "the connection was lost" }
   if (told.type !== "error") return endOf(operation, told)
   if (told.code === "UNKNOWN") return { type: "unknown", why: told.code }

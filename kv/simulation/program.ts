@@ -6,22 +6,22 @@
 import { PropertyViolated } from "../../spec/index.ts"
 import type { Argument } from "../client/resp.ts"
 import type { PlainReply } from "./clients.ts"
-import { plainEnd, type End, type Operation } from "./operation.ts"
+import { plainEnd, type End, type WorkloadOperation } from "./operation.ts"
 
-export interface Turn {
+export interface ProgramTurn {
   readonly counts: boolean
   readonly commands: readonly (readonly Argument[])[]
 }
 
 /** A key of this connection alone; each of its writes increments it. */
-export class Counted {
+export class CountedKey {
   readonly key: string
   private count = 0
   constructor(key: string) {
     this.key = key
   }
   /** An increment, or a read. */
-  turn(counts: boolean, together: boolean): Turn {
+  turn(counts: boolean, together: boolean): ProgramTurn {
     const command = [counts ? "INCR" : "GET", this.key]
     return { counts, commands: together ? [["MULTI"], command, ["EXEC"]] : [command] }
   }
@@ -32,7 +32,7 @@ export class Counted {
   check(counts: boolean, told: PlainReply): boolean {
     if (told !== "lost" && told.type === "error" && told.code === "EXECABORT") return true
     const only: PlainReply = told !== "lost" && told.type === "array" ? (told.items[0] ?? "lost") : told
-    const operation: Operation = { f: counts ? "incr" : "read", key: this.key, value: counts ? 1 : null }
+    const operation: WorkloadOperation = { f: counts ? "incr" : "read", key: this.key, value: counts ? 1 : null }
     const end = plainEnd(operation, only)
     if (end.type === "unknown") return false
     if (end.type !== "ok") return true
@@ -48,7 +48,7 @@ export class Counted {
 }
 
 /** `stream` identifies the writes of one connection, `number` the first that was sent after the read. */
-export const checkNothingBehind = ({ f, key }: Operation, end: End, stream: string, number: number): void => {
+export const checkNothingBehind = ({ f, key }: WorkloadOperation, end: End, stream: string, number: number): void => {
   if (f !== "read" || end.type !== "ok" || typeof end.value !== "string") return
   for (const token of end.value.split(" ")) {
     const [name, digits] = token.split(".")

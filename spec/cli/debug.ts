@@ -9,7 +9,7 @@ import {
   TraceUnreadable,
   writeScenario,
   type Face,
-  type Replayed,
+  type ReplayResult,
   type DebugSession,
   type DebugSessionOptions,
   type Trace,
@@ -18,7 +18,7 @@ import { MOST_NODES, type Script, type TraceViolation } from "../../interpreters
 import {
   checkerOf,
   checkScript,
-  debugCommand,
+  debugCommandLine,
   generateScript,
   invariants,
   type Profile,
@@ -51,7 +51,7 @@ const open = (file: string): Trace => {
   }
 }
 
-const replayedText = ({ steps, hashes, events, difference, stopped }: Replayed): string =>
+const replayedText = ({ steps, hashes, events, difference, stopped }: ReplayResult): string =>
   difference !== null
     ? `it replays otherwise here: ${difference}. What follows is this version's world`
     : `it replays: ${steps} steps, ${hashes} hashes and ${events} events as written${stopped === null ? "" : `; then: ${stopped}`}`
@@ -151,7 +151,7 @@ export const debug = async ({
       ...(own === null ? { hash: { i: world.steps, hash: at.hash() } } : {}),
       violation: found,
     })
-    return `saved; ${debugCommand(path, { machine: machinePath ?? undefined, check: check ?? undefined })} opens it`
+    return `saved; ${debugCommandLine(path, { machine: machinePath ?? undefined, check: check ?? undefined })} opens it`
   }
   const { stdin: input, stdout: output } = process
   const replayed = trace === null || own !== null ? "" : replayedText(replayTrace(trace))

@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { rules, type Rule } from "../../core/index.ts"
 import { actionText, stepLines } from "../../interpreters/debugger/index.ts"
 import { actionLine, hashLine, headerLine, violationLine } from "../../interpreters/simulation/index.ts"
-import { checkScript, generateScript, debugCommand, saveFailure, type Profile } from "../index.ts"
+import { checkScript, generateScript, debugCommandLine, saveFailure, type Profile } from "../index.ts"
 import { makeFolders } from "../../interpreters/cli/folders.ts"
 import { exitCodes, type Failure, failure } from "../../interpreters/cli/runtime.ts"
 import type { SeedFailure, SeedJob, SeedResult } from "./seed.ts"
@@ -111,7 +111,7 @@ export const save = (options: SimulateOptions, seed: number, { lived, ...failed 
   }
   const judge =
     lived.history === null ? null : `npx stepraft check-history ${quoted(`${path}.history.jsonl`)} --model kv`
-  return { ...failed, seed, file, look: debugCommand(file), judge, repeat }
+  return { ...failed, seed, file, look: debugCommandLine(file), judge, repeat }
 }
 
 const optionLines = ({ options }: SeedFailure["script"]): readonly string[] => {

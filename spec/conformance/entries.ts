@@ -15,14 +15,19 @@ import type { Random } from "../../interpreters/simulation/index.ts"
 
 export const member = (name: string, incarnation = `${name}-1`): Member => ({ name, incarnation })
 
-export type Place = Pick<LogBase, "index" | "term" | "time" | "chain">
+export type LogPosition = Pick<LogBase, "index" | "term" | "time" | "chain">
 export type Content =
   | { readonly kind: "noop" }
   | { readonly kind: "command"; readonly bytes: Uint8Array }
   | { readonly kind: "configuration"; readonly configuration: Configuration }
 
 /** The entry after `before`. */
-export const entryAfter = (before: Place, content: Content, term = before.term, time = before.time + 1): Entry => {
+export const entryAfter = (
+  before: LogPosition,
+  content: Content,
+  term = before.term,
+  time = before.time + 1,
+): Entry => {
   const place = { index: before.index + 1, term, time }
   const entry: UnchainedEntry =
     content.kind === "command"
@@ -32,7 +37,7 @@ export const entryAfter = (before: Place, content: Content, term = before.term, 
         : { kind: "configuration", ...place, configuration: content.configuration }
   return { ...entry, chain: chainAfter(before.chain, entry) }
 }
-export const placeOf = ({ index, term, time, chain }: Place): Place => ({ index, term, time, chain })
+export const logPositionOf = ({ index, term, time, chain }: LogPosition): LogPosition => ({ index, term, time, chain })
 
 export const bytesOf = (random: Random, length: number): Uint8Array =>
   Uint8Array.from({ length }, () => random.below(256))
@@ -43,7 +48,7 @@ export const someConfiguration: Configuration = {
   learners: [member("d")],
 }
 /** Beyond 32 bits, and the largest numbers that there are. */
-export const extremes: readonly Place[] = [
+export const extremes: readonly LogPosition[] = [
   { index: 2 ** 32, term: 2 ** 32 + 1, time: 2 ** 40, chain: 0x7fff_ffff },
   { index: MAX_INDEX - 1, term: MAX_TERM, time: MAX_COUNT, chain: -0x8000_0000 },
 ]

@@ -14,7 +14,7 @@ import {
   type ConformanceOptions,
   type ConformanceCheck,
 } from "./check.ts"
-import { entryAfter, member, placeOf } from "./entries.ts"
+import { entryAfter, member, logPositionOf } from "./entries.ts"
 
 /** One place where a state machine keeps what it has. */
 export interface StateMachineSubject {
@@ -65,7 +65,7 @@ const positionAfter = (log: readonly Entry[], index: Index): LogBase => {
   if (last === undefined) return origin
   const configuration = log.slice(0, index).findLast((entry) => entry.kind === "configuration")
   return {
-    ...placeOf(last),
+    ...logPositionOf(last),
     configuration: configuration?.kind === "configuration" ? configuration.configuration : origin.configuration,
   }
 }

@@ -19,10 +19,10 @@ import {
   entryAfter,
   extremes,
   member,
-  placeOf,
+  logPositionOf,
   someConfiguration,
   type Content,
-  type Place,
+  type LogPosition,
 } from "./entries.ts"
 
 /** One disk, directory, database, or whatever the storage is opened on. */
@@ -52,7 +52,7 @@ const after = (model: Model, { hardState, truncateFrom, base, entries }: Persist
     kept = (kept.at(-1)?.index ?? model.base.index) >= base.index ? kept.filter(({ index }) => index > base.index) : []
   return { hardState: hardState ?? model.hardState, base: base ?? model.base, entries: [...kept, ...entries] }
 }
-const lastOf = ({ base, entries }: Model): Place => entries.at(-1) ?? base
+const lastOf = ({ base, entries }: Model): LogPosition => entries.at(-1) ?? base
 
 const contentOf = (random: Random): Content => {
   const choice = random.below(8)
@@ -74,7 +74,7 @@ const nextPersist = (random: Random, model: Model, seq: number): Persist => {
         }
       : null
   const term = Math.max(newTerm?.term ?? hardState.term, last.term)
-  const run = (from: Place, count: number): Entry[] => {
+  const run = (from: LogPosition, count: number): Entry[] => {
     const out: Entry[] = []
     let before = from
     for (let i = 0; i < count; i++) {
@@ -109,7 +109,7 @@ const nextPersist = (random: Random, model: Model, seq: number): Persist => {
       ...one,
       hardState: newTerm,
       truncateFrom: null,
-      base: { ...placeOf(at), configuration: someConfiguration },
+      base: { ...logPositionOf(at), configuration: someConfiguration },
       entries: run(last, random.below(3)),
     }
   }
@@ -380,7 +380,7 @@ export const storageConformance = (
           subject(async (it) => {
             const opened = new Opened(await it.open())
             const before = opened.storage.stats().syncs
-            let last: Place = origin
+            let last: LogPosition = origin
             for (let seq = 1; seq <= 200; seq++) {
               const entry = entryAfter(last, { kind: "command", bytes: new Uint8Array(16) }, 1)
               opened.storage.persist({

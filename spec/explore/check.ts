@@ -4,7 +4,7 @@
  */
 import { sameMember, type Effect, type Log, type Member, type State } from "../../core/index.ts"
 import { brokenBy } from "../invariants/names.ts"
-import type { Disk, Violation } from "./server.ts"
+import type { ExploredDisk, ExploredViolation } from "./server.ts"
 
 /** Does `disk` hold the entries of `log` through `index`? Entries that its base covers count as held. */
 const isStored = (disk: Log, log: Log, index: number): boolean => {
@@ -17,7 +17,7 @@ const isStored = (disk: Log, log: Log, index: number): boolean => {
 const checkVote = (
   before: { term: number; vote: Member | null },
   after: { term: number; vote: Member | null },
-): Violation | null =>
+): ExploredViolation | null =>
   before.term === after.term && before.vote !== null && !sameMember(before.vote, after.vote)
     ? {
         name: "VoteOnce",
@@ -27,11 +27,11 @@ const checkVote = (
 
 const checkClaim = (
   state: State,
-  { hardState, log }: Disk,
+  { hardState, log }: ExploredDisk,
   effect: Extract<Effect, { type: "Send" }>,
-): Violation | null => {
+): ExploredViolation | null => {
   const { to, message } = effect
-  const violated = (detail: string): Violation => ({ name: "DurableBeforeTold", detail })
+  const violated = (detail: string): ExploredViolation => ({ name: "DurableBeforeTold", detail })
   if (
     message.type === "RequestVoteReply" &&
     message.granted &&
@@ -53,9 +53,9 @@ const checkClaim = (
 const checkApplied = (
   before: State,
   after: State,
-  disk: Disk,
+  disk: ExploredDisk,
   effect: Extract<Effect, { type: "Apply" }>,
-): Violation | null => {
+): ExploredViolation | null => {
   const first = effect.entries[0]?.index ?? 0
   const last = effect.entries.at(-1)?.index ?? 0
   const restored = after.applied > before.applied ? after.applied : before.applied
@@ -66,7 +66,7 @@ const checkApplied = (
   }
 }
 
-const checkOwnLog = (before: State, after: State): Violation | null => {
+const checkOwnLog = (before: State, after: State): ExploredViolation | null => {
   if (before.role.type !== "leader" || after.role.type !== "leader" || before.currentTerm !== after.currentTerm)
     return null
   for (let index = Math.max(before.log.base.index, after.log.base.index) + 1; index <= before.log.lastIndex; index++)
@@ -76,7 +76,12 @@ const checkOwnLog = (before: State, after: State): Violation | null => {
 }
 
 /** A step between two starts. */
-export const checkStep = (before: State, after: State, disk: Disk, effects: readonly Effect[]): Violation | null => {
+export const checkStep = (
+  before: State,
+  after: State,
+  disk: ExploredDisk,
+  effects: readonly Effect[],
+): ExploredViolation | null => {
   if (after.currentTerm < before.currentTerm)
     return { name: "TermMonotonic", detail: `term ${before.currentTerm} became ${after.currentTerm}` }
   if (after.commitIndex < before.commitIndex)
@@ -108,7 +113,7 @@ export const checkStep = (before: State, after: State, disk: Disk, effects: read
 }
 
 /** What is overwritten on the disk: across restarts as within one run. */
-export const checkDisk = (before: Disk, after: Disk): Violation | null => {
+export const checkDisk = (before: ExploredDisk, after: ExploredDisk): ExploredViolation | null => {
   if (after.hardState.term < before.hardState.term)
     return { name: "TermMonotonic", detail: `durable term ${before.hardState.term} became ${after.hardState.term}` }
   return checkVote(before.hardState, after.hardState)

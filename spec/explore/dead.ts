@@ -5,12 +5,12 @@
  * that term unless it is one now. A search with and without these rules reaches the same states of servers (tested).
  */
 import type { Member, Message } from "../../core/index.ts"
-import type { Server } from "./server.ts"
+import type { ServerState } from "./server.ts"
 
 /** stale: a request whose only possible answer is the current term. */
 export type Fate = "live" | "stale" | "dead"
 
-export const fateOf = ({ state, disk }: Server, from: Member, message: Message): Fate => {
+export const fateOf = ({ state, disk }: ServerState, from: Member, message: Message): Fate => {
   const durable = disk.hardState.term
   const { currentTerm, role } = state
   const { term } = message

@@ -4,7 +4,7 @@
  * space never reads: otherwise the same situation would be reached again and again under new numbers.
  */
 import { chainAfter, Log, type Configuration, type Entry, type Member, type Message } from "../../core/index.ts"
-import type { Server } from "./server.ts"
+import type { ServerState } from "./server.ts"
 import type { Space } from "./space.ts"
 
 export type Permutation = Readonly<Record<string, string>>
@@ -42,7 +42,7 @@ const hiddenIn = (space: Space): ReadonlySet<string> => {
 
 const namesOf = (members: readonly Member[]): string => members.map(({ name }) => name).join("")
 /** Identifies the entry at an index: equal texts, equal entries. */
-export const entryText = (entry: Entry): string => {
+export const entryIdentity = (entry: Entry): string => {
   if (entry.kind === "command") return `c${entry.term}.${entry.payload.checksum}`
   if (entry.kind === "noop") return `n${entry.term}`
   const { voters, outgoing, learners } = entry.configuration
@@ -62,13 +62,13 @@ const learnChains = (log: Log): void => {
     before = entry.chain
   }
 }
-export const logText = (log: Log): string => {
+export const logIdentity = (log: Log): string => {
   learnChains(log)
-  return `${log.base.index}.${log.base.term}:${log.toArray().map(entryText).join(",")}`
+  return `${log.base.index}.${log.base.term}:${log.toArray().map(entryIdentity).join(",")}`
 }
 
-export interface Identity {
-  readonly server: (server: Server) => string
+export interface Identifier {
+  readonly server: (server: ServerState) => string
   readonly message: (from: Member, to: Member, message: Message) => string
 }
 
@@ -78,7 +78,7 @@ interface Shape {
   readonly keys: readonly string[]
 }
 
-export const makeIdentity = (space: Space): Identity => {
+export const makeIdentifier = (space: Space): Identifier => {
   const hidden = hiddenIn(space)
   const known = new WeakMap<object, string>()
   const shapes = new Map<string, Shape>()
@@ -116,7 +116,7 @@ export const makeIdentity = (space: Space): Identity => {
     const text = Array.isArray(value)
       ? listText(value, place)
       : value instanceof Log
-        ? logText(value)
+        ? logIdentity(value)
         : value instanceof Uint8Array
           ? String(value.length)
           : isMember(value as Plain)
@@ -126,7 +126,7 @@ export const makeIdentity = (space: Space): Identity => {
     return text
   }
 
-  const watched = ({ state }: Server): number => {
+  const watched = ({ state }: ServerState): number => {
     if (!space.timers.includes("persist") || state.role.type !== "leader" || state.role.watchedPersist === null)
       return -2
     const { watchedPersist } = state.role
@@ -200,7 +200,8 @@ const freeze = <T>(value: T): T => {
   }
   return value
 }
-export const renameServer = (server: Server, names: Permutation): Server => freeze(renamed(server, names) as Server)
+export const renameServer = (server: ServerState, names: Permutation): ServerState =>
+  freeze(renamed(server, names) as ServerState)
 export const renameMember = (member: Member, names: Permutation): Member => renamed(member, names) as Member
 export const renameMessage = (message: Message, names: Permutation): Message =>
   freeze(renamed(message, names) as Message)

@@ -4,10 +4,10 @@ export {
   type Counterexample,
   type Explored,
   type ExploreOptions,
-  type Progress,
-  type Step,
+  type SearchProgress,
+  type ExploredStep,
 } from "./search/search.ts"
 export { toScenario, toScript, type Converted } from "./scenario.ts"
 export { spaces, type Bounds, type Space, type SpaceMachine } from "./space.ts"
-export { type ServerAction, type Server, type Violation } from "./server.ts"
-export { describeSteps, replay, type ReplayFrame, type Replayed } from "./replay.ts"
+export { type ServerAction, type ServerState, type ExploredViolation } from "./server.ts"
+export { describeSteps, replay, type ReplayFrame, type ReplayedSteps } from "./replay.ts"

@@ -3,26 +3,26 @@
  * StateMachineSafety and LogMatching. The history is kept as the leader of each term and the entries ever committed.
  */
 import type { Log } from "../../core/index.ts"
-import { entryText, logText, type Permutation } from "./identity.ts"
-import type { Server, Violation } from "./server.ts"
+import { entryIdentity, logIdentity, type Permutation } from "./identity.ts"
+import type { ServerState, ExploredViolation } from "./server.ts"
 
-export interface Summary {
+export interface ServerSummary {
   readonly name: string
   /** The term that it leads, or 0. */
   readonly leads: number
   readonly commitIndex: number
   readonly log: Log
 }
-export const summaryOf = ({ state }: Pick<Server, "state">): Summary => ({
+export const summaryOf = ({ state }: Pick<ServerState, "state">): ServerSummary => ({
   name: state.self.name,
   leads: state.role.type === "leader" ? state.currentTerm : 0,
   commitIndex: state.commitIndex,
   log: state.log,
 })
-export const summaryText = ({ name, leads, commitIndex, log }: Summary): string =>
-  `${name} ${leads} ${commitIndex} ${logText(log)}`
+export const summaryText = ({ name, leads, commitIndex, log }: ServerSummary): string =>
+  `${name} ${leads} ${commitIndex} ${logIdentity(log)}`
 
-export interface History {
+export interface LeaderHistory {
   /** By term. */
   readonly leaders: Readonly<Record<number, string>>
   /** By index, from 1: the committed entry, and the term of the leader that committed it. */
@@ -32,10 +32,10 @@ interface Committed {
   readonly entry: string
   readonly by: number
 }
-export const noHistory: History = { leaders: {}, committed: [] }
-export const historyText = ({ leaders, committed }: History): string =>
+export const noHistory: LeaderHistory = { leaders: {}, committed: [] }
+export const historyText = ({ leaders, committed }: LeaderHistory): string =>
   `${JSON.stringify(leaders)} ${committed.map(({ entry, by }) => `${entry} by ${by}`).join()}`
-export const renameHistory = ({ leaders, committed }: History, names: Permutation): History => ({
+export const renameHistory = ({ leaders, committed }: LeaderHistory, names: Permutation): LeaderHistory => ({
   leaders: Object.fromEntries(Object.entries(leaders).map(([term, name]) => [term, names[name] ?? name])),
   // Only configurations hold names, in alphabetical order.
   committed: committed.map(({ entry, by }) => ({
@@ -53,20 +53,20 @@ export const renameHistory = ({ leaders, committed }: History, names: Permutatio
 })
 
 /** Terms before one that is durable on every server never have a leader again. */
-export const forget = (history: History, term: number): History => ({
+export const dropTerms = (history: LeaderHistory, term: number): LeaderHistory => ({
   ...history,
   leaders: Object.fromEntries(Object.entries(history.leaders).filter(([led]) => Number(led) >= term)),
 })
 
 /** Everything that contradicts `a` contradicts `b`. */
-export const isWithin = (a: History, b: History): boolean =>
+export const isWithin = (a: LeaderHistory, b: LeaderHistory): boolean =>
   a.committed.length <= b.committed.length &&
   a.committed.every(({ entry, by }, i) => entry === b.committed[i]?.entry && by === b.committed[i]?.by) &&
   Object.entries(a.leaders).every(([term, name]) => b.leaders[Number(term)] === name)
 
 const textAt = (log: Log, index: number): string | undefined => {
   const entry = log.entry(index)
-  return entry === undefined ? undefined : entryText(entry)
+  return entry === undefined ? undefined : entryIdentity(entry)
 }
 /**
  * The first entry that a leader of `term` must hold and does not: the leader of an earlier term may be elected later.
@@ -79,7 +79,10 @@ const lacks = (log: Log, committed: readonly Committed[], term: number): number 
   return null
 }
 
-const checkElection = (history: History, { name, leads, log }: Summary): History | Violation => {
+const checkElection = (
+  history: LeaderHistory,
+  { name, leads, log }: ServerSummary,
+): LeaderHistory | ExploredViolation => {
   if (leads === 0) return history
   const known = history.leaders[leads]
   if (known !== undefined)
@@ -92,7 +95,10 @@ const checkElection = (history: History, { name, leads, log }: Summary): History
   return { ...history, leaders: { ...history.leaders, [leads]: name } }
 }
 
-const checkCommitted = (history: History, { name, leads, commitIndex, log }: Summary): History | Violation => {
+const checkCommitted = (
+  history: LeaderHistory,
+  { name, leads, commitIndex, log }: ServerSummary,
+): LeaderHistory | ExploredViolation => {
   const committed = history.committed.slice()
   if (log.base.index > committed.length)
     return {
@@ -121,10 +127,14 @@ const matches = (a: Log, b: Log): number | null => {
   return null
 }
 
-export const isViolation = (value: History | Violation): value is Violation => "detail" in value
+export const isViolation = (value: LeaderHistory | ExploredViolation): value is ExploredViolation => "detail" in value
 
 /** `changed` is the new state of one server; `others` are the present states of all others. */
-export const judge = (history: History, changed: Summary, others: readonly Summary[]): History | Violation => {
+export const judge = (
+  history: LeaderHistory,
+  changed: ServerSummary,
+  others: readonly ServerSummary[],
+): LeaderHistory | ExploredViolation => {
   const elected = checkElection(history, changed)
   if (isViolation(elected)) return elected
   const committed = checkCommitted(elected, changed)

@@ -1,23 +1,31 @@
 /** Runs a history step by step, with only the reducer: no tables, no symmetry, no forgotten messages. */
 import type { Member, Message, Rule } from "../../core/index.ts"
 import { staleOf } from "./dead.ts"
-import { makeIdentity } from "./identity.ts"
+import { makeIdentifier } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf } from "./judge.ts"
-import type { Step } from "./search/search.ts"
-import { act, freshServer, innerActions, outside, type ServerAction, type Server, type Violation } from "./server.ts"
+import type { ExploredStep } from "./search/search.ts"
+import {
+  actOnServer,
+  freshServer,
+  innerActions,
+  outside,
+  type ServerAction,
+  type ServerState,
+  type ExploredViolation,
+} from "./server.ts"
 import { memberOf, type Space } from "./space.ts"
 
 export interface ReplayFrame {
-  readonly step: Step
+  readonly step: ExploredStep
   readonly sends: readonly { readonly to: Member; readonly message: Message }[]
   readonly notes: readonly Rule[]
-  readonly violation: Violation | null
+  readonly violation: ExploredViolation | null
 }
-export interface Replayed {
+export interface ReplayedSteps {
   readonly frames: readonly ReplayFrame[]
   /** The servers after the last step, by name. */
-  readonly servers: Readonly<Record<string, Server>>
-  readonly violation: Violation | null
+  readonly servers: Readonly<Record<string, ServerState>>
+  readonly violation: ExploredViolation | null
 }
 
 export class ImpossibleStep extends Error {
@@ -25,8 +33,8 @@ export class ImpossibleStep extends Error {
 }
 
 /** Runs until the first violation. Throws ImpossibleStep at a step that the space does not allow then. */
-export const replay = (space: Space, steps: readonly Step[]): Replayed => {
-  const { message: identify } = makeIdentity(space)
+export const replay = (space: Space, steps: readonly ExploredStep[]): ReplayedSteps => {
+  const { message: identify } = makeIdentifier(space)
   const servers = Object.fromEntries(space.servers.map((name) => [name, freshServer(space, name)]))
   const underWay = new Set<string>()
   const frames: ReplayFrame[] = []
@@ -46,7 +54,7 @@ export const replay = (space: Space, steps: readonly Step[]): Replayed => {
       throw new ImpossibleStep(`${history.committed.length} entries are committed`)
     if (action.type === "crash" && ++crashes > (space.bounds.crashes ?? crashes))
       throw new ImpossibleStep("one crash too many")
-    const { server: after, sends, notes, violation } = act(space, server, action)
+    const { server: after, sends, notes, violation } = actOnServer(space, server, action)
     if (violation === null && outside(space, after)) throw new ImpossibleStep("past a bound of the space")
     servers[step.server] = after
     for (const { to, message } of sends) underWay.add(identify(after.state.self, to, message))
@@ -64,8 +72,8 @@ export const replay = (space: Space, steps: readonly Step[]): Replayed => {
 }
 
 /** In the search one message stands for all stale ones with the same answer: here each is a message that was sent. */
-export const withSentMessages = (space: Space, steps: readonly Step[]): readonly Step[] => {
-  const { message: identify } = makeIdentity(space)
+export const withSentMessages = (space: Space, steps: readonly ExploredStep[]): readonly ExploredStep[] => {
+  const { message: identify } = makeIdentifier(space)
   const servers = Object.fromEntries(space.servers.map((name) => [name, freshServer(space, name)]))
   const sent = new Map<string, Message>()
   const standsFor = new Map<string, Message>()
@@ -76,7 +84,7 @@ export const withSentMessages = (space: Space, steps: readonly Step[]): readonly
     const text = action.type === "deliver" ? identify(action.from, memberOf(name), action.message) : ""
     const message = sent.has(text) ? undefined : standsFor.get(text)
     const meant = action.type === "deliver" && message !== undefined ? { ...action, message } : action
-    const { server: after, sends } = act(space, server, meant)
+    const { server: after, sends } = actOnServer(space, server, meant)
     servers[name] = after
     const { self } = after.state
     for (const { to, message: told } of sends) {
@@ -122,7 +130,7 @@ const actionText = (action: ServerAction): string => {
   }
 }
 /** One line for each step, with the rules it used. */
-export const describeSteps = (space: Space, steps: readonly Step[]): readonly string[] => {
+export const describeSteps = (space: Space, steps: readonly ExploredStep[]): readonly string[] => {
   const { frames } = replay(space, steps)
   return frames.map(({ step, notes, violation }, i) => {
     const rules = notes.length > 0 ? `  {${notes.join(", ")}}` : ""

@@ -17,10 +17,10 @@ import {
 import { checkScript, type ScriptChecks, type ScriptFailed } from "../scripts/check.ts"
 import { hexOf } from "../scripts/progress.ts"
 import { checkStep } from "./check.ts"
-import { makeIdentity } from "./identity.ts"
-import { isViolation, judge, noHistory, summaryOf, type Summary } from "./judge.ts"
+import { makeIdentifier } from "./identity.ts"
+import { isViolation, judge, noHistory, summaryOf, type ServerSummary } from "./judge.ts"
 import { replay, type ReplayFrame } from "./replay.ts"
-import type { Counterexample, Step } from "./search/search.ts"
+import type { Counterexample, ExploredStep } from "./search/search.ts"
 import { type ServerAction } from "./server.ts"
 import { memberOf, type Space } from "./space.ts"
 
@@ -227,9 +227,9 @@ const noteSent = (
 }
 
 /** Repeats in the world what happened to the servers of the space; learners joined before, in term 1. */
-export const toScript = (space: Space, steps: readonly Step[]): Script => {
+export const toScript = (space: Space, steps: readonly ExploredStep[]): Script => {
   const { frames } = replay(space, steps)
-  const { message: identify } = makeIdentity(space)
+  const { message: identify } = makeIdentifier(space)
   const script = { seed: 1, options: optionsOf(space) }
   const conversion: Conversion = {
     world: new World({ ...script.options, seed: script.seed }),
@@ -270,7 +270,7 @@ export const toScript = (space: Space, steps: readonly Step[]): Script => {
 /** Do the servers of the world break this rule, whatever the world's own invariants reported before? */
 const breaks = (script: Script, rule: string): boolean => {
   const states = new Map<string, State>()
-  const servers = new Map<string, Summary>()
+  const servers = new Map<string, ServerSummary>()
   let world: World | null = null
   let history = noHistory
   let found = false

@@ -21,20 +21,20 @@ import {
   type Timer,
 } from "../../core/index.ts"
 import { checkDisk, checkStep } from "./check.ts"
-import { firstBase, memberOf, type Space, type Violation } from "./space.ts"
+import { firstBase, memberOf, type Space, type ExploredViolation } from "./space.ts"
 
-export type { Violation } from "./space.ts"
+export type { ExploredViolation } from "./space.ts"
 
-export interface Disk {
+export interface ExploredDisk {
   readonly hardState: HardState
   readonly log: Log
   /** The index through which the state machine is durable by itself. */
   readonly machine: LogBase
 }
-export interface Server {
+export interface ServerState {
   readonly state: State
   /** What a crash cannot undo. */
-  readonly disk: Disk
+  readonly disk: ExploredDisk
   /** Writes that were handed out and are not completed yet, in order. */
   readonly queue: readonly Persist[]
   /** By ref: how much was committed when the open read was requested. */
@@ -59,19 +59,19 @@ export type ServerAction =
   | { readonly type: "read"; readonly committed: number }
 
 export interface StepOutcome {
-  readonly server: Server
+  readonly server: ServerState
   readonly sends: readonly { readonly to: Member; readonly message: Message }[]
   readonly notes: readonly Rule[]
-  readonly violation: Violation | null
+  readonly violation: ExploredViolation | null
 }
 
-export const freshServer = (space: Space, name: string): Server => {
+export const freshServer = (space: Space, name: string): ServerState => {
   const base = firstBase(space)
-  const disk: Disk = { hardState: { term: 0, vote: null }, log: Log.empty(base), machine: base }
+  const disk: ExploredDisk = { hardState: { term: 0, vote: null }, log: Log.empty(base), machine: base }
   return start(space, memberOf(name), 1, disk)
 }
 
-const start = (space: Space, self: Member, bootId: number, disk: Disk): Server => {
+const start = (space: Space, self: Member, bootId: number, disk: ExploredDisk): ServerState => {
   const { hardState, log, machine } = disk
   const fresh = initialState(space.settings, {
     self,
@@ -83,12 +83,12 @@ const start = (space: Space, self: Member, bootId: number, disk: Disk): Server =
   })
   const [state, effects] = stepAll(fresh, [{ type: "Started" }])
   // A state machine ahead of the log gives the log its base: that must be written like anything else.
-  let server: Server = { state, disk, queue: effects.filter((effect) => effect.type === "Persist"), asked: {} }
-  while (!space.slowDisk && server.queue.length > 0) ({ server } = act(space, server, { type: "persist" }))
+  let server: ServerState = { state, disk, queue: effects.filter((effect) => effect.type === "Persist"), asked: {} }
+  while (!space.slowDisk && server.queue.length > 0) ({ server } = actOnServer(space, server, { type: "persist" }))
   return server
 }
 
-const write = (disk: Disk, persist: Persist): Disk => {
+const write = (disk: ExploredDisk, persist: Persist): ExploredDisk => {
   let { log } = disk
   if (persist.truncateFrom !== null) log = log.truncateFrom(persist.truncateFrom)
   if (persist.base !== null)
@@ -106,7 +106,7 @@ const baseAt = (state: State, index: number): LogBase => {
 const countIn = (log: Log, kind: Entry["kind"]): number => log.toArray().filter((entry) => entry.kind === kind).length
 
 /** What can happen next, except deliveries. */
-export const innerActions = (space: Space, server: Server): readonly ServerAction[] => {
+export const innerActions = (space: Space, server: ServerState): readonly ServerAction[] => {
   const { state, queue } = server
   const leader = state.role.type === "leader" ? state.role : null
   const runs: Record<Timer, boolean> = {
@@ -148,7 +148,7 @@ const MOST_WRITES = 8
  * Beyond a bound: such a step is not taken. A question that is delivered twice waits twice at the leader, so the number
  * of questions is bounded too.
  */
-export const outside = ({ bounds, servers, candidates }: Space, { state, queue }: Server): boolean => {
+export const outside = ({ bounds, servers, candidates }: Space, { state, queue }: ServerState): boolean => {
   const { role } = state
   if (
     role.type === "candidate" &&
@@ -168,12 +168,12 @@ const payloadFor = ({ machine }: Space, state: State, command: number): Payload 
 
 interface Working {
   state: State
-  disk: Disk
+  disk: ExploredDisk
   queue: readonly Persist[]
   asked: Readonly<Record<number, number>>
   readonly sends: { to: Member; message: Message }[]
   readonly notes: Rule[]
-  violation: Violation | null
+  violation: ExploredViolation | null
 }
 
 /** Executes effects; returns the events that follow at once. */
@@ -294,7 +294,7 @@ const eventsOf = (space: Space, working: Working, action: Exclude<ServerAction, 
   }
 }
 
-const crash = (space: Space, server: Server, kept: number): Server => {
+const crash = (space: Space, server: ServerState, kept: number): ServerState => {
   const { state, queue } = server
   const disk = queue.slice(0, kept).reduce(write, server.disk)
   // Boot ids only matter for replies to requests of earlier starts.
@@ -324,7 +324,7 @@ const isSame = (a: unknown, b: unknown): boolean => {
 }
 
 /** One coarse step of one server: the action, every pass, and the answers that come at once. */
-export const act = (space: Space, server: Server, action: ServerAction): StepOutcome => {
+export const actOnServer = (space: Space, server: ServerState, action: ServerAction): StepOutcome => {
   if (action.type === "crash") {
     const started = crash(space, server, action.kept)
     return { server: started, sends: [], notes: [], violation: checkDisk(server.disk, started.disk) }
@@ -362,5 +362,5 @@ export const act = (space: Space, server: Server, action: ServerAction): StepOut
  * or an entry becomes durable are explored first, so that the states after it are reached with all their messages at
  * once.
  */
-export const levelOf = ({ disk: { hardState, log } }: Server): number =>
+export const levelOf = ({ disk: { hardState, log } }: ServerState): number =>
   8 * (2 * hardState.term + (hardState.vote === null ? 0 : 1)) + log.lastIndex

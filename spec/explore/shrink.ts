@@ -1,14 +1,14 @@
 /** Shortens a history: steps are left out, in runs and one by one, as long as the same rule breaks. */
 import { ImpossibleStep, replay } from "./replay.ts"
-import type { Counterexample, Step } from "./search/search.ts"
+import type { Counterexample, ExploredStep } from "./search/search.ts"
 import type { Space } from "./space.ts"
-import type { Violation } from "./server.ts"
+import type { ExploredViolation } from "./server.ts"
 
 const breaks = (
   space: Space,
-  steps: readonly Step[],
+  steps: readonly ExploredStep[],
   name: string,
-): { readonly steps: readonly Step[]; readonly violation: Violation } | null => {
+): { readonly steps: readonly ExploredStep[]; readonly violation: ExploredViolation } | null => {
   try {
     const { frames, violation } = replay(space, steps)
     return violation?.name === name ? { steps: steps.slice(0, frames.length), violation } : null

@@ -65,9 +65,9 @@ export interface SpaceMachine {
   /** Commands that a leader can be given, any number of times. */
   readonly commands: readonly Payload[]
   /** Checks a server that has executed these entries, which are the whole log so far. null: no violation. */
-  readonly check: (server: string, executed: readonly Entry[]) => Violation | null
+  readonly check: (server: string, executed: readonly Entry[]) => ExploredViolation | null
 }
-export interface Violation {
+export interface ExploredViolation {
   /** The name of an invariant, or "Thrown" if the reducer threw. */
   readonly name: string
   readonly detail: string

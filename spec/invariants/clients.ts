@@ -9,11 +9,11 @@ import {
   type Payload,
   type State,
 } from "../../core/index.ts"
-import { fail, isQuorum, type OpenRef, type Seen, type Written } from "./history.ts"
+import { fail, isQuorum, type OpenRef, type ComparedStep, type Written } from "./history.ts"
 
 const noPayloads: readonly Payload[] = []
 
-export const openRef = ({ node, before, history }: Seen, event: Extract<Event, { ref: number }>): void => {
+export const openRef = ({ node, before, history }: ComparedStep, event: Extract<Event, { ref: number }>): void => {
   if (before.refs.has(event.ref)) fail("EveryRefAnswered", node, `ref ${event.ref} is asked for twice`)
   const payloads = event.type === "Proposed" ? event.payloads : noPayloads
   before.refs.set(event.ref, {
@@ -32,7 +32,7 @@ const held = ({ forwarded, confirmedReads, role }: State): number => {
   return count
 }
 
-export const checkRefs = ({ node, before, state }: Seen): void => {
+export const checkRefs = ({ node, before, state }: ComparedStep): void => {
   if (!before.complete) return
   const open = before.refs.size
   const known = held(state)
@@ -40,7 +40,7 @@ export const checkRefs = ({ node, before, state }: Seen): void => {
 }
 
 const checkAppended = (
-  { node, state, history }: Seen,
+  { node, state, history }: ComparedStep,
   ref: OpenRef,
   { first, term }: Extract<Outcome, { type: "ProposalAppended" }>,
 ): void => {
@@ -57,7 +57,7 @@ const checkAppended = (
   })
 }
 
-export const checkResponse = (seen: Seen, ref: number, outcome: Outcome): void => {
+export const checkResponse = (seen: ComparedStep, ref: number, outcome: Outcome): void => {
   const { node, before, state, history } = seen
   const open = before.refs.get(ref)
   before.refs.delete(ref)
@@ -92,7 +92,7 @@ export const checkResponse = (seen: Seen, ref: number, outcome: Outcome): void =
 }
 
 /** As far as the followers' replies say, if nothing in this step changed that. */
-export const checkRoom = ({ node, state, before, events }: Seen, appended: readonly Entry[]): void => {
+export const checkRoom = ({ node, state, before, events }: ComparedStep, appended: readonly Entry[]): void => {
   const { role, self } = state
   if (
     role.type !== "leader" ||
@@ -112,7 +112,10 @@ export const checkRoom = ({ node, state, before, events }: Seen, appended: reado
 }
 
 /** A leader appends for clients exactly the commands that it reports in the same step. */
-export const checkOutcomes = ({ node, state, before, history, effects }: Seen, appended: readonly Entry[]): void => {
+export const checkOutcomes = (
+  { node, state, before, history, effects }: ComparedStep,
+  appended: readonly Entry[],
+): void => {
   const commands: CommandEntry[] = []
   for (const entry of appended)
     if (entry.kind === "command") {

@@ -6,7 +6,7 @@
  */
 import { configurationOf, replicatedTime } from "../../core/index.ts"
 import { EPOCH } from "../../interpreters/simulation/index.ts"
-import { fail, type Seen } from "./history.ts"
+import { fail, type ComparedStep } from "./history.ts"
 import type { Steady } from "./steady.ts"
 
 /** The tolerance besides the rates of 0.9 and 1.1: leaders change, and wall clocks are known only roughly. */
@@ -27,7 +27,7 @@ const forget = (steady: Steady): void => {
 }
 
 /** A server without a clock reports no time. */
-const readClocks = (steady: Steady, { node, state, events }: Seen, at: number): void => {
+const readClocks = (steady: Steady, { node, state, events }: ComparedStep, at: number): void => {
   const { clock, self, bootId } = state
   const name = `${node} ${self.incarnation}`
   const known = steady.clocks.get(name)
@@ -67,7 +67,7 @@ const readClocks = (steady: Steady, { node, state, events }: Seen, at: number): 
 }
 
 /** Whether the clocks that agree, if any do, agree on the right time. */
-const isMajorityRight = (steady: Steady, { state }: Seen, at: number): boolean => {
+const isMajorityRight = (steady: Steady, { state }: ComparedStep, at: number): boolean => {
   const { voters } = configurationOf(state)
   let right = 0
   for (const { name, incarnation } of voters)
@@ -77,7 +77,7 @@ const isMajorityRight = (steady: Steady, { state }: Seen, at: number): boolean =
 }
 
 /** The first leader after an outage of the whole cluster has settled its clock, with or without an agreement. */
-const checkStart = (seen: Seen, steady: Steady, at: number, slack: number): void => {
+const checkStart = (seen: ComparedStep, steady: Steady, at: number, slack: number): void => {
   const { node, state, effects, before } = seen
   const { clock, role } = state
   if (role.type !== "leader" || steady.clocks.get(`${node} ${state.self.incarnation}`)?.wasSettled === true) return
@@ -111,7 +111,7 @@ const checkStart = (seen: Seen, steady: Steady, at: number, slack: number): void
   }
 }
 
-export const checkSteady = (seen: Seen, at: number): void => {
+export const checkSteady = (seen: ComparedStep, at: number): void => {
   const { node, state, history } = seen
   const { steady } = history
   readClocks(steady, seen, at)

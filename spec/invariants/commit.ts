@@ -1,15 +1,24 @@
 /** What is committed, and what is handed to the state machine. */
 import { type Effect, type Event, type Index } from "../../core/index.ts"
-import { configurationIn, fail, isQuorum, serverOf, sumOf, type History, type Seen, type Server } from "./history.ts"
+import {
+  recordedConfigurationAt,
+  fail,
+  isQuorum,
+  serverOf,
+  entrySum,
+  type ObservedHistory,
+  type ComparedStep,
+  type ObservedServer,
+} from "./history.ts"
 
-const holdsOnDisk = (server: Server | undefined, whole: boolean, index: Index, term: number): boolean => {
+const holdsOnDisk = (server: ObservedServer | undefined, whole: boolean, index: Index, term: number): boolean => {
   // A member that was never observed is believed only where not all servers are observed.
   if (server === undefined) return !whole
   const { log } = server.durable
   return log.base.index >= index || log.termAt(index) === term
 }
 
-const recordRun = ({ runs }: History, term: number, index: Index, entryTerm: number): void => {
+const recordRun = ({ runs }: ObservedHistory, term: number, index: Index, entryTerm: number): void => {
   const run = runs.findLast((one) => one.term === term)
   if (run === undefined) {
     runs.push({ term, index, entryTerm })
@@ -21,13 +30,13 @@ const recordRun = ({ runs }: History, term: number, index: Index, entryTerm: num
 }
 
 /** "If there exists an N such that N > commitIndex, a majority of matchIndex[i] ≥ N, and log[N].term == currentTerm", Figure 2. */
-const checkLeaderCommit = (seen: Seen): void => {
+const checkLeaderCommit = (seen: ComparedStep): void => {
   const { node, state, before, history } = seen
   const { commitIndex, currentTerm, log } = state
   const term = log.termAt(commitIndex) ?? 0
   if (term !== currentTerm)
     fail("NoCommitByCounting", node, `commits entry ${commitIndex} of term ${term} as leader of term ${currentTerm}`)
-  const configuration = configurationIn(before.configurations, Number.POSITIVE_INFINITY)
+  const configuration = recordedConfigurationAt(before.configurations, Number.POSITIVE_INFINITY)
   if (
     configuration !== undefined &&
     !isQuorum(configuration, (member) => holdsOnDisk(serverOf(history, member), history.whole, commitIndex, term))
@@ -58,12 +67,12 @@ const learned = (events: readonly Event[]): Index => {
 }
 
 /** Each newly committed entry is compared with what any other server committed there. */
-const compare = ({ node, state, history }: Seen, from: Index): void => {
+const compare = ({ node, state, history }: ComparedStep, from: Index): void => {
   const { log, commitIndex } = state
   for (let index = from; index <= commitIndex; index++) {
     const entry = log.entry(index)
     if (entry === undefined) continue
-    const sum = sumOf(entry)
+    const sum = entrySum(entry)
     const known = history.committed.get(index)
     if (known === undefined) history.committed.set(index, { term: entry.term, chain: entry.chain, sum })
     else if (known.term !== entry.term || (known.sum !== null && known.sum !== sum))
@@ -77,7 +86,7 @@ const compare = ({ node, state, history }: Seen, from: Index): void => {
   }
 }
 
-export const checkCommit = (seen: Seen): void => {
+export const checkCommit = (seen: ComparedStep): void => {
   const { node, state, before, history, restarted, events } = seen
   const { commitIndex, log, role } = state
   if (commitIndex > log.lastIndex)
@@ -109,7 +118,7 @@ export const checkCommit = (seen: Seen): void => {
 }
 
 export const checkApply = (
-  { node, state, before }: Seen,
+  { node, state, before }: ComparedStep,
   entries: Extract<Effect, { type: "Apply" }>["entries"],
 ): void => {
   for (const entry of entries) {
@@ -131,7 +140,7 @@ export const checkApply = (
     fail("AppliedInOrder", node, `applies ${last} to a state machine that is being replaced`)
 }
 
-export const checkRestored = ({ node, before }: Seen, index: Index): void => {
+export const checkRestored = ({ node, before }: ComparedStep, index: Index): void => {
   if (index < before.applying && before.machine === "ready")
     fail("SnapshotForward", node, `a snapshot of ${index} replaces what has executed ${before.applying}`)
   before.applying = index

@@ -8,11 +8,11 @@ import {
   type Message,
   type Term,
 } from "../../core/index.ts"
-import { configurationIn, fail, isAmong, isQuorum, type History, type Seen } from "./history.ts"
+import { recordedConfigurationAt, fail, isAmong, isQuorum, type ObservedHistory, type ComparedStep } from "./history.ts"
 
 type Granted = Extract<Message, { type: "RequestVoteReply" | "RequestPreVoteReply" }>
 
-const inForce = (seen: Seen) => configurationIn(seen.before.configurations, Number.POSITIVE_INFINITY)
+const inForce = (seen: ComparedStep) => recordedConfigurationAt(seen.before.configurations, Number.POSITIVE_INFINITY)
 
 /** Paper §5.4.1. */
 const isUpToDate = (candidate: { lastLogTerm: Term; lastLogIndex: Index }, lastTerm: Term, lastIndex: Index): boolean =>
@@ -20,7 +20,7 @@ const isUpToDate = (candidate: { lastLogTerm: Term; lastLogIndex: Index }, lastT
 
 /** The request that a grant answers. It is in the batch, because requests wait for nothing but the disk. */
 const checkUpToDate = (
-  { node, events, before, state }: Seen,
+  { node, events, before, state }: ComparedStep,
   candidate: Member,
   term: Term,
   type: "RequestVote" | "RequestPreVote",
@@ -48,7 +48,7 @@ const checkUpToDate = (
   fail("VoteUpToDate", node, `votes in term ${term} for ${candidate.name}, which did not ask`)
 }
 
-export const countGrant = ({ before }: Seen, from: Member, { term, granted }: Granted): void => {
+export const countGrant = ({ before }: ComparedStep, from: Member, { term, granted }: Granted): void => {
   if (!granted) return
   if (before.grantsTerm < term) {
     before.grantsTerm = term
@@ -57,13 +57,13 @@ export const countGrant = ({ before }: Seen, from: Member, { term, granted }: Gr
   if (before.grantsTerm === term && !isAmong(before.grants, from)) before.grants.push(from)
 }
 
-const checkTerm = ({ node, state, before }: Seen): void => {
+const checkTerm = ({ node, state, before }: ComparedStep): void => {
   if (state.currentTerm < before.term) fail("TermMonotonic", node, `term ${before.term} became ${state.currentTerm}`)
   if (state.durability.hardState.term > state.currentTerm)
     fail("TermMonotonic", node, `durable term ${state.durability.hardState.term} is ahead of ${state.currentTerm}`)
 }
 
-const checkVote = (seen: Seen): void => {
+const checkVote = (seen: ComparedStep): void => {
   const { node, state, before } = seen
   const { votedFor, currentTerm } = state
   if (currentTerm === before.term) {
@@ -82,21 +82,21 @@ const checkVote = (seen: Seen): void => {
 }
 
 /** The vote that others learn of, by a grant or a candidacy: one per term, for ever. */
-const tell = ({ node, before }: Seen, term: Term, vote: Member): void => {
+const tell = ({ node, before }: ComparedStep, term: Term, vote: Member): void => {
   const { told } = before
   if (told.term === term && told.vote !== null && !sameMember(told.vote, vote))
     fail("VoteOnce", node, `told ${told.vote.name} and ${vote.name} of its vote in term ${term}`)
   if (term > told.term) before.told = { term, vote }
 }
 
-const checkDurableVote = ({ node, before }: Seen, term: Term, vote: Member): void => {
+const checkDurableVote = ({ node, before }: ComparedStep, term: Term, vote: Member): void => {
   const { hardState } = before.durable
   if (hardState.term !== term || !sameMember(hardState.vote, vote))
     fail("DurableBeforeTold", node, `its vote for ${vote.name} in term ${term} is not durable`)
 }
 
 /** Entries committed in earlier terms that its log lacks; by Log Matching it is enough to look at the highest. */
-const checkComplete = (seen: Seen, history: History): void => {
+const checkComplete = (seen: ComparedStep, history: ObservedHistory): void => {
   const { node, state } = seen
   let index = 0
   let entryTerm = 0
@@ -114,7 +114,7 @@ const checkComplete = (seen: Seen, history: History): void => {
     )
 }
 
-const checkElected = (seen: Seen): void => {
+const checkElected = (seen: ComparedStep): void => {
   const { node, state, before, history, restarted } = seen
   const { currentTerm, self } = state
   const configuration = inForce(seen)
@@ -131,7 +131,7 @@ const checkElected = (seen: Seen): void => {
   checkComplete(seen, history)
 }
 
-const checkLeader = (seen: Seen): void => {
+const checkLeader = (seen: ComparedStep): void => {
   const { node, state, before, history } = seen
   const { role, currentTerm, self } = state
   if (role.type === "leader") {
@@ -163,13 +163,13 @@ const checkLeader = (seen: Seen): void => {
   }
 }
 
-export const checkElections = (seen: Seen): void => {
+export const checkElections = (seen: ComparedStep): void => {
   checkTerm(seen)
   checkVote(seen)
   checkLeader(seen)
 }
 
-export const checkVoteSent = (seen: Seen, to: Member, message: Message): void => {
+export const checkVoteSent = (seen: ComparedStep, to: Member, message: Message): void => {
   const { node, state } = seen
   if (message.type === "RequestVote") {
     checkDurableVote(seen, message.term, state.self)
@@ -184,7 +184,7 @@ export const checkVoteSent = (seen: Seen, to: Member, message: Message): void =>
 }
 
 /** Thesis §3.10: "the prior leader stops accepting new client requests", until the transfer timer expires. */
-export const checkTransfer = ({ node, before, state }: Seen, appended: readonly Entry[]): void => {
+export const checkTransfer = ({ node, before, state }: ComparedStep, appended: readonly Entry[]): void => {
   if (before.handedOver === 0) return
   if (state.role.type !== "leader" || state.currentTerm !== before.handedOver) before.handedOver = 0
   else if (appended.some((entry) => entry.kind === "command"))

@@ -1,11 +1,11 @@
 /** When a server must halt, and what a halted one does. */
 import { brokenAt, flawOf, isIndex, isTerm, type Message } from "../../core/index.ts"
-import { fail, type Seen } from "./history.ts"
+import { fail, type ComparedStep } from "./history.ts"
 import { brokenBy } from "./names.ts"
 import type { ObservedStep } from "./index.ts"
 
 /** The message claims an entry at `index` that differs from the committed one, as far as `seen` knows it. */
-const contradicts = ({ before: { commit, log } }: Seen, { index, term, chain }: Said): boolean => {
+const contradicts = ({ before: { commit, log } }: ComparedStep, { index, term, chain }: Said): boolean => {
   const own = log.termAt(index)
   if (own === undefined || index > commit) return false
   return own !== term || log.chainAt(index) !== chain
@@ -16,7 +16,7 @@ interface Said {
   readonly chain: number
 }
 
-const shown = (seen: Seen, message: Message): number | null => {
+const shown = (seen: ComparedStep, message: Message): number | null => {
   if (message.type === "InstallSnapshot") return contradicts(seen, message.snapshot) ? message.snapshot.index : null
   if (message.type !== "AppendEntries") return null
   if (contradicts(seen, { index: message.prevLogIndex, term: message.prevLogTerm, chain: message.prevLogChain }))
@@ -26,7 +26,7 @@ const shown = (seen: Seen, message: Message): number | null => {
 }
 
 /** For a step in which the server did not halt. Messages of earlier terms do not count. */
-export const checkContradiction = (seen: Seen, message: Message): void => {
+export const checkContradiction = (seen: ComparedStep, message: Message): void => {
   const { node, state } = seen
   if (
     message.term !== state.currentTerm ||
@@ -49,7 +49,7 @@ export const checkHalted = ({ node, state: { halted }, effects }: ObservedStep, 
   if (halted !== null && !allowed) fail(brokenBy[halted.reason], node, `it stops by name: ${JSON.stringify(halted)}`)
 }
 
-export const checkDomain = ({ node, state: { currentTerm, log } }: Seen): void => {
+export const checkDomain = ({ node, state: { currentTerm, log } }: ComparedStep): void => {
   if (!isTerm(currentTerm) || !isIndex(log.lastIndex))
     fail("NumbersInDomain", node, `is in term ${currentTerm} and its log ends at ${log.lastIndex}`)
 }

@@ -34,7 +34,7 @@ export interface OpenRef {
   readonly payloads: readonly Payload[]
 }
 /** One incarnation of a server, as it was after its last step. */
-export interface Server {
+export interface ObservedServer {
   readonly self: Member
   /** Changed in place by the next step: only for sweeps. */
   state: State
@@ -90,11 +90,11 @@ export interface Election {
   /** At its election; null for one so long ago that no earlier leader can be left. */
   log: Log | null
 }
-export interface History {
+export interface ObservedHistory {
   /** By name: the present incarnation. */
-  readonly servers: Map<string, Server>
+  readonly servers: Map<string, ObservedServer>
   /** Earlier incarnations: their disks are gone, but what they acknowledged was true. */
-  readonly former: Server[]
+  readonly former: ObservedServer[]
   readonly written: Shelf<Written>
   readonly committed: Shelf<Committed>
   /** The highest index that a leader committed, or that a server had committed when it was first seen. */
@@ -113,7 +113,7 @@ export interface History {
   steps: number
 }
 
-export const makeHistory = (): History => ({
+export const newObservedHistory = (): ObservedHistory => ({
   servers: new Map(),
   former: [],
   written: makeShelf(),
@@ -130,9 +130,9 @@ export const makeHistory = (): History => ({
 })
 
 /** One step, compared with the state of its server before it. */
-export interface Seen extends ObservedStep {
-  readonly history: History
-  readonly before: Server
+export interface ComparedStep extends ObservedStep {
+  readonly history: ObservedHistory
+  readonly before: ObservedServer
   /** Its first event is Started. */
   readonly restarted: boolean
   /** First index at which the log is not what it was; lastIndex + 1 if it is. */
@@ -159,10 +159,13 @@ const configurationSum = (configuration: Configuration): number => {
 export const sameConfiguration = (a: Configuration, b: Configuration): boolean =>
   a === b || configurationSum(a) === configurationSum(b)
 /** The content of an entry, as a number. */
-export const sumOf = (entry: Entry): number =>
+export const entrySum = (entry: Entry): number =>
   entry.kind === "command" ? entry.payload.checksum : entry.kind === "noop" ? -1 : configurationSum(entry.configuration)
 
-export const configurationIn = (configurations: Server["configurations"], index: Index): Configuration | undefined => {
+export const recordedConfigurationAt = (
+  configurations: ObservedServer["configurations"],
+  index: Index,
+): Configuration | undefined => {
   for (let i = configurations.length - 1; i >= 0; i--) {
     const known = configurations[i]
     if (known !== undefined && known.index <= index) return known.configuration
@@ -196,7 +199,7 @@ export const firstChanged = (before: Log, after: Log, effects: readonly Effect[]
   return Math.max(index, after.base.index) + 1
 }
 
-const configurationsIn = (log: Log): Server["configurations"] => {
+const configurationsIn = (log: Log): ObservedServer["configurations"] => {
   const out = [{ index: log.base.index, configuration: log.base.configuration }]
   for (const entry of log.toArray())
     if (entry.kind === "configuration") out.push({ index: entry.index, configuration: entry.configuration })
@@ -204,7 +207,11 @@ const configurationsIn = (log: Log): Server["configurations"] => {
 }
 
 /** A server that was never seen before, or that starts: its present state is the starting point. */
-export const newServer = (state: State, complete: boolean, recovered: Recovered | undefined): Server => {
+export const newObservedServer = (
+  state: State,
+  complete: boolean,
+  recovered: Recovered | undefined,
+): ObservedServer => {
   const { log, durability, currentTerm, votedFor } = state
   const hardState = recovered?.hardState ?? (complete ? { term: currentTerm, vote: votedFor } : durability.hardState)
   // A state machine that was restored just before a crash is ahead of the log, which follows it at start.
@@ -238,7 +245,7 @@ export const newServer = (state: State, complete: boolean, recovered: Recovered 
   }
 }
 
-export const serverOf = (history: History, member: Member): Server | undefined => {
+export const serverOf = (history: ObservedHistory, member: Member): ObservedServer | undefined => {
   const today = history.servers.get(member.name)
   if (today !== undefined && today.self.incarnation === member.incarnation) return today
   return history.former.find((server) => sameMember(server.self, member))
@@ -250,7 +257,7 @@ const PATIENCE = 100_000
 const ELECTIONS = 64
 const ELECTION_LOGS = 8
 
-export const forget = (history: History): void => {
+export const dropFinished = (history: ObservedHistory): void => {
   let highestBase = 0
   for (const server of history.servers.values()) highestBase = Math.max(highestBase, server.log.base.index)
   let lowest = highestBase

@@ -8,7 +8,16 @@ import { checkSteady } from "./clock.ts"
 import { checkApply, checkCommit, checkRestored } from "./commit.ts"
 import { checkElections, checkTransfer, checkVoteSent, countGrant, endsTransfer } from "./elections.ts"
 import { checkContradiction, checkDomain, checkHalted } from "./halts.ts"
-import { fail, firstChanged, forget, makeHistory, newServer, type History, type Seen, type Server } from "./history.ts"
+import {
+  fail,
+  firstChanged,
+  dropFinished,
+  newObservedHistory,
+  newObservedServer,
+  type ObservedHistory,
+  type ComparedStep,
+  type ObservedServer,
+} from "./history.ts"
 import { appendedByLeader, checkLog, checkPersists, checkRecovered, checkSent, checkSnapshot, settle } from "./logs.ts"
 import { sweep } from "./sweep.ts"
 
@@ -41,10 +50,14 @@ export interface InvariantChecker {
 
 const FORGET_EVERY = 4096
 
-const observedServer = (history: History, { node, state }: ObservedStep, restarted: boolean): Server => {
+const observedServer = (
+  history: ObservedHistory,
+  { node, state }: ObservedStep,
+  restarted: boolean,
+): ObservedServer => {
   const today = history.servers.get(node)
   if (today !== undefined && !restarted) return today
-  const server = newServer(state, restarted, history.recovered.get(node))
+  const server = newObservedServer(state, restarted, history.recovered.get(node))
   history.recovered.delete(node)
   if (today !== undefined && sameMember(today.self, server.self)) {
     // What others were told and what was durable outlive the process.
@@ -64,7 +77,7 @@ const observedServer = (history: History, { node, state }: ObservedStep, restart
   return server
 }
 
-const takeEvent = (seen: Seen, event: Event): void => {
+const takeEvent = (seen: ComparedStep, event: Event): void => {
   const { before, state } = seen
   switch (event.type) {
     case "Persisted":
@@ -110,7 +123,7 @@ const takeEvent = (seen: Seen, event: Event): void => {
   }
 }
 
-const takeEffect = (seen: Seen, effect: Effect): void => {
+const takeEffect = (seen: ComparedStep, effect: Effect): void => {
   const { node, before, state } = seen
   switch (effect.type) {
     case "Send":
@@ -143,7 +156,7 @@ const takeEffect = (seen: Seen, effect: Effect): void => {
   }
 }
 
-const remember = (server: Server, state: State): void => {
+const remember = (server: ObservedServer, state: State): void => {
   server.state = state
   server.term = state.currentTerm
   server.vote = state.votedFor
@@ -160,7 +173,7 @@ export interface CheckerOptions {
 
 /** One for each world. */
 export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = {}): InvariantChecker => {
-  const history = makeHistory()
+  const history = newObservedHistory()
   let promised = true
   const check = (step: ObservedStep): void => {
     if (!promised) return
@@ -171,7 +184,7 @@ export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = 
       checkHalted(step, halts === "allowed")
       return
     }
-    const seen: Seen = {
+    const seen: ComparedStep = {
       node,
       events,
       state,
@@ -205,7 +218,7 @@ export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = 
     checkRefs(seen)
     remember(before, state)
     history.steps += 1
-    if (history.steps % FORGET_EVERY === 0) forget(history)
+    if (history.steps % FORGET_EVERY === 0) dropFinished(history)
   }
   return Object.assign(check, {
     started: (node, recovered, wentBack = false) => {

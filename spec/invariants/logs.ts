@@ -13,18 +13,18 @@ import {
   type Recovered,
 } from "../../core/index.ts"
 import {
-  configurationIn,
+  recordedConfigurationAt,
   fail,
   isAmong,
   sameConfiguration,
-  sumOf,
+  entrySum,
   type DiskImage,
-  type Seen,
-  type Server,
+  type ComparedStep,
+  type ObservedServer,
   type Written,
 } from "./history.ts"
 
-const checkWritten = ({ node, history, state }: Seen, entry: Entry): void => {
+const checkWritten = ({ node, history, state }: ComparedStep, entry: Entry): void => {
   const { log } = state
   const { index, term, time } = entry
   const prevTerm = log.termAt(index - 1) ?? 0
@@ -38,7 +38,7 @@ const checkWritten = ({ node, history, state }: Seen, entry: Entry): void => {
   if (chainAfter(log.chainAt(index - 1) ?? 0, entry) !== entry.chain)
     fail("ChainTrue", node, `the chain of entry ${index} is not over itself and the one before it`)
   if (term < prevTerm) fail("LogMatching", node, `entry ${index} of term ${term} follows one of term ${prevTerm}`)
-  const sum = sumOf(entry)
+  const sum = entrySum(entry)
   const first = history.written.get(index)
   for (let known: Written | null = first ?? null; known !== null; known = known.other)
     if (known.term === term) {
@@ -54,12 +54,12 @@ const checkWritten = ({ node, history, state }: Seen, entry: Entry): void => {
 }
 
 /** Paper §6: a server uses the latest configuration in its log, committed or not. */
-const followConfigurations = (before: Server, entry: Entry): void => {
+const followConfigurations = (before: ObservedServer, entry: Entry): void => {
   if (entry.kind === "configuration")
     before.configurations.push({ index: entry.index, configuration: entry.configuration })
 }
 
-const checkInForce = ({ node, state, before }: Seen): void => {
+const checkInForce = ({ node, state, before }: ComparedStep): void => {
   const mine = before.configurations.at(-1)
   const core = state.configurations.at(-1)
   if (
@@ -80,7 +80,7 @@ const subset = (some: readonly Member[], others: readonly Member[]): boolean =>
 const equal = (some: readonly Member[], others: readonly Member[]): boolean =>
   some.length === others.length && subset(some, others)
 
-const checkChange = ({ node, state, before }: Seen, entry: Extract<Entry, { kind: "configuration" }>): void => {
+const checkChange = ({ node, state, before }: ComparedStep, entry: Extract<Entry, { kind: "configuration" }>): void => {
   const earlier = before.configurations.at(-2)
   if (earlier === undefined) return
   const { voters, outgoing } = earlier.configuration
@@ -105,7 +105,7 @@ const checkChange = ({ node, state, before }: Seen, entry: Extract<Entry, { kind
 }
 
 /** Entries that the leader of this step appended itself. */
-export const appendedByLeader = ({ state, changedFrom, before }: Seen): readonly Entry[] => {
+export const appendedByLeader = ({ state, changedFrom, before }: ComparedStep): readonly Entry[] => {
   if (state.role.type !== "leader" || changedFrom > state.log.lastIndex) return []
   const out: Entry[] = []
   for (let index = changedFrom; index <= state.log.lastIndex; index++) {
@@ -116,7 +116,7 @@ export const appendedByLeader = ({ state, changedFrom, before }: Seen): readonly
   return out
 }
 
-export const checkLog = (seen: Seen): void => {
+export const checkLog = (seen: ComparedStep): void => {
   const { node, state, before, changedFrom, restarted } = seen
   const { log } = state
   if (log === before.log) {
@@ -149,7 +149,7 @@ export const checkLog = (seen: Seen): void => {
 }
 
 /** A base represents everything committed before it. */
-const checkBase = ({ node, state, history }: Seen): void => {
+const checkBase = ({ node, state, history }: ComparedStep): void => {
   const { base } = state.log
   const known = history.committed.get(base.index)
   if (base.index > history.highest)
@@ -162,7 +162,7 @@ const checkBase = ({ node, state, history }: Seen): void => {
       node,
       `the log starts after ${base.index} of term ${base.term}, committed it was in term ${known.term}`,
     )
-  const configuration = configurationIn(history.configurations, base.index)
+  const configuration = recordedConfigurationAt(history.configurations, base.index)
   // A server that lost its disk and received the log from its first entry does not know the founding configuration.
   if (base.configuration.voters.length === 0) return
   if (configuration !== undefined && !sameConfiguration(configuration, base.configuration))
@@ -170,11 +170,11 @@ const checkBase = ({ node, state, history }: Seen): void => {
 }
 
 /** What the state machine reports about itself. */
-export const checkSnapshot = ({ node, history }: Seen, base: Recovered["base"], what: string): void => {
+export const checkSnapshot = ({ node, history }: ComparedStep, base: Recovered["base"], what: string): void => {
   const known = history.committed.get(base.index)
   if (base.index > history.highest || (known !== undefined && (known.term !== base.term || known.chain !== base.chain)))
     fail("SnapshotMatches", node, `${what} of ${base.index} in term ${base.term} is not what was committed`)
-  const configuration = configurationIn(history.configurations, base.index)
+  const configuration = recordedConfigurationAt(history.configurations, base.index)
   if (base.configuration.voters.length === 0) return
   if (configuration !== undefined && !sameConfiguration(configuration, base.configuration))
     fail("SnapshotMatches", node, `${what} of ${base.index} carries another configuration than was committed`)
@@ -183,7 +183,7 @@ export const checkSnapshot = ({ node, history }: Seen, base: Recovered["base"], 
 // ------------------------------------------------------------------------------------------------ disks
 
 /** A Persist is exactly the difference between what was persisted last and the present state. */
-export const checkPersists = ({ node, state, before, effects }: Seen): void => {
+export const checkPersists = ({ node, state, before, effects }: ComparedStep): void => {
   let persist: Persist | undefined
   for (const effect of effects)
     if (effect.type === "Persist") {
@@ -234,7 +234,7 @@ export const checkPersists = ({ node, state, before, effects }: Seen): void => {
   before.outstanding.push(before.queued)
 }
 
-export const settle = ({ before }: Seen, seq: number): void => {
+export const settle = ({ before }: ComparedStep, seq: number): void => {
   let done = 0
   for (const image of before.outstanding) {
     if (image.seq > seq) break
@@ -258,7 +258,7 @@ const sameImage = ({ hardState, base, entries }: Recovered, image: DiskImage): b
 }
 
 /** What survives a crash: everything reported durable, and a prefix of the rest. */
-export const checkRecovered = (node: string, server: Server, recovered: Recovered): void => {
+export const checkRecovered = (node: string, server: ObservedServer, recovered: Recovered): void => {
   if ([server.durable, ...server.outstanding].some((image) => sameImage(recovered, image))) return
   const { hardState, base, entries } = recovered
   const text = ({ term, vote }: HardState, first: Index, last: Index): string =>
@@ -272,7 +272,7 @@ export const checkRecovered = (node: string, server: Server, recovered: Recovere
 
 // --------------------------------------------------------------------------------------------- messages
 
-const checkAppend = (seen: Seen, to: Member, message: Extract<Message, { type: "AppendEntries" }>): void => {
+const checkAppend = (seen: ComparedStep, to: Member, message: Extract<Message, { type: "AppendEntries" }>): void => {
   const { node, state } = seen
   const { log, role, settings, currentTerm } = state
   const { prevLogIndex, prevLogTerm, entries, leaderCommit, term } = message
@@ -315,7 +315,7 @@ const checkAppend = (seen: Seen, to: Member, message: Extract<Message, { type: "
     )
 }
 
-export const checkSent = (seen: Seen, { to, message }: Extract<Effect, { type: "Send" }>): void => {
+export const checkSent = (seen: ComparedStep, { to, message }: Extract<Effect, { type: "Send" }>): void => {
   const { node, state, before } = seen
   const { durable } = before
   if (message.type === "AppendEntries") checkAppend(seen, to, message)

@@ -3,7 +3,7 @@
  * steps. Properties that need history (promises, replies, disks) are not checked here.
  */
 import { sameMember, type Configuration, type State } from "../../core/index.ts"
-import { fail, sameConfiguration, sumOf } from "./history.ts"
+import { fail, sameConfiguration, entrySum } from "./history.ts"
 
 export interface SweptState {
   readonly node: string
@@ -60,7 +60,7 @@ const sweepPair = (a: SweptState, b: SweptState): void => {
     const one = a.state.log.entry(index)
     const other = b.state.log.entry(index)
     if (one === undefined || other === undefined) continue
-    const same = one === other || (one.term === other.term && sumOf(one) === sumOf(other))
+    const same = one === other || (one.term === other.term && entrySum(one) === entrySum(other))
     if (!same && index <= committed)
       fail(
         "StateMachineSafety",

@@ -3,7 +3,7 @@ import type { Model, Operation } from "./model.ts"
 import { isOrderOf } from "./proof.ts"
 import { startSearch } from "./search.ts"
 
-export interface Part<Input, Output> {
+export interface ExplainedOperation<Input, Output> {
   readonly operation: Operation<Input, Output>
   /** If false, the part is impossible even if this operation took effect at any time after its invocation, or never. */
   readonly firm: boolean
@@ -28,7 +28,7 @@ export interface Explanation<State, Input, Output> {
   /** True if one state in `states` and `start` stands for all states that nobody saw. */
   readonly oneUnseen: boolean
   /** Not linearizable by themselves, in the order of invocation, if the state before them was one of `start`. */
-  readonly core: readonly Part<Input, Output>[]
+  readonly core: readonly ExplainedOperation<Input, Output>[]
   readonly start: readonly State[]
   /** The operation after whose return the state was one of `start`; null: `start` is the initial state. */
   readonly after: Operation<Input, Output> | null
@@ -56,7 +56,7 @@ export const cutAfter = <Input, Output>(
 }
 
 /** The operation with which a history becomes impossible. */
-export interface Place<State, Input, Output> {
+export interface CulpritPlace<State, Input, Output> {
   readonly culprit: Operation<Input, Output>
   readonly order: readonly Operation<Input, Output>[]
   /** True if of the states that nobody saw one stands for all. */
@@ -79,7 +79,7 @@ export const locate = <State, Input, Output>(
   to: number,
   model: Model<State, Input, Output>,
   { until, now }: Time,
-): Place<State, Input, Output> | undefined => {
+): CulpritPlace<State, Input, Output> | undefined => {
   const known = operations
     .filter(({ returned }) => returned !== null)
     .sort((a, b) => (a.returned ?? 0) - (b.returned ?? 0))
@@ -153,7 +153,7 @@ const isFirm = <Input, Output>({ returned, output }: Operation<Input, Output>): 
 export const explain = <State, Input, Output>(
   partition: string,
   operations: readonly Operation<Input, Output>[],
-  place: Place<State, Input, Output> | undefined,
+  place: CulpritPlace<State, Input, Output> | undefined,
   model: Model<State, Input, Output>,
   { until, now }: Time,
 ): Explanation<State, Input, Output> => {

@@ -2,8 +2,8 @@
 import { BadHistory, Keyword, readEdn, valueOfEdn, writeEdn, type Edn } from "./edn.ts"
 import { canonicalF, functions, isWhole, synonyms, toJsonLine, type HistoryEvent, type Value } from "./history.ts"
 
-export const formats = ["jepsen", "edn", "jsonl"] as const
-export type Format = (typeof formats)[number]
+export const historyFormats = ["jepsen", "edn", "jsonl"] as const
+export type HistoryFormat = (typeof historyFormats)[number]
 
 /** An event and the line that it was read from. */
 export interface ReadEvent extends HistoryEvent {
@@ -265,7 +265,7 @@ const readJepsenLog = (text: string): ReadEvent[] => {
 }
 
 /** undefined: none of the known formats. */
-export const detectFormat = (text: string): Format | undefined => {
+export const detectFormat = (text: string): HistoryFormat | undefined => {
   const start = text.replace(/^(?:\s|;[^\n]*\n)+/, "")
   if (/^(?:\[\s*)?\{\s*"/.test(start)) return "jsonl"
   if (/^(?:[[(]\s*)?(?:#[\w.]+\s*)?\{\s*:/.test(start) || /^(?:\[\s*\]|\(\s*\))\s*$/.test(start)) return "edn"
@@ -273,7 +273,7 @@ export const detectFormat = (text: string): Format | undefined => {
 }
 
 /** The events of clients, maybe none. Throws BadHistory. */
-export const readHistory = (file: string, given: Format | "auto" = "auto"): readonly ReadEvent[] => {
+export const readHistory = (file: string, given: HistoryFormat | "auto" = "auto"): readonly ReadEvent[] => {
   // A byte order mark is not part of the text.
   const text = file.replace(/^\uFEFF/, "")
   const format = given === "auto" ? detectFormat(text) : given
@@ -296,5 +296,5 @@ const jepsenLine = ({ process, type, f, key, value, error }: HistoryEvent): stri
 }
 
 /** A Jepsen log has no times. */
-export const writeHistory = (events: readonly HistoryEvent[], format: Format): string =>
+export const writeHistory = (events: readonly HistoryEvent[], format: HistoryFormat): string =>
   events.map(format === "jsonl" ? toJsonLine : format === "edn" ? ednLine : jepsenLine).join("")

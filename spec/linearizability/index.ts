@@ -24,10 +24,17 @@ export {
   type Sight,
 } from "./model.ts"
 export { checkHistory, type CheckOptions, type Counts, type Linearization, type Verdict } from "./check.ts"
-export { type Explanation, type Part } from "./explain.ts"
+export { type Explanation, type ExplainedOperation } from "./explain.ts"
 export { Contradiction } from "./proof.ts"
 export { BadHistory } from "./edn.ts"
 export { demandKnown, operationsOf, type OperationOptions } from "./operations.ts"
-export { detectFormat, formats, readHistory, writeHistory, type Format, type ReadEvent } from "./formats.ts"
+export {
+  detectFormat,
+  historyFormats,
+  readHistory,
+  writeHistory,
+  type HistoryFormat,
+  type ReadEvent,
+} from "./formats.ts"
 export { explainInWords, verdictInWords } from "./words.ts"
 export { drawHtml, drawSvg } from "./drawing.ts"

@@ -17,7 +17,7 @@
  */
 import { impossible, type Model, type Operation } from "./model.ts"
 
-export interface Found<Input, Output> {
+export interface PossibleOrder<Input, Output> {
   readonly verdict: "linearizable"
   /** In an order that explains every answer; unknown operations that took no part are absent. */
   readonly order: readonly Operation<Input, Output>[]
@@ -39,7 +39,7 @@ export interface Refuted<State, Input, Output> {
   /** All possible states just after this operation (by order of return) had returned. */
   readonly statesAfter: (operation: Operation<Input, Output>) => readonly State[]
 }
-export type SearchOutcome<State, Input, Output> = Found<Input, Output> | Refuted<State, Input, Output>
+export type SearchOutcome<State, Input, Output> = PossibleOrder<Input, Output> | Refuted<State, Input, Output>
 
 export interface Search<State, Input, Output> {
   /** Continues for about so many model steps. undefined: not decided yet. */

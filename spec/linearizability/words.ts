@@ -1,6 +1,6 @@
 /** A verdict in words. */
 import type { Verdict } from "./check.ts"
-import { cutAfter, type Explanation, type Part } from "./explain.ts"
+import { cutAfter, type Explanation, type ExplainedOperation } from "./explain.ts"
 import type { Model, Operation } from "./model.ts"
 
 const shown = 40
@@ -68,7 +68,7 @@ const unless = <State, Input, Output>(
 }
 
 const table = <Input, Output>(
-  parts: readonly Part<Input, Output>[],
+  parts: readonly ExplainedOperation<Input, Output>[],
   describe: Describer<Input, Output>,
   culprit: Operation<Input, Output>,
 ): string[] => {

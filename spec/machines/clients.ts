@@ -4,7 +4,14 @@
  * another has been answered comes after it in the log: with one order of all commands that is linearizability.
  */
 import { WorldReplicas, type EntryExecuted } from "../../interpreters/replica/world/index.ts"
-import { goOn, makeRandom, Tasks, type Random, type Work, type World } from "../../interpreters/simulation/index.ts"
+import {
+  goOn,
+  makeRandom,
+  Tasks,
+  type Random,
+  type StoryWork,
+  type World,
+} from "../../interpreters/simulation/index.ts"
 import { PropertyViolated, type Companions } from "../scripts/index.ts"
 
 export interface MachineClients {
@@ -112,13 +119,13 @@ class Clients implements Companions {
     return this.living === 0 && this.open.size === 0
   }
   /** A client goes on without its answer after a while; that the answer comes all the same is looked at in the end. */
-  private *answer(isOver: () => boolean): Work<void> {
+  private *answer(isOver: () => boolean): StoryWork<void> {
     this.open.add(isOver)
     yield { until: isOver, limit: PATIENCE }
     if (isOver()) this.open.delete(isOver)
   }
 
-  private *live(random: Random): Work<void> {
+  private *live(random: Random): StoryWork<void> {
     while (!this.over) {
       yield random.below(300)
       const server = random.pick(this.world.names) ?? ""
@@ -127,7 +134,7 @@ class Clients implements Companions {
     }
     this.living -= 1
   }
-  private *execute(server: string, bytes: Uint8Array): Work<void> {
+  private *execute(server: string, bytes: Uint8Array): StoryWork<void> {
     const boot = this.replicas.find(server)
     if (boot === null) return
     const id = ++this.sent
@@ -162,7 +169,7 @@ class Clients implements Companions {
     })
     yield* this.answer(() => answered || boot.ended())
   }
-  private *read(server: string): Work<void> {
+  private *read(server: string): StoryWork<void> {
     const boot = this.replicas.find(server)
     if (boot === null) return
     const since = this.told

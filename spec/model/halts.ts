@@ -1,6 +1,6 @@
 /** When a server may halt: a message must have shown it something that Figure 3 rules out. */
 import type { Effect, Event, Halted } from "../../core/index.ts"
-import { termIn } from "./ledger.ts"
+import { termIn } from "./log.ts"
 import { same, type AbstractServer } from "./server.ts"
 
 /** What a leader claims about its entries: the term at each index. */
@@ -24,7 +24,7 @@ const isShown = (server: AbstractServer, events: readonly Event[], halted: Halte
         )
       )
     case "committedConflict": {
-      const own = termIn(server.ledger, halted.index)
+      const own = termIn(server.log, halted.index)
       return (
         halted.theirs !== halted.term &&
         (own === undefined || own === halted.term) &&
@@ -36,7 +36,7 @@ const isShown = (server: AbstractServer, events: readonly Event[], halted: Halte
     case "logsDiverged":
       return (
         halted.leader === null ||
-        termIn(server.ledger, halted.index) === undefined ||
+        termIn(server.log, halted.index) === undefined ||
         events.some((event) => sayings(event).some(({ index, term }) => index === halted.index && term === halted.term))
       )
   }

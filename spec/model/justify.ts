@@ -1,6 +1,6 @@
 /** What a server may send and do: each message and reply must be justified by its state, its log and what it has heard. */
 import type { Effect, Event, Member, Message, Outcome, Persist, State } from "../../core/index.ts"
-import { inForce, lastOf, lastTermOf, termIn, wordIn, wordOf } from "./ledger.ts"
+import { inForce, lastOf, lastTermOf, termIn, wordIn, wordOf } from "./log.ts"
 import { preVoteName, type Possible } from "./possible.ts"
 import { agreedBy, keyOf, same, votesIn, type AbstractServer } from "./server.ts"
 
@@ -18,7 +18,7 @@ type Of<T extends Message["type"]> = Extract<Message, { type: T }>
 
 /** How many answered the round, each for itself, and the server itself. */
 export const heardByQuorum = (server: AbstractServer, round: number): boolean => {
-  const configuration = inForce(server.ledger)
+  const configuration = inForce(server.log)
   return (
     configuration !== undefined &&
     agreedBy(configuration, (member) => same(member, server.self) || (server.answered.get(keyOf(member)) ?? 0) >= round)
@@ -39,11 +39,11 @@ const asksForVote = (
   role: Possible["role"],
   expected: number,
 ): Wrong => {
-  const configuration = inForce(server.ledger)
+  const configuration = inForce(server.log)
   // Refusals that arrived before the request was sent may end the election at once.
   const runs = end.role === role || (end.role === "follower" && start.role === role && start.term === end.term)
   if (!runs || term !== expected) return `asks for votes in term ${term} as ${end.role} of term ${end.term}`
-  if (lastLogIndex !== lastOf(server.ledger) || lastLogTerm !== lastTermOf(server.ledger))
+  if (lastLogIndex !== lastOf(server.log) || lastLogTerm !== lastTermOf(server.log))
     return `says that its log ends at ${lastLogIndex} in term ${lastLogTerm}`
   return configuration !== undefined && votesIn(configuration, to) ? null : `asks ${to.name} for a vote, which has none`
 }
@@ -62,18 +62,18 @@ const appends = (
   { term, prevLogIndex, prevLogTerm, entries, leaderCommit, round }: Of<"AppendEntries">,
 ): Wrong => {
   const { server, end } = told
-  const { ledger } = server
+  const { log } = server
   if (end.role !== "leader" || term !== end.term) return `appends in term ${term} as ${end.role} of term ${end.term}`
   if (same(to, server.self)) return "appends to itself"
-  if (prevLogIndex !== 0 && termIn(ledger, prevLogIndex) !== prevLogTerm)
+  if (prevLogIndex !== 0 && termIn(log, prevLogIndex) !== prevLogTerm)
     return `says that entry ${prevLogIndex} is of term ${prevLogTerm}`
   if (leaderCommit > end.commit) return `says that ${leaderCommit} is committed`
   if (
     entries.some(
       (entry, i) =>
         entry.index !== prevLogIndex + 1 + i ||
-        termIn(ledger, entry.index) !== entry.term ||
-        wordIn(ledger, entry.index) !== wordOf(entry),
+        termIn(log, entry.index) !== entry.term ||
+        wordIn(log, entry.index) !== wordOf(entry),
     )
   )
     return `sends entries after ${prevLogIndex} that do not stand in its log`
@@ -86,9 +86,9 @@ const appends = (
 }
 
 /** §7: a snapshot is for followers so far behind that the leader "has already discarded the next log entry". */
-const installs = ({ ledger, shared, lost }: AbstractServer, to: Member, index: number): Wrong => {
+const installs = ({ log, shared, lost }: AbstractServer, to: Member, index: number): Wrong => {
   const held = shared.get(keyOf(to)) ?? 0
-  return held >= Math.max(index, ledger.base) && !lost.has(keyOf(to))
+  return held >= Math.max(index, log.base) && !lost.has(keyOf(to))
     ? `sends ${to.name} a snapshot through ${index}, which said that it holds all through ${held}`
     : null
 }
@@ -98,18 +98,16 @@ const acknowledges = (
   to: Member,
   { term, verifiedIndex, matchIndex, round }: Of<"AppendAccepted">,
 ): Wrong => {
-  const { disk, ledger } = server
+  const { disk, log } = server
   if (end.role !== "follower" || !same(end.leader, to) || term !== end.term)
     return `acknowledges to ${to.name} in term ${term}`
   if (verifiedIndex > end.verified) return `says that its log agrees through ${verifiedIndex}, known is ${end.verified}`
   if (
     matchIndex > end.verified ||
-    matchIndex > lastOf(disk.ledger) ||
-    (matchIndex > disk.ledger.base &&
-      matchIndex > ledger.base &&
-      termIn(disk.ledger, matchIndex) !== termIn(ledger, matchIndex))
+    matchIndex > lastOf(disk.log) ||
+    (matchIndex > disk.log.base && matchIndex > log.base && termIn(disk.log, matchIndex) !== termIn(log, matchIndex))
   )
-    return `acknowledges ${matchIndex}, its disk holds ${lastOf(disk.ledger)}`
+    return `acknowledges ${matchIndex}, its disk holds ${lastOf(disk.log)}`
   if (round > end.heardRound) return `answers round ${round}, heard was ${end.heardRound}`
   return durableTerm(server, term)
 }
@@ -117,9 +115,9 @@ const acknowledges = (
 /** §5.2 with Figure 2: "If votedFor is null or candidateId … grant vote": a candidate is not refused a vote that it was granted. */
 const refusesVote = ({ events, server, start, end }: ServerStep, to: Member, term: number): Wrong => {
   // A request of an earlier term is answered with the current one; and a message in its name may carry an older log.
-  const own = lastTermOf(server.ledger)
+  const own = lastTermOf(server.log)
   const notOlder = ({ lastLogTerm, lastLogIndex }: Of<"RequestVote">): boolean =>
-    lastLogTerm > own || (lastLogTerm === own && lastLogIndex >= lastOf(server.ledger))
+    lastLogTerm > own || (lastLogTerm === own && lastLogIndex >= lastOf(server.log))
   const asked = events.every(
     (event) =>
       event.type !== "MessageReceived" ||
@@ -200,7 +198,7 @@ const onSend = (told: ServerStep, to: Member, message: Message): Wrong => {
       return installs(server, to, message.snapshot.index)
     case "InstallSnapshotReply":
       if (message.status !== "installed") return between(told, message.term)
-      return lastOf(server.disk.ledger) >= (server.images.get(message.id) ?? Number.POSITIVE_INFINITY)
+      return lastOf(server.disk.log) >= (server.images.get(message.id) ?? Number.POSITIVE_INFINITY)
         ? durableTerm(server, message.term)
         : `says that snapshot ${message.id} is installed`
     case "ReadIndex":
@@ -219,7 +217,7 @@ const onSend = (told: ServerStep, to: Member, message: Message): Wrong => {
     case "ForwardProposalReply":
       return between(told, message.term)
     case "TimeoutNow": {
-      const configuration = inForce(server.ledger)
+      const configuration = inForce(server.log)
       if (
         start.role !== "leader" ||
         message.term !== start.term ||
@@ -234,16 +232,16 @@ const onSend = (told: ServerStep, to: Member, message: Message): Wrong => {
 }
 
 const onPersist = ({ server, end }: ServerStep, { hardState, truncateFrom, base, entries }: Persist): Wrong => {
-  const { handed, ledger } = server
+  const { handed, log } = server
   const { term, vote } = hardState ?? handed
   if (term !== end.term || !same(vote, end.vote)) return `writes term ${term}, it is ${end.term}`
   let last = Math.max(truncateFrom === null ? handed.last : Math.min(handed.last, truncateFrom - 1), base?.index ?? 0)
   for (const entry of entries) {
     last += 1
-    if (entry.index !== last || termIn(ledger, last) !== entry.term || wordIn(ledger, last) !== wordOf(entry))
+    if (entry.index !== last || termIn(log, last) !== entry.term || wordIn(log, last) !== wordOf(entry))
       return `writes entry ${entry.index} of term ${entry.term} where another stands`
   }
-  if (last !== lastOf(ledger)) return `its log ends at ${lastOf(ledger)}, on disk at ${last}`
+  if (last !== lastOf(log)) return `its log ends at ${lastOf(log)}, on disk at ${last}`
   server.handed = { term, vote, last }
   return null
 }
@@ -254,9 +252,9 @@ const onApply = ({ server, end }: ServerStep, entries: Extract<Effect, { type: "
     const { index, term } = entry
     if (index !== server.applying + 1 || index > end.commit)
       return `applies ${index} after ${server.applying}, committed is ${end.commit}`
-    if (termIn(server.ledger, index) !== term || wordIn(server.ledger, index) !== wordOf(entry))
+    if (termIn(server.log, index) !== term || wordIn(server.log, index) !== wordOf(entry))
       return `applies an entry ${index} that is not in its log`
-    if (index > server.disk.ledger.base && termIn(server.disk.ledger, index) !== term)
+    if (index > server.disk.log.base && termIn(server.disk.log, index) !== term)
       return `applies ${index}, which its disk does not hold`
     server.applying = index
   }
@@ -344,8 +342,8 @@ export const justify = (told: ServerStep, effect: Effect): Wrong => {
 
 /** Checked after the messages: nothing that must be sent may be missing. */
 export const owesWrite = ({ server, end }: ServerStep): Wrong => {
-  const { handed, ledger } = server
-  return handed.term === end.term && same(handed.vote, end.vote) && handed.last === lastOf(ledger)
+  const { handed, log } = server
+  return handed.term === end.term && same(handed.vote, end.vote) && handed.last === lastOf(log)
     ? null
-    : `leaves term ${end.term}, vote or log through ${lastOf(ledger)} unwritten`
+    : `leaves term ${end.term}, vote or log through ${lastOf(log)} unwritten`
 }

@@ -15,10 +15,10 @@ import type {
   Payload,
   Settings,
 } from "../../core/index.ts"
-import { configurationBefore, inForce, lastOf, lastTermOf, termIn, type Ledger } from "./ledger.ts"
+import { configurationBefore, inForce, lastOf, lastTermOf, termIn, type AbstractLog } from "./log.ts"
 import { isFit, same, votesIn, type AbstractServer, type RoleName } from "./server.ts"
 
-/** A possible state of a server in the middle of a batch: its log is `ledger` through `keep`, then `tail`. */
+/** A possible state of a server in the middle of a batch: its log is `log` through `keep`, then `tail`. */
 export interface Possible {
   readonly term: number
   readonly vote: Member | null
@@ -45,7 +45,7 @@ export const startingPoint = (server: AbstractServer): Possible => ({
   verified: server.verified,
   heardRound: server.heardRound,
   fresh: server.fresh,
-  keep: lastOf(server.ledger),
+  keep: lastOf(server.log),
   tail: [],
   base: null,
   transfer: server.transfer,
@@ -64,24 +64,24 @@ export interface Scene {
   replaceable: boolean
 }
 
-const ledgerIn = ({ server }: Scene): Ledger => server.ledger
+const logIn = ({ server }: Scene): AbstractLog => server.log
 export const lastIn = ({ keep, tail }: Possible): number => keep + tail.length
 export const termOfIn = (scene: Scene, at: Possible, index: number): number | undefined => {
   if (at.base !== null && index <= at.base.index) return index === at.base.index ? at.base.term : undefined
-  return index > at.keep ? at.tail[index - at.keep - 1]?.term : termIn(ledgerIn(scene), index)
+  return index > at.keep ? at.tail[index - at.keep - 1]?.term : termIn(logIn(scene), index)
 }
-const baseIn = (scene: Scene, at: Possible): number => Math.max(at.base?.index ?? 0, ledgerIn(scene).base)
+const baseIn = (scene: Scene, at: Possible): number => Math.max(at.base?.index ?? 0, logIn(scene).base)
 const lastTermIn = (scene: Scene, at: Possible): number =>
   at.tail.at(-1)?.term ??
-  (at.keep === lastOf(ledgerIn(scene)) && at.base === null
-    ? lastTermOf(ledgerIn(scene))
+  (at.keep === lastOf(logIn(scene)) && at.base === null
+    ? lastTermOf(logIn(scene))
     : (termOfIn(scene, at, at.keep) ?? 0))
 
 export const configurationIn = (scene: Scene, at: Possible) => {
   const own = at.tail.findLast((entry): entry is ConfigurationEntry => entry.kind === "configuration")
   if (own !== undefined) return own.configuration
   if (at.base !== null && at.keep <= at.base.index) return at.base.configuration
-  return at.keep === lastOf(ledgerIn(scene)) ? inForce(ledgerIn(scene)) : configurationBefore(ledgerIn(scene), at.keep)
+  return at.keep === lastOf(logIn(scene)) ? inForce(logIn(scene)) : configurationBefore(logIn(scene), at.keep)
 }
 
 // ------------------------------------------------------------------------------------------------ terms
@@ -166,11 +166,11 @@ const preVoted = (
 
 /** Thesis §4.2.2: it is a voter in its configuration, or in an earlier one that is in force again if an uncommitted one is overwritten. */
 const mayCampaign = (scene: Scene, at: Possible): boolean => {
-  const ledger = ledgerIn(scene)
-  const open = ledger.configurations
+  const log = logIn(scene)
+  const open = log.configurations
     .filter(({ index }) => index > at.commit && index <= at.keep)
     .map(({ configuration }) => configuration)
-  const possible = [configurationIn(scene, at), configurationBefore(ledger, Math.min(at.commit, at.keep)), ...open]
+  const possible = [configurationIn(scene, at), configurationBefore(log, Math.min(at.commit, at.keep)), ...open]
   return (
     at.role !== "leader" &&
     possible.some((configuration) => configuration !== undefined && votesIn(configuration, scene.server.self))
@@ -274,7 +274,7 @@ const changed = (
   if (!tellsOf(scene, ref, null, index)) return [at]
   const open =
     at.tail.some((entry) => entry.kind === "configuration") ||
-    (scene.server.ledger.configurations.at(-1)?.index ?? 0) > at.commit
+    (scene.server.log.configurations.at(-1)?.index ?? 0) > at.commit
   if (
     at.role !== "leader" ||
     now === undefined ||
@@ -284,7 +284,7 @@ const changed = (
   )
     return [at]
   // Thesis §4.2.1: "new servers join the cluster as non-voting members", until they have caught up.
-  const since = scene.server.ledger.configurations.at(-1)?.index ?? 0
+  const since = scene.server.log.configurations.at(-1)?.index ?? 0
   const taught = (voter: Member): boolean =>
     now.learners.some((one) => same(one, voter)) && isFit(scene.server, voter, since)
   if (!voters.every((voter) => votesIn(now, voter) || taught(voter))) return [at]

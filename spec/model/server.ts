@@ -4,17 +4,17 @@
  */
 import type { Configuration, Member, Persist, Recovered } from "../../core/index.ts"
 import {
-  copyLedger,
+  copyLog,
   cutFrom,
   dropThrough,
-  emptyLedger,
+  emptyLog,
   lastOf,
   pushEntry,
   termIn,
   wordIn,
   wordOf,
-  type Ledger,
-} from "./ledger.ts"
+  type AbstractLog,
+} from "./log.ts"
 
 export type RoleName = "follower" | "preCandidate" | "candidate" | "leader"
 
@@ -31,24 +31,24 @@ export const agreedBy = ({ voters, outgoing }: Configuration, yes: (member: Memb
 }
 
 /** A read of a local client or of a follower: what it must see, and what must be heard before it is answered. */
-export interface Question {
+export interface ReadQuestion {
   readonly least: number
   /** A round sent after it arrived. */
   readonly round: number
 }
 export interface WaitingRead {
   /** At a leader. */
-  readonly question: Question | null
+  readonly question: ReadQuestion | null
   /** At a follower: answered by the reply to a request with a higher number than this. */
   asked: number
   /** Confirmed: everything through here will be seen; null: not confirmed yet. */
   confirmed: number | null
 }
 
-export interface Disk {
+export interface AbstractDisk {
   term: number
   vote: Member | null
-  ledger: Ledger
+  log: AbstractLog
   /** Handed over, not reported durable yet. */
   readonly queue: Persist[]
 }
@@ -59,9 +59,9 @@ export interface AbstractServer {
   vote: Member | null
   role: RoleName
   leader: Member | null
-  readonly ledger: Ledger
+  readonly log: AbstractLog
   commit: number
-  readonly disk: Disk
+  readonly disk: AbstractDisk
   /** The last state handed to the disk. */
   handed: { term: number; vote: Member | null; last: number }
   /** The log is known to agree with that of the leader of this term through here. */
@@ -95,7 +95,7 @@ export interface AbstractServer {
   install: { readonly id: string; next: number | null } | null
   lease: "none" | "held" | "barred"
   readonly reads: Map<number, WaitingRead>
-  readonly questions: Map<string, Question>
+  readonly questions: Map<string, ReadQuestion>
   questionNumber: number
   /** Handed to the state machine, and executed by it. */
   applying: number
@@ -106,35 +106,35 @@ export interface AbstractServer {
 export const isFit = ({ self, working, unfit, matched }: AbstractServer, member: Member, index: number): boolean =>
   same(member, self) ? working : !unfit.has(keyOf(member)) && (matched.get(keyOf(member)) ?? 0) >= index
 
-export const applyToDisk = (disk: Disk, { hardState, truncateFrom, base, entries }: Persist): void => {
+export const applyToDisk = (disk: AbstractDisk, { hardState, truncateFrom, base, entries }: Persist): void => {
   if (hardState !== null) {
     disk.term = hardState.term
     disk.vote = hardState.vote
   }
-  if (truncateFrom !== null) cutFrom(disk.ledger, truncateFrom)
-  if (base !== null) dropThrough(disk.ledger, base)
-  for (const entry of entries) pushEntry(disk.ledger, entry)
+  if (truncateFrom !== null) cutFrom(disk.log, truncateFrom)
+  if (base !== null) dropThrough(disk.log, base)
+  for (const entry of entries) pushEntry(disk.log, entry)
 }
 
-const ledgerOf = ({ base, entries }: Recovered): Ledger => {
-  const ledger = emptyLedger(base)
-  for (const entry of entries) pushEntry(ledger, entry)
-  return ledger
+const logOf = ({ base, entries }: Recovered): AbstractLog => {
+  const log = emptyLog(base)
+  for (const entry of entries) pushEntry(log, entry)
+  return log
 }
 
-const holds = (disk: Disk, { hardState, base, entries }: Recovered): boolean =>
+const holds = (disk: AbstractDisk, { hardState, base, entries }: Recovered): boolean =>
   disk.term === hardState.term &&
   same(disk.vote, hardState.vote) &&
-  disk.ledger.base === base.index &&
-  disk.ledger.baseTerm === base.term &&
-  lastOf(disk.ledger) === base.index + entries.length &&
+  disk.log.base === base.index &&
+  disk.log.baseTerm === base.term &&
+  lastOf(disk.log) === base.index + entries.length &&
   entries.every(
-    (entry) => termIn(disk.ledger, entry.index) === entry.term && wordIn(disk.ledger, entry.index) === wordOf(entry),
+    (entry) => termIn(disk.log, entry.index) === entry.term && wordIn(disk.log, entry.index) === wordOf(entry),
   )
 
 /** A crash leaves what was durable, and a prefix of the outstanding writes. */
 export const couldBeLeft = ({ disk }: AbstractServer, recovered: Recovered): boolean => {
-  const left: Disk = { ...disk, ledger: copyLedger(disk.ledger) }
+  const left: AbstractDisk = { ...disk, log: copyLog(disk.log) }
   if (holds(left, recovered)) return true
   return disk.queue.some((persist) => {
     applyToDisk(left, persist)
@@ -145,12 +145,12 @@ export const couldBeLeft = ({ disk }: AbstractServer, recovered: Recovered): boo
 /** Figure 2: "volatile state", rebuilt from "persistent state". */
 export const bornFrom = (recovered: Recovered): AbstractServer => {
   const { self, hardState, base, position } = recovered
-  const ledger = ledgerOf(recovered)
+  const log = logOf(recovered)
   const machine = position !== null && position.index >= base.index ? position : null
   // A restored snapshot that the log had not followed yet when the crash came (paper §7, Figure 13 step 6 to 8).
-  if (machine !== null && machine.index > ledger.base && termIn(ledger, machine.index) !== machine.term) {
-    cutFrom(ledger, ledger.base + 1)
-    dropThrough(ledger, machine)
+  if (machine !== null && machine.index > log.base && termIn(log, machine.index) !== machine.term) {
+    cutFrom(log, log.base + 1)
+    dropThrough(log, machine)
   }
   const commit = Math.max(base.index, machine?.index ?? 0)
   return {
@@ -159,9 +159,9 @@ export const bornFrom = (recovered: Recovered): AbstractServer => {
     vote: hardState.vote,
     role: "follower",
     leader: null,
-    ledger,
+    log,
     commit,
-    disk: { term: hardState.term, vote: hardState.vote, ledger: ledgerOf(recovered), queue: [] },
+    disk: { term: hardState.term, vote: hardState.vote, log: logOf(recovered), queue: [] },
     handed: { term: hardState.term, vote: hardState.vote, last: base.index + recovered.entries.length },
     verified: commit,
     heardRound: 0,

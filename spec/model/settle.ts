@@ -3,7 +3,7 @@
  * Returns what is wrong if the state after the batch cannot be reached from here, or null.
  */
 import type { Entry, Member, State } from "../../core/index.ts"
-import { configurationBefore, lastOf, termIn, wordIn, wordOf } from "./ledger.ts"
+import { configurationBefore, lastOf, termIn, wordIn, wordOf } from "./log.ts"
 import {
   campaigning,
   configurationIn,
@@ -65,9 +65,7 @@ const leaving = (scene: Scene, at: Possible, commit: number): Possible => {
   )
     return at
   const joint =
-    at.tail.findLast((one) => one.kind === "configuration")?.index ??
-    scene.server.ledger.configurations.at(-1)?.index ??
-    0
+    at.tail.findLast((one) => one.kind === "configuration")?.index ?? scene.server.log.configurations.at(-1)?.index ?? 0
   if (joint > commit || termOfIn(scene, at, commit) !== at.term) return at
   // Otherwise no remaining voter might be able to give the others a snapshot.
   if (!now.voters.some((voter) => isFit(scene.server, voter, joint))) return at
@@ -85,7 +83,7 @@ const mayCommit = (scene: Scene, at: Possible, index: number): string | null => 
   const configuration = configurationIn(scene, at)
   const stored = (member: Member): boolean =>
     same(member, server.self)
-      ? termIn(server.disk.ledger, index) === term || server.disk.ledger.base >= index
+      ? termIn(server.disk.log, index) === term || server.disk.log.base >= index
       : (server.matched.get(keyOf(member)) ?? 0) >= index
   return configuration !== undefined && agreedBy(configuration, stored)
     ? null
@@ -96,15 +94,12 @@ const mayCommit = (scene: Scene, at: Possible, index: number): string | null => 
 const mayLeave = (scene: Scene, at: Possible, commit: number): boolean => {
   const now = configurationIn(scene, at)
   const index =
-    at.tail.findLast((one) => one.kind === "configuration")?.index ??
-    scene.server.ledger.configurations.at(-1)?.index ??
-    0
+    at.tail.findLast((one) => one.kind === "configuration")?.index ?? scene.server.log.configurations.at(-1)?.index ?? 0
   return now !== undefined && index <= commit && !votesIn(now, scene.server.self)
 }
 
 const sameEntry = (server: AbstractServer, at: Possible, index: number, entry: Entry): boolean => {
-  if (index <= at.keep)
-    return termIn(server.ledger, index) === entry.term && wordIn(server.ledger, index) === wordOf(entry)
+  if (index <= at.keep) return termIn(server.log, index) === entry.term && wordIn(server.log, index) === wordOf(entry)
   const mine = at.tail[index - at.keep - 1]
   if (mine === undefined || mine.term !== entry.term || wordOf(mine) !== wordOf(entry)) return false
   return (
@@ -117,7 +112,7 @@ const sameEntry = (server: AbstractServer, at: Possible, index: number, entry: E
 const wrongLog = (scene: Scene, at: Possible, state: State, trimmed: number): string | null => {
   const { server } = scene
   const { log } = state
-  const base = Math.max(at.base?.index ?? 0, server.ledger.base)
+  const base = Math.max(at.base?.index ?? 0, server.log.base)
   if (log.lastIndex !== lastIn(at)) return `its log ends at ${log.lastIndex}, it may end at ${lastIn(at)}`
   if (log.base.index !== base) {
     if (log.base.index < base || log.base.index > trimmed)
@@ -128,15 +123,15 @@ const wrongLog = (scene: Scene, at: Possible, state: State, trimmed: number): st
     const before =
       configuration?.kind === "configuration"
         ? configuration.configuration
-        : at.base !== null && at.base.index >= server.ledger.base
+        : at.base !== null && at.base.index >= server.log.base
           ? at.base.configuration
-          : configurationBefore(server.ledger, log.base.index)
+          : configurationBefore(server.log, log.base.index)
     if (before !== undefined && !sameConfiguration(before, log.base.configuration))
       return `its log starts after ${log.base.index} with a configuration that was not in force there`
   } else if (at.base !== null && log.base.term !== at.base.term)
     return `its log starts after a snapshot of term ${log.base.term}, it was of ${at.base.term}`
   for (
-    let index = Math.max(log.base.index + 1, Math.min(at.keep, lastOf(server.ledger)));
+    let index = Math.max(log.base.index + 1, Math.min(at.keep, lastOf(server.log)));
     index <= log.lastIndex;
     index++
   ) {

@@ -1,6 +1,6 @@
 /** A property that does not hold: the script that shows it, and how to repeat it. */
 import type { Action, MachineWords, Script } from "../../interpreters/simulation/index.ts"
-import type { Saved, ScriptFailed } from "../scripts/index.ts"
+import type { SavedFailure, ScriptFailed } from "../scripts/index.ts"
 
 /** An action in one line; commands in words where possible. */
 const actionText = (action: Action, words: MachineWords | undefined): string => {
@@ -33,7 +33,7 @@ export class WorldPropertyFailed extends Error {
   readonly path: string
   readonly file: string
   readonly command: string
-  constructor({ script, failed, seed, path, words, hint = null }: FailedRun, { file, command, advice }: Saved) {
+  constructor({ script, failed, seed, path, words, hint = null }: FailedRun, { file, command, advice }: SavedFailure) {
     const { actions } = script
     const atTheEnd =
       failed.action >= actions.length ? ["       then all faults are healed, as the saved script shows"] : []

@@ -1,6 +1,6 @@
 /** The checks of a script for a debugger session: the same that a whole run makes at each step. */
 import type { Recovered } from "../../core/index.ts"
-import type { Action, Checker, Executed, WorldState, WorldStep } from "../../interpreters/simulation/index.ts"
+import type { Action, Checker, ExecutedBatch, WorldState, WorldStep } from "../../interpreters/simulation/index.ts"
 import { invariants } from "../invariants/index.ts"
 import type { ScriptChecks } from "./check.ts"
 import { watchWorld } from "./watch.ts"
@@ -16,7 +16,7 @@ export const checkerOf = (checks: ScriptChecks = {}): Checker => {
     started: (node: string, recovered: Recovered, wentBack: boolean, world: WorldState | null) =>
       watch.started(world, node, recovered, wentBack),
     acted: (world: WorldState, action: Action) => watch.acted(world, action),
-    executed: ({ node, entries, results, ...mark }: Executed) => {
+    executed: ({ node, entries, results, ...mark }: ExecutedBatch) => {
       if (entries !== null) checks.applied?.(node, entries, results)
       watch.executed(node, () => mark)
     },

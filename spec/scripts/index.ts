@@ -26,12 +26,12 @@ export {
 } from "./shrink/shrink.ts"
 export { hexOf } from "./progress.ts"
 export {
-  debugCommand,
+  debugCommandLine,
   saveFailure,
   saveStory,
   tellStory,
   type OwnModules,
-  type Saved,
+  type SavedFailure,
   type SaveOptions,
 } from "./save.ts"
 export { checkerOf } from "./checker.ts"

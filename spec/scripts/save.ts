@@ -11,7 +11,7 @@ export interface OwnModules {
   readonly machine?: string | undefined
   readonly check?: string | undefined
 }
-export const debugCommand = (file: string, { machine, check }: OwnModules = {}): string =>
+export const debugCommandLine = (file: string, { machine, check }: OwnModules = {}): string =>
   `npx stepraft debug ${quoted(file)}${machine === undefined ? "" : ` --machine ${quoted(machine)}`}${check === undefined ? "" : ` --check ${quoted(check)}`}`
 
 export interface SaveOptions extends OwnModules {
@@ -20,7 +20,7 @@ export interface SaveOptions extends OwnModules {
   /** The script alone does not reproduce it: it needs a state machine, checks or clients of a program. */
   readonly own?: boolean
 }
-export interface Saved {
+export interface SavedFailure {
   readonly file: string
   readonly command: string
   /** Both, as a line for people. Without files, what the file would hold. */
@@ -34,10 +34,10 @@ interface Files {
 const files = builtin("node:fs") as Files | undefined
 const temporary = builtin("node:os") as { readonly tmpdir: () => string } | undefined
 
-const save = (text: string, modules: OwnModules, file: string | undefined): Saved => {
+const save = (text: string, modules: OwnModules, file: string | undefined): SavedFailure => {
   if (files === undefined || temporary === undefined) {
     const name = file ?? "world.ndjson"
-    const command = debugCommand(name, modules)
+    const command = debugCommandLine(name, modules)
     return {
       file: name,
       command,
@@ -46,14 +46,14 @@ const save = (text: string, modules: OwnModules, file: string | undefined): Save
   }
   const path = file ?? `${files.mkdtempSync(`${temporary.tmpdir()}/stepraft-world-`)}/world.ndjson`
   files.writeFileSync(path, text)
-  const command = debugCommand(path, modules)
+  const command = debugCommandLine(path, modules)
   return { file: path, command, advice: `saved as ${path}; open it with: ${command}` }
 }
 export const saveFailure = (
   { script, mended }: Lived,
   { violation, message, at }: Pick<ScriptFailed, "violation" | "message" | "at">,
   { file, own = false, machine, check }: SaveOptions = {},
-): Saved =>
+): SavedFailure =>
   save(
     scenarioText(script, {
       violation: { name: violation, at, message, ...(own ? { own } : {}), ...(mended === null ? {} : { mended }) },
@@ -67,7 +67,7 @@ export const saveStory = (
   { script, world }: Pick<Cluster, "script" | "world">,
   error: unknown,
   options: SaveOptions = {},
-): Saved =>
+): SavedFailure =>
   saveFailure(
     { script: script(), mended: null },
     {

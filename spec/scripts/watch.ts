@@ -6,7 +6,7 @@ import type { Recovered } from "../../core/index.ts"
 import type { Action, Mark, WorldState, WorldStep } from "../../interpreters/simulation/index.ts"
 import { makeInvariantChecker } from "../invariants/index.ts"
 import { makeRefinementChecker } from "../refine.ts"
-import { watchDirectories } from "./directories.ts"
+import { expectedRefusals } from "./refusals.ts"
 
 /** What is true of a world and stands in no list of invariants. */
 export class PropertyViolated extends Error {
@@ -63,7 +63,7 @@ export const watchWorld = ({
   const check = invariants ? makeInvariantChecker() : null
   const refine = refinement ? makeRefinementChecker() : null
   const agree = machineDigests ? digestChecker() : null
-  const directories = watchDirectories()
+  const directories = expectedRefusals()
   let promised = true
   return {
     step: (step) => {

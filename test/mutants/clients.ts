@@ -1,7 +1,7 @@
 import type { Seeded } from "./mutant.ts"
 
 const notOnce = {
-  file: "kv/machine/replica.ts",
+  file: "kv/machine/executor.ts",
   find: "if (sequence <= session.last) return this.tell(out, command, session.replies.get(sequence) ?? forgotten, true)",
   replace: `if (sequence <= session.last) return this.tell(out, command, command.type === "Malformed" ? forgotten : this.alone(command), true)`,
 }
@@ -13,7 +13,7 @@ export const clients: readonly Seeded[] = [
     title: "a command that is proposed again becomes a new command",
     patches: [
       {
-        file: "interpreters/replica/session/lane.ts",
+        file: "interpreters/replica/session/proposalQueue.ts",
         find: "item.payload ??= this.options.encode(item)",
         replace: "item.payload = this.options.encode(item)",
       },

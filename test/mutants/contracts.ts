@@ -135,8 +135,8 @@ export const contracts: readonly Seeded[] = [
     patches: [
       {
         file: "kv/machine/leveldb/machine.ts",
-        find: "sessions: sessionsOf(live.replica.sessions, base.time),",
-        replace: "sessions: sessionsOf(live.replica.sessions, base.time).slice(1),",
+        find: "sessions: sessionsOf(live.executor.sessions, base.time),",
+        replace: "sessions: sessionsOf(live.executor.sessions, base.time).slice(1),",
       },
     ],
   },

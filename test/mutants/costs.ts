@@ -5,14 +5,14 @@ export const costs: readonly Seeded[] = [
   {
     id: "own-cost-1",
     title: "a command that is refused for its cost leaves behind what it has written so far",
-    patches: [{ file: "kv/machine/replica.ts", find: "    this.store.undo()\n", replace: "" }],
+    patches: [{ file: "kv/machine/executor.ts", find: "    this.store.undo()\n", replace: "" }],
   },
   {
     id: "own-cost-2",
     title: "a large value is read for nothing",
     patches: [
       {
-        file: "kv/machine/replica.ts",
+        file: "kv/machine/executor.ts",
         find: "    if (item.length > INLINE) this.meter.charge(item.length)\n",
         replace: "",
       },
@@ -78,7 +78,7 @@ export const costs: readonly Seeded[] = [
     title: "after damage was found during an Apply nothing is executed any more, restored or not",
     patches: [
       {
-        file: "interpreters/driver/applying.ts",
+        file: "interpreters/driver/applier.ts",
         find: "      current = null\n      waiting = []\n",
         replace: "      waiting = []\n",
       },

@@ -18,7 +18,7 @@ const driver: readonly Seeded[] = [
     title: "the state machine gets an Apply while it is at another",
     patches: [
       {
-        file: "interpreters/driver/applying.ts",
+        file: "interpreters/driver/applier.ts",
         find: "stopped || current !== null ? undefined",
         replace: "stopped ? undefined",
       },
@@ -28,7 +28,11 @@ const driver: readonly Seeded[] = [
     id: "own-driver-3",
     title: "proposals that were merged are all told the place of the first",
     patches: [
-      { file: "interpreters/driver/asked.ts", find: "first: outcome.first + offset", replace: "first: outcome.first" },
+      {
+        file: "interpreters/driver/requests.ts",
+        find: "first: outcome.first + offset",
+        replace: "first: outcome.first",
+      },
     ],
   },
   {
@@ -69,7 +73,7 @@ const driver: readonly Seeded[] = [
     title: "a state machine that tells its progress is taken for silent all the same",
     patches: [
       {
-        file: "interpreters/driver/applying.ts",
+        file: "interpreters/driver/applier.ts",
         find: "    progress: () => {\n      looks = 0\n",
         replace: "    progress: () => {\n",
       },
@@ -80,7 +84,7 @@ const driver: readonly Seeded[] = [
     title: "what the state machine's apply rejects with is told to nobody",
     patches: [
       {
-        file: "interpreters/driver/applying.ts",
+        file: "interpreters/driver/applier.ts",
         find: '.catch((thrown: unknown) => fail(broken("rejected", entries, thrown)))',
         replace: ".catch(() => {})",
       },

@@ -78,7 +78,7 @@ export const once: readonly Seeded[] = [
     title: "a stranger's request counts as activity of the session and forgets its replies",
     patches: [
       {
-        file: "kv/machine/replica.ts",
+        file: "kv/machine/executor.ts",
         find: "    if (session === undefined) return this.tell(out, command, sessionExpired, false)\n",
         replace: `    const there = this.sessions.byIdentity(command.session)
     if (session === undefined && there !== undefined) this.sessions.touch(there, command.lowest, this.view.now)

@@ -87,7 +87,7 @@ export const reads: readonly Seeded[] = [
       {
         file: "kv/machine/leveldb/machine.ts",
         find: "      announce(this.listener, outcomes)\n",
-        replace: "      announce(this.listener, outcomes)\n      this.handlers?.applied(live.replica.base.index)\n",
+        replace: "      announce(this.listener, outcomes)\n      this.handlers?.applied(live.executor.base.index)\n",
       },
       { file: "kv/machine/leveldb/machine.ts", find: "      this.handlers?.applied(this.base.index)\n", replace: "" },
     ],

@@ -8,7 +8,7 @@ export const replicas: readonly Seeded[] = [
     title: "a copy of a command of a replica is executed again",
     patches: [
       {
-        file: `${R}machine/ledger.ts`,
+        file: `${R}machine/sessionTable.ts`,
         find: `if (sequence === held.session.last + 1) return { type: "execute" }`,
         replace: `if (sequence <= held.session.last + 1) return { type: "execute" }`,
       },
@@ -17,7 +17,9 @@ export const replicas: readonly Seeded[] = [
   {
     id: "own-replica-2",
     title: "a server's earlier session stays open beside its new one",
-    patches: [{ file: `${R}machine/ledger.ts`, find: "    if (held !== undefined) this.end(held)\n", replace: "" }],
+    patches: [
+      { file: `${R}machine/sessionTable.ts`, find: "    if (held !== undefined) this.end(held)\n", replace: "" },
+    ],
   },
   {
     id: "own-replica-3",
@@ -114,7 +116,7 @@ export const replicas: readonly Seeded[] = [
     title: "a state that keeps itself forgets the outcomes of its sessions",
     patches: [
       {
-        file: `${R}machine/ledger.ts`,
+        file: `${R}machine/sessionTable.ts`,
         find: "    this.changed(outcomeRecord(id, held.session.last + 1))\n",
         replace: "",
       },

@@ -102,9 +102,9 @@ const server: readonly Seeded[] = [
     id: "own-pipeline-1",
     title: "a read on the way of the write behind it is taken after that",
     patches: [
-      { file: "kv/machine/replica.ts", find: "    if (command.secret === null) this.aboutTo(command)\n", replace: "" },
+      { file: "kv/machine/executor.ts", find: "    if (command.secret === null) this.aboutTo(command)\n", replace: "" },
       {
-        file: "kv/machine/replica.ts",
+        file: "kv/machine/executor.ts",
         find: "    this.sessions.executed(session, reply)\n    return this.tell(out, command, reply, true)\n  }\n  /** A client that waits",
         replace:
           "    this.sessions.executed(session, reply)\n    if (command.secret === null) this.aboutTo(command)\n    return this.tell(out, command, reply, true)\n  }\n  /** A client that waits",
@@ -149,8 +149,8 @@ const server: readonly Seeded[] = [
     patches: [
       {
         file: "interpreters/replica/session/session.ts",
-        find: "this.lane.list(0, this.lane.sent).toReversed()",
-        replace: "this.lane.list(0, this.lane.sent)",
+        find: "this.queue.list(0, this.queue.sent).toReversed()",
+        replace: "this.queue.list(0, this.queue.sent)",
       },
     ],
   },

@@ -1,6 +1,6 @@
 /** Every row in simulated worlds: virtual time, so the same figures on every machine. */
 import { configurationOf, type Settings } from "../../core/index.ts"
-import { cluster, type Cluster, type Work } from "../../interpreters/simulation/index.ts"
+import { cluster, type Cluster, type StoryWork } from "../../interpreters/simulation/index.ts"
 import type { RowId, Times } from "./rows.ts"
 
 /** The clients' patience with one write. */
@@ -32,7 +32,7 @@ class Load {
   use(names: readonly string[]): void {
     this.used = new Set(names)
   }
-  private *client(name: string): Work<void> {
+  private *client(name: string): StoryWork<void> {
     const c = this.cluster
     for (;;) {
       if (this.used.has(name) && c.isUp(name)) {

@@ -3,7 +3,7 @@ import { createDraft, finishDraft, isDraftable, type Draft } from "immer"
 import { jsonCodec, type ApplyContext, type Machine } from "./definition.ts"
 import { requireDone } from "./execution.ts"
 
-export interface Applied<State> {
+export interface ApplyResult<State> {
   /** The result, encoded by the machine's codec. */
   readonly bytes: Uint8Array
   readonly state: State
@@ -15,7 +15,7 @@ export const applyCommand = <State, Command, Result>(
   before: State,
   body: Uint8Array,
   { index, time }: Pick<ApplyContext<State>, "index" | "time">,
-): Applied<State> => {
+): ApplyResult<State> => {
   const { commands = jsonCodec<Command>(), results = jsonCodec<Result>() } = machine
   const command = commands.decode(body)
   let replaced: { readonly next: State } | null = null

@@ -8,7 +8,7 @@ import { textOf, utf8 } from "../../octets.ts"
 import { jsonCodec, type Codec } from "./definition.ts"
 import { Execution, requireDone } from "./execution.ts"
 import { Leases } from "./leases.ts"
-import { Ledger } from "./ledger.ts"
+import { SessionTable } from "./sessionTable.ts"
 
 /**
  * Its functions are called one at a time: the next call comes when the last one is done. If one throws or rejects, the
@@ -102,7 +102,7 @@ export class DurableExecutor<State, Command, Result> extends Execution {
     super({
       position: place?.position ?? origin,
       digest: place?.digest ?? 0,
-      ledger: Ledger.restored(records, change),
+      sessionTable: SessionTable.restored(records, change),
       leases: Leases.restored(records, change),
     })
     this.own = own
@@ -128,7 +128,7 @@ export class DurableExecutor<State, Command, Result> extends Execution {
   /** Writes what has changed beside the state since the last call. Must be called within the open transaction. */
   writeChanges(write: (record: string, value: Uint8Array | null) => void): void {
     for (const record of this.changed)
-      write(record, (record.startsWith("lease/") ? this.leases : this.ledger).record(record))
+      write(record, (record.startsWith("lease/") ? this.leases : this.sessionTable).record(record))
     this.changed.clear()
     const place: Place = { position: this.position, digest: this.digest, by: this.by, beginsAt: this.beginsAt }
     write(PLACE, utf8(JSON.stringify(place)))

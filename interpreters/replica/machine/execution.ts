@@ -8,7 +8,7 @@ import { crc32 } from "../../payload.ts"
 import { decodeReplicaCommand, type ReplicaCommand } from "./command.ts"
 import { jsonCodec } from "./definition.ts"
 import type { Leases, LeaseImage } from "./leases.ts"
-import type { Ledger, LedgerImage, CommandOutcome } from "./ledger.ts"
+import type { SessionTable, SessionTableImage, CommandOutcome } from "./sessionTable.ts"
 
 /** Reports the result of each entry, in the order of the log. */
 export type ExecutionReport =
@@ -48,7 +48,7 @@ export type ExecutionReport =
 export interface ExecutorImage {
   readonly position: LogBase
   readonly digest: number
-  readonly ledger: LedgerImage
+  readonly sessionTable: SessionTableImage
   readonly leases: LeaseImage
 }
 
@@ -78,22 +78,22 @@ export const thrownText = (thrown: unknown): string => {
 export interface Standing {
   readonly position: LogBase
   readonly digest: number
-  readonly ledger: Ledger
+  readonly sessionTable: SessionTable
   readonly leases: Leases
 }
 
 export abstract class Execution {
-  protected readonly ledger: Ledger
+  protected readonly sessionTable: SessionTable
   protected readonly leases: Leases
   private readonly digests: number[] = []
   position: LogBase
   /** The digest of every outcome so far, in order. */
   digest: number
 
-  constructor({ position, digest, ledger, leases }: Standing) {
+  constructor({ position, digest, sessionTable, leases }: Standing) {
     this.position = position
     this.digest = digest
-    this.ledger = ledger
+    this.sessionTable = sessionTable
     this.leases = leases
   }
 
@@ -108,10 +108,15 @@ export abstract class Execution {
   protected abstract run(body: Uint8Array, index: Index, time: Stamp): Uint8Array
 
   image(): ExecutorImage {
-    return { position: this.position, digest: this.digest, ledger: this.ledger.image(), leases: this.leases.image() }
+    return {
+      position: this.position,
+      digest: this.digest,
+      sessionTable: this.sessionTable.image(),
+      leases: this.leases.image(),
+    }
   }
   outcomeOf(session: Index, sequence: number): CommandOutcome | null | "ended" {
-    return this.ledger.outcomeOf(session, sequence)
+    return this.sessionTable.outcomeOf(session, sequence)
   }
 
   /**
@@ -158,7 +163,7 @@ export abstract class Execution {
           index,
           owner: command.owner,
           secret: command.secret,
-          session: this.ledger.open(index, command.owner, command.secret, time),
+          session: this.sessionTable.open(index, command.owner, command.secret, time),
         }
       case "Compare": {
         const { owner, index: through, digest } = command
@@ -174,7 +179,7 @@ export abstract class Execution {
       }
       case "Execute": {
         const { session, sequence, lowest, body } = command
-        const verdict = this.ledger.judge(session, sequence, lowest, time)
+        const verdict = this.sessionTable.judge(session, sequence, lowest, time)
         switch (verdict.type) {
           case "ended":
             return { type: "ended", index, session, sequence }
@@ -185,7 +190,7 @@ export abstract class Execution {
           case "execute": {
             const outcome =
               body.type === "command" ? this.apply(body.bytes, index, time) : this.lease(body.request, index, time)
-            this.ledger.executed(session, outcome)
+            this.sessionTable.executed(session, outcome)
             return { type: "executed", index, session, sequence, outcome }
           }
         }

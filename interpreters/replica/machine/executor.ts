@@ -4,7 +4,7 @@ import { applyCommand } from "./apply.ts"
 import type { Machine } from "./definition.ts"
 import { Execution, type ExecutorImage } from "./execution.ts"
 import { Leases } from "./leases.ts"
-import { Ledger } from "./ledger.ts"
+import { SessionTable } from "./sessionTable.ts"
 
 export class Executor<State, Command, Result> extends Execution {
   private readonly machine: Machine<State, Command, Result>
@@ -17,7 +17,7 @@ export class Executor<State, Command, Result> extends Execution {
     super({
       position: found?.image.position ?? origin,
       digest: found?.image.digest ?? 0,
-      ledger: found === null ? new Ledger() : Ledger.from(found.image.ledger),
+      sessionTable: found === null ? new SessionTable() : SessionTable.from(found.image.sessionTable),
       leases: new Leases(found?.image.leases),
     })
     this.machine = machine

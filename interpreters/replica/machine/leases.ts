@@ -7,7 +7,7 @@
 import type { Index, Stamp } from "../../../core/index.ts"
 import type { LeaseAnswer, LeaseRequest } from "../../lease/index.ts"
 import { textOf, utf8 } from "../../octets.ts"
-import type { Changed } from "./ledger.ts"
+import type { Changed } from "./sessionTable.ts"
 
 interface Lease {
   readonly holder: string

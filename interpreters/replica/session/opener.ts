@@ -1,18 +1,18 @@
 /** Opens sessions for this node, one at a time, retrying until it succeeds. */
 import type { ProposalRefusal } from "../../../core/index.ts"
-import { Lane, type Item } from "./lane.ts"
-import { laneOf, type ReplicaParts, type SessionFormat } from "./parts.ts"
+import { ProposalQueue, type QueuedCommand } from "./proposalQueue.ts"
+import { proposalQueueFor, type ReplicaParts, type SessionFormat } from "./parts.ts"
 import type { Surroundings } from "../../surroundings.ts"
 
 /** 128 random bits: unguessable, and different for each opening. */
 const SECRET_BYTES = 16
 
-interface Opening extends Item {
+interface Opening extends QueuedCommand {
   readonly secret: string
 }
 
 export class Opener {
-  readonly lane: Lane<Opening>
+  readonly queue: ProposalQueue<Opening>
   private readonly makeSecret: Surroundings["secret"]
   /** The secret of the session that is being opened, or of the last one. */
   secret = ""
@@ -24,8 +24,8 @@ export class Opener {
   ) {
     const { driver, secret } = parts
     this.makeSecret = secret
-    this.lane = new Lane<Opening>({
-      ...laneOf(parts),
+    this.queue = new ProposalQueue<Opening>({
+      ...proposalQueueFor(parts),
       ready: () => driver.leadership().leader !== null,
       refused,
       encode: (opening) => format.opening(opening.secret),
@@ -35,10 +35,10 @@ export class Opener {
   open(): void {
     this.opened()
     this.secret = this.makeSecret(SECRET_BYTES)
-    this.lane.push({ payload: null, bytes: 64, attempts: 0, settled: false, secret: this.secret })
+    this.queue.push({ payload: null, bytes: 64, attempts: 0, settled: false, secret: this.secret })
   }
   opened(): void {
-    const opening = this.lane.oldest
-    if (opening !== undefined) this.lane.settle(opening)
+    const opening = this.queue.oldest
+    if (opening !== undefined) this.queue.settle(opening)
   }
 }

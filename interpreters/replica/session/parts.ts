@@ -3,7 +3,7 @@
  */
 import type { Millis, Payload, ProposalRefusal, ReadOutcome } from "../../../core/index.ts"
 import type { Driver } from "../../driver/index.ts"
-import type { Item, LaneOptions } from "./lane.ts"
+import type { QueuedCommand, ProposalQueueOptions } from "./proposalQueue.ts"
 import type { Surroundings } from "../../surroundings.ts"
 
 export type ReplicaDriver = Pick<
@@ -63,13 +63,13 @@ export interface ReplicaParts<Answer> extends Surroundings {
 }
 
 /** The lane for anything that goes through the log. */
-export const laneOf = ({
+export const proposalQueueFor = ({
   driver,
   settings,
   now,
   after,
 }: Pick<ReplicaParts<never>, "driver" | "settings" | "now" | "after">): Pick<
-  LaneOptions<Item>,
+  ProposalQueueOptions<QueuedCommand>,
   "now" | "after" | "stallMs" | "backoffMs" | "propose" | "wake"
 > => ({
   now,

@@ -11,11 +11,11 @@
  * numbers stay valid: a late answer still counts.
  */
 import type { Payload, ProposalRefusal } from "../../../core/index.ts"
-import { Lane, type Item } from "./lane.ts"
+import { ProposalQueue, type QueuedCommand } from "./proposalQueue.ts"
 import { Opener } from "./opener.ts"
-import { laneOf, type ReplicaParts, type SessionFormat } from "./parts.ts"
+import { proposalQueueFor, type ReplicaParts, type SessionFormat } from "./parts.ts"
 
-interface Write<Request, Answer> extends Item {
+interface Write<Request, Answer> extends QueuedCommand {
   readonly request: Request
   readonly done: (answer: Answer) => void
   readonly at: number
@@ -25,7 +25,7 @@ interface Write<Request, Answer> extends Item {
 export class ServerSession<Request, Answer> {
   private readonly parts: ReplicaParts<Answer>
   private readonly format: SessionFormat<Request, Answer>
-  private readonly lane: Lane<Write<Request, Answer>>
+  private readonly queue: ProposalQueue<Write<Request, Answer>>
   private readonly opener: Opener
   private readonly bySequence = new Map<number, Write<Request, Answer>>()
   private session: number | null = null
@@ -41,8 +41,8 @@ export class ServerSession<Request, Answer> {
     this.opener = new Opener(parts, format, (reason) => {
       if (reason === "spaceLow") this.refuseUnexecuted()
     })
-    this.lane = new Lane<Write<Request, Answer>>({
-      ...laneOf(parts),
+    this.queue = new ProposalQueue<Write<Request, Answer>>({
+      ...proposalQueueFor(parts),
       ready: () => !this.fencing && driver.leadership().leader !== null,
       encode: (write) => this.encode(write),
       refused: (reason, writes) => {
@@ -54,10 +54,10 @@ export class ServerSession<Request, Answer> {
   }
 
   get waiting(): number {
-    return this.lane.length
+    return this.queue.length
   }
   get resends(): number {
-    return this.lane.resends
+    return this.queue.resends
   }
 
   /**
@@ -67,11 +67,11 @@ export class ServerSession<Request, Answer> {
     const { settings, now, soon, refusals, count } = this.parts
     const refuse = (answer: Answer): void => soon(() => done(answer))
     if (this.stopped) return refuse(refusals.stopping)
-    if (this.lane.length >= settings.maxWaiting || this.lane.bytes + bytes > settings.maxWaitingBytes) {
+    if (this.queue.length >= settings.maxWaiting || this.queue.bytes + bytes > settings.maxWaitingBytes) {
       count("service.busy")
       return refuse(refusals.notExecuted("busy"))
     }
-    this.lane.push({ payload: null, bytes, attempts: 0, settled: false, request, done, at: now(), sequence: 0 })
+    this.queue.push({ payload: null, bytes, attempts: 0, settled: false, request, done, at: now(), sequence: 0 })
   }
 
   private encode(write: Write<Request, Answer>): Payload {
@@ -81,13 +81,13 @@ export class ServerSession<Request, Answer> {
       write.request,
       this.session ?? 0,
       write.sequence,
-      this.lane.oldest?.sequence ?? write.sequence,
+      this.queue.oldest?.sequence ?? write.sequence,
     )
   }
 
   pump(): void {
-    this.opener.lane.pump()
-    this.lane.pump()
+    this.opener.queue.pump()
+    this.queue.pump()
   }
 
   private answer(write: Write<Request, Answer>, answer: Answer): void {
@@ -96,7 +96,7 @@ export class ServerSession<Request, Answer> {
     this.settle(write, answer)
   }
   private settle(write: Write<Request, Answer>, answer: Answer): void {
-    this.lane.settle(write)
+    this.queue.settle(write)
     write.done(answer)
   }
 
@@ -118,7 +118,7 @@ export class ServerSession<Request, Answer> {
   }
   /**
    * A copy of the command was not executed. If `ended`, the session had ended in the log before it: none of its
-   * unanswered commands was executed, nor will be. Otherwise something before this copy was lost: the lane notices when
+   * unanswered commands was executed, nor will be. Otherwise something before this copy was lost: the queue notices when
    * the batch is over, and another copy may have an answer.
    */
   notExecuted(ended: boolean): void {
@@ -136,16 +136,16 @@ export class ServerSession<Request, Answer> {
     this.nextSequence = 1
     this.bySequence.clear()
     this.parts.count("service.sessionsOpened")
-    this.lane.renumber()
+    this.queue.renumber()
   }
   restored(): void {
-    if (this.fencing) this.opener.lane.rewind(0)
+    if (this.fencing) this.opener.queue.rewind(0)
     const { session } = this
     if (session === null) return
     let lost = false
     // The last one first. The state already holds the effects of all of them, and when an earlier one is answered a read
     // may be served, which must then already know of the later ones.
-    for (const write of this.lane.list(0, this.lane.sent).toReversed()) {
+    for (const write of this.queue.list(0, this.queue.sent).toReversed()) {
       if (write.settled) continue
       const state = this.format.outcomeOf(session, write.sequence)
       if (state.type === "kept") this.answer(write, state.reply)
@@ -153,9 +153,9 @@ export class ServerSession<Request, Answer> {
       else if (state.type !== "notExecuted") lost = true
     }
     if (lost) {
-      for (const write of this.lane.list(0, this.lane.sent)) this.answer(write, this.parts.refusals.unknownBehind)
+      for (const write of this.queue.list(0, this.queue.sent)) this.answer(write, this.parts.refusals.unknownBehind)
       this.fence()
-    } else this.lane.rewind(0)
+    } else this.queue.rewind(0)
   }
 
   // -------------------------------------------------------------------------------------------------- time
@@ -169,36 +169,36 @@ export class ServerSession<Request, Answer> {
 
   /** The leader has no disk space. Commands that were certainly not executed are answered now instead of being kept waiting. */
   private refuseUnexecuted(): void {
-    const sent = this.lane.sent > 0
+    const sent = this.queue.sent > 0
     // Commands after one that may have been executed may have been executed too, through their own proposals.
-    const first = this.lane.oldest?.attempts === 0
-    this.lane.list().forEach((write) => {
+    const first = this.queue.oldest?.attempts === 0
+    this.queue.list().forEach((write) => {
       if (first || write.attempts === 0) this.answer(write, this.parts.refusals.notExecuted("spaceLow"))
     })
     if (sent) this.fence()
   }
   /** Only this write is refused. Those after it get new numbers, in a new session. */
   private refuseTooLarge(write: Write<Request, Answer> | undefined): void {
-    if (write === undefined || write !== this.lane.oldest || write.attempts > 0) return
+    if (write === undefined || write !== this.queue.oldest || write.attempts > 0) return
     this.answer(write, this.parts.refusals.notExecuted("tooLarge"))
     this.fence()
   }
 
   tick(): void {
     const { settings, now, count } = this.parts
-    this.opener.lane.tick()
-    this.lane.tick()
+    this.opener.queue.tick()
+    this.queue.tick()
     for (
-      let oldest = this.lane.oldest;
+      let oldest = this.queue.oldest;
       oldest !== undefined && now() - oldest.at >= settings.writeTimeout;
-      oldest = this.lane.oldest
+      oldest = this.queue.oldest
     ) {
-      const sent = this.lane.sent > 0
+      const sent = this.queue.sent > 0
       if (oldest.attempts > 0) {
-        count("service.unknown", this.lane.sent)
+        count("service.unknown", this.queue.sent)
         this.answer(oldest, this.parts.refusals.unknown)
         // Commands that were sent after it end in the same way: they are never retried past it.
-        for (const write of this.lane.list(0, this.lane.sent)) this.answer(write, this.parts.refusals.unknownBehind)
+        for (const write of this.queue.list(0, this.queue.sent)) this.answer(write, this.parts.refusals.unknownBehind)
       } else {
         // None after it can be executed either, because their numbers follow its own in the session.
         count("service.noLeader")
@@ -210,21 +210,21 @@ export class ServerSession<Request, Answer> {
   /** Why nothing could be proposed. */
   private reason(): ProposalRefusal | null {
     if (this.parts.driver.leadership().leader === null) return null
-    return this.fencing ? this.opener.lane.lastRefusal : this.lane.lastRefusal
+    return this.fencing ? this.opener.queue.lastRefusal : this.queue.lastRefusal
   }
-  changed(now: Parameters<Lane<never>["changed"]>[0]): void {
-    this.opener.lane.changed(now)
-    this.lane.changed(now)
+  changed(now: Parameters<ProposalQueue<never>["changed"]>[0]): void {
+    this.opener.queue.changed(now)
+    this.queue.changed(now)
   }
   appliedThrough(index: number): void {
-    this.opener.lane.appliedThrough(index)
-    this.lane.appliedThrough(index)
+    this.opener.queue.appliedThrough(index)
+    this.queue.appliedThrough(index)
   }
   stop(): void {
     this.stopped = true
-    this.opener.lane.stop()
-    this.lane.stop()
-    for (const write of this.lane.list())
+    this.opener.queue.stop()
+    this.queue.stop()
+    for (const write of this.queue.list())
       this.answer(write, write.attempts > 0 ? this.parts.refusals.unknownStopping : this.parts.refusals.stopping)
   }
 }

@@ -2,13 +2,13 @@
  * Connects the parts of a service with their driver: every part gets each turn, each change of leadership, each
  * executed batch and each tick.
  */
-import type { Leadership } from "../../driver/index.ts"
+import type { DriverLeadership } from "../../driver/index.ts"
 import type { ReplicaParts } from "./parts.ts"
 
-export interface Part {
+export interface SessionPart {
   /** A turn begins: propose now. */
   readonly pump?: () => void
-  readonly changed?: (now: Leadership) => void
+  readonly changed?: (now: DriverLeadership) => void
   readonly appliedThrough?: (index: number) => void
   readonly tick?: () => void
   readonly stop?: () => void
@@ -17,7 +17,7 @@ export interface Part {
 /** Calls them in the order of `parts`. Returns the function that stops this. */
 export const wire = (
   { driver, settings, every }: Pick<ReplicaParts<never>, "driver" | "settings" | "every">,
-  parts: readonly Part[],
+  parts: readonly SessionPart[],
 ): (() => void) => {
   driver.beforeTurn(() => {
     for (const part of parts) part.pump?.()

@@ -4,21 +4,21 @@
  * service.
  */
 import type { Event, Outcome, State } from "../../../core/index.ts"
-import { type Leadership, leadershipOf, makeAsked } from "../../driver/index.ts"
+import { type DriverLeadership, leadershipOf, makePendingRequests } from "../../driver/index.ts"
 import type { World, WorldStep } from "../../simulation/index.ts"
 import type { ReplicaDriver } from "../session/parts.ts"
 
 export class WorldDriver {
   readonly name: string
   readonly driver: ReplicaDriver & { readonly state: () => Readonly<State> }
-  leadership: Leadership = { role: "follower", term: 0, leader: null }
+  leadership: DriverLeadership = { role: "follower", term: 0, leader: null }
   /** A turn was requested. */
   woken = false
   private readonly world: World
   private readonly before: (() => void)[] = []
-  private readonly changed: ((now: Leadership) => void)[] = []
+  private readonly changed: ((now: DriverLeadership) => void)[] = []
   private readonly applied: ((index: number) => void)[] = []
-  private readonly requests = makeAsked()
+  private readonly requests = makePendingRequests()
   private queue: Event[] = []
   /** The caller's refs, by those of the world. */
   private readonly refs = new Map<number, number>()

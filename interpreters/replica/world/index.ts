@@ -11,7 +11,7 @@ export {
   type EntryExecuted,
 } from "./machine.ts"
 export { WorldDriver } from "./driver.ts"
-export { client, Loop, type Process } from "./loop.ts"
+export { client, Loop, type LoopProcess } from "./loop.ts"
 export { jsonCodec } from "../machine/definition.ts"
 export { ReplicaBoot, WorldReplicas } from "./replicas.ts"
 export { valueText } from "./values.ts"

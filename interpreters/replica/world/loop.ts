@@ -7,16 +7,16 @@ import { makeRandom, mix } from "../../simulation/index.ts"
 import type { Alarm, Surroundings } from "../../surroundings.ts"
 
 /** The owner of a loop: a node from one start to its end, or a client. */
-export interface Process {
+export interface LoopProcess {
   readonly ended: () => boolean
   readonly asleep: () => boolean
 }
 /** Clients live as long as the world. */
-export const client: Process = { ended: () => false, asleep: () => false }
+export const client: LoopProcess = { ended: () => false, asleep: () => false }
 
 interface Due {
   readonly at: number
-  readonly process: Process
+  readonly process: LoopProcess
   readonly run: () => void
   cancelled: boolean
 }
@@ -52,7 +52,7 @@ export class Loop {
   }
 
   /** Runs it after at least this many milliseconds, rounded up. */
-  after(process: Process, millis: number, run: () => void): Alarm {
+  after(process: LoopProcess, millis: number, run: () => void): Alarm {
     const at = this.time() + Math.max(0, Math.ceil(millis))
     const due: Due = { at, process, run, cancelled: false }
     const { later } = this
@@ -68,7 +68,7 @@ export class Loop {
     return this.alarm(due)
   }
   /** Runs it before time advances, after everything that is already waiting. */
-  turn(process: Process, run: () => void): void {
+  turn(process: LoopProcess, run: () => void): void {
     this.soon.push({ at: 0, process, run, cancelled: false })
   }
   private alarm(due: Due): Alarm {
@@ -107,7 +107,7 @@ export class Loop {
   }
 
   /** The surroundings of a process, for code that was written for a real one. */
-  surroundings(process: Process, seed: number): Surroundings {
+  surroundings(process: LoopProcess, seed: number): Surroundings {
     const random = makeRandom(mix(seed, 0x10c5))
     return {
       now: this.time,

@@ -9,7 +9,7 @@ import { applyCommand } from "../machine/apply.ts"
 import { jsonCodec, type Machine } from "../machine/definition.ts"
 import { thrownText, type ExecutorImage, type ExecutionReport } from "../machine/execution.ts"
 import { Executor } from "../machine/executor.ts"
-import type { CommandOutcome } from "../machine/ledger.ts"
+import type { CommandOutcome } from "../machine/sessionTable.ts"
 import { LineReader, linesOf } from "../machine/slices.ts"
 import { withSources, type Sources } from "./sources.ts"
 import { differenceOf, hashOf, valueText } from "./values.ts"
@@ -87,13 +87,13 @@ const days: readonly (Omit<Sources, "random"> & { readonly random: () => () => n
 ]
 
 /** What one execution of a command produced. */
-export interface Applied<State> {
+export interface ExecutionResult<State> {
   readonly outcome: CommandOutcome
   readonly state: State
 }
 const applied = <State, Command, Result>(
   ...[machine, before, ...rest]: Parameters<typeof applyCommand<State, Command, Result>>
-): Applied<State> & { readonly thrown: unknown } => {
+): ExecutionResult<State> & { readonly thrown: unknown } => {
   try {
     const { bytes, state } = applyCommand(machine, before, ...rest)
     return { outcome: { type: "result", bytes }, state, thrown: null }
@@ -124,8 +124,8 @@ const sameOutcome = (one: CommandOutcome, other: CommandOutcome): boolean =>
 /** How two executions of one command differ; null: they do not. */
 export const disagreement = <State, Command, Result>(
   { states, results = jsonCodec<Result>() }: Machine<State, Command, Result>,
-  one: Applied<State>,
-  other: Applied<State>,
+  one: ExecutionResult<State>,
+  other: ExecutionResult<State>,
 ): string | null => {
   if (!sameOutcome(one.outcome, other.outcome))
     return `the result is ${resultText(one.outcome, results.decode)}, and then ${resultText(other.outcome, results.decode)}`
@@ -296,6 +296,6 @@ export const replicaWorldMachine =
     const made = typeof machine === "function" ? machine() : machine
     return new ReplicaWorldMachine(made, describe, {
       state: made.initial,
-      image: { position: base, digest: 0, ledger: { sessions: [] }, leases: [] },
+      image: { position: base, digest: 0, sessionTable: { sessions: [] }, leases: [] },
     })
   }

@@ -2,13 +2,13 @@
  * Replicas in a simulated world. Every server that is up runs the real service of a replica (sessions, retries, read
  * barriers) until it stops. Whoever runs the world must run `serve` along with it.
  */
-import type { Work, World, WorldHooks, WorldStep } from "../../simulation/index.ts"
+import type { StoryWork, World, WorldHooks, WorldStep } from "../../simulation/index.ts"
 import { mix } from "../../simulation/index.ts"
 import type { ExecutionReport } from "../machine/execution.ts"
-import { makeReplicaService, type Answer, type ReplicaService } from "../service.ts"
+import { makeReplicaService, type ServiceAnswer, type ReplicaService } from "../service.ts"
 import type { ReplicaSettings } from "../session/parts.ts"
 import { WorldDriver } from "./driver.ts"
-import { Loop, type Process } from "./loop.ts"
+import { Loop, type LoopProcess } from "./loop.ts"
 import { numbered, ReplicaWorldMachine, type EntryExecuted } from "./machine.ts"
 
 interface Announced {
@@ -17,7 +17,7 @@ interface Announced {
 }
 
 /** One server, from a start to its end. */
-export class ReplicaBoot implements Process {
+export class ReplicaBoot implements LoopProcess {
   private readonly world: World
   private readonly face: WorldDriver
   private readonly service: ReplicaService
@@ -65,14 +65,14 @@ export class ReplicaBoot implements Process {
   }
 
   /** Executes command `id`, encoded by the machine's codec. */
-  execute(id: number, bytes: Uint8Array, done: (answer: Answer) => void): void {
+  execute(id: number, bytes: Uint8Array, done: (answer: ServiceAnswer) => void): void {
     this.service.execute({ type: "command", bytes: numbered(id, bytes) }, done)
   }
   /**
    * `done` gets null once the state here holds everything that was acknowledged before the call, and the index that it
    * has reached.
    */
-  read(done: (refusal: Answer | null, position: number) => void): void {
+  read(done: (refusal: ServiceAnswer | null, position: number) => void): void {
     this.service.barrier((refusal) => done(refusal, this.machine.position().index))
   }
 
@@ -145,7 +145,7 @@ export class WorldReplicas {
     this.boots.delete(name)
   }
   /** Runs for as long as the world does. */
-  *serve(): Work<never> {
+  *serve(): StoryWork<never> {
     for (;;) {
       // Run everything that can run before time advances.
       do {

@@ -38,7 +38,7 @@ const mixValue = (hash: number, value: unknown): number => {
 }
 export const hashOf = (value: unknown): number => finish(mixValue(0, value))
 
-export interface Difference {
+export interface ValueDifference {
   /** For example state.jobs.a.owner. */
   readonly path: string
   readonly one: unknown
@@ -49,7 +49,7 @@ const same = (one: unknown, other: unknown): boolean =>
   (typeof one === "object" && typeof other === "object" && mixLeaf(0, one) === mixLeaf(0, other))
 
 /** The first place at which two values differ, including the order of their parts; null: nowhere. */
-export const differenceOf = (one: unknown, other: unknown, path: string): Difference | null => {
+export const differenceOf = (one: unknown, other: unknown, path: string): ValueDifference | null => {
   if (Object.is(one, other)) return null
   const [parts, others] = [partsOf(one), partsOf(other)]
   if (parts === null || others === null || kindOf(one as object) !== kindOf(other as object))

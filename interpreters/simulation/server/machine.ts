@@ -16,7 +16,7 @@ export interface Mark {
 export const markOf = (machine: WorldMachine): Mark => ({ index: machine.position().index, digest: machine.digest() })
 
 /** An executed batch and the position after it. `entries`: null if a snapshot replaced the state machine. */
-export interface Executed extends Mark {
+export interface ExecutedBatch extends Mark {
   readonly node: string
   readonly entries: readonly Entry[] | null
   readonly results: readonly unknown[]

@@ -17,7 +17,7 @@ export interface Filter {
   readonly kind?: MessageType | "request" | "reply"
 }
 
-export class Meter {
+export class TrafficMeter {
   private readonly cells = new Map<string, Map<MessageType, Cell>>()
   private readonly requests = new Set<MessageType>()
   private readonly weigh: (message: Message) => number

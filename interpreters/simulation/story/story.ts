@@ -16,10 +16,10 @@ import {
   type State,
 } from "../../../core/index.ts"
 import { storedBytes } from "../server/disk.ts"
-import { Ledger } from "./ledger.ts"
-import { Meter } from "./meter.ts"
+import { AgreementChecker } from "./agreement.ts"
+import { TrafficMeter } from "./meter.ts"
 import type { Random } from "../state/random.ts"
-import { goOn, Tasks, type Task, type Work } from "./tasks.ts"
+import { goOn, Tasks, type StoryTask, type StoryWork } from "./tasks.ts"
 import type { Keep, NetworkName, NetworkProfile, Script, WorldMachine } from "../state/types.ts"
 import {
   AGREEMENT_MS,
@@ -32,7 +32,7 @@ import {
   payloadOf,
   StoryFailed,
   type ClusterOptions,
-  type Command,
+  type StoryCommand,
   type ReadResult,
   type Submitted,
 } from "./submitted.ts"
@@ -52,8 +52,8 @@ export class Cluster {
   readonly world: World
   /** All actions so far; executed again they give the same world, except for a user's own state machine. */
   readonly script: () => Script
-  readonly meter: Meter
-  readonly ledger = new Ledger()
+  readonly meter: TrafficMeter
+  readonly agreement = new AgreementChecker()
   private readonly connected: Set<string>
   private readonly tasks = new Tasks()
   private readonly results = new Map<string, Executed[]>()
@@ -63,8 +63,8 @@ export class Cluster {
 
   constructor(servers: number, options: ClusterOptions = {}) {
     const seed = options.seed ?? 1
-    const { ledger } = this
-    const meter = new Meter(options.weigh)
+    const { agreement } = this
+    const meter = new TrafficMeter(options.weigh)
     this.meter = meter
     const { weigh: _, settings, network, disk, apply, snapshots, connections, ...hooks } = options
     const given = { network, disk, apply, snapshots, connections }
@@ -87,18 +87,18 @@ export class Cluster {
           options.delivered?.(from, to, message)
         },
         started: (node, recovered, wentBack) => {
-          ledger.placed(node, recovered.position ?? NOWHERE)
+          agreement.placed(node, recovered.position ?? NOWHERE)
           options.started?.(node, recovered, wentBack)
         },
         restored: (node, base) => {
-          ledger.placed(node, base)
-          ledger.compare(node, this.machine(node).digest())
+          agreement.placed(node, base)
+          agreement.compare(node, this.machine(node).digest())
           options.restored?.(node, base)
         },
         applied: (node, entries, results) => {
-          ledger.applied(node, entries)
+          agreement.applied(node, entries)
           this.keepResults(node, entries, results)
-          ledger.compare(node, this.machine(node).digest())
+          agreement.compare(node, this.machine(node).digest())
           options.applied?.(node, entries, results)
         },
       },
@@ -146,24 +146,24 @@ export class Cluster {
     }
   }
   /** Starts a client, which runs at once and continues as time advances. An exception in it stops the story. */
-  go<T>(work: Work<T>): Task<T> {
+  go<T>(work: StoryWork<T>): StoryTask<T> {
     return this.asTask(() => this.tasks.add(work, this.now))
   }
   /** Waits until all are done and returns their results. Fails after `limit`. */
-  finish<T>(tasks: readonly Task<T>[], limit = 120_000): readonly T[] {
+  finish<T>(tasks: readonly StoryTask<T>[], limit = 120_000): readonly T[] {
     if (!this.runUntil(() => tasks.every(({ done }) => done), limit))
       this.fail(`${tasks.filter(({ done }) => !done).length} of ${tasks.length} clients did not finish`)
     return tasks.map((task) => task.result())
   }
   /** Runs clients concurrently to their ends. */
-  together<T>(works: readonly Work<T>[], limit?: number): readonly T[] {
+  together<T>(works: readonly StoryWork<T>[], limit?: number): readonly T[] {
     return this.finish(
       works.map((work) => this.go(work)),
       limit,
     )
   }
   /** Runs a client to its end. */
-  do<T>(work: Work<T>, limit?: number): T {
+  do<T>(work: StoryWork<T>, limit?: number): T {
     const task = this.go(work)
     this.finish([task], limit)
     return task.result()
@@ -317,13 +317,13 @@ export class Cluster {
   // ------------------------------------------------------------------------------------------- commands
 
   /** Offers a command to one server; returns its index in the log, or null if that server does not lead. */
-  offer(name: string, command: Command): { readonly index: number; readonly term: number } | null {
+  offer(name: string, command: StoryCommand): { readonly index: number; readonly term: number } | null {
     const outcome = this.offered(name, command)
     const state = this.world.state(name)
     if (outcome?.type !== "ProposalAppended" || state === undefined) return null
-    return { index: this.ledger.indexOf(state, outcome.first), term: outcome.term }
+    return { index: this.agreement.indexOf(state, outcome.first), term: outcome.term }
   }
-  private offered(name: string, command: Command): Outcome | undefined {
+  private offered(name: string, command: StoryCommand): Outcome | undefined {
     return this.world.outcomes.get(this.world.propose(name, [payloadOf(command)]))
   }
   /** A command that differs from all earlier ones. */
@@ -334,15 +334,15 @@ export class Cluster {
   /** How many of the servers that are up have executed command `index`, and what it is. */
   committed(index: number): { readonly count: number; readonly command: CommandEntry | undefined } {
     let count = 0
-    for (const name of this.names) if (this.isUp(name) && this.ledger.executedBy(name) >= index) count += 1
-    return { count, command: this.ledger.command(index) }
+    for (const name of this.names) if (this.isUp(name) && this.agreement.executedBy(name) >= index) count += 1
+    return { count, command: this.agreement.command(index) }
   }
   /** Waits until `by` servers have executed command `index`: returns it, or null if a server passes `term` first. */
   wait(index: number, by: number, term = Number.POSITIVE_INFINITY, limit = PATIENCE_MS): CommandEntry | null {
     const isThere = (): boolean => this.committed(index).count >= by
     const isOver = (): boolean => this.live.some((name) => this.state(name).currentTerm > term)
     this.runUntil(() => isThere() || isOver(), limit)
-    if (isThere()) return this.ledger.command(index) ?? null
+    if (isThere()) return this.agreement.command(index) ?? null
     return isOver() ? null : this.fail(`${this.committed(index).count} servers executed command ${index}, not ${by}`)
   }
   private isCommitted(index: number, command: Payload, by: number): boolean {
@@ -350,7 +350,7 @@ export class Cluster {
     return found.count >= by && found.command?.payload.checksum === command.checksum
   }
   /** Like `one`, for clients. */
-  *agree(command: Command, by: number, retry = true): Work<number> {
+  *agree(command: StoryCommand, by: number, retry = true): StoryWork<number> {
     const payload = payloadOf(command)
     const end = this.now + AGREEMENT_MS
     while (this.now < end) {
@@ -378,19 +378,19 @@ export class Cluster {
     return null
   }
   /** Gets a command executed by `by` servers within 10 s; returns its index. Without retry, one attempt is made. */
-  one(command: Command, by: number, retry = true): number {
+  one(command: StoryCommand, by: number, retry = true): number {
     return this.do(this.agree(command, by, retry))
   }
   /** What a server has executed, oldest first. */
   executed(name: string): readonly CommandEntry[] {
-    return this.ledger.commands.slice(0, this.ledger.executedBy(name))
+    return this.agreement.commands.slice(0, this.agreement.executedBy(name))
   }
   /** For clients: proposes at a server, and waits for its answer. Followers forward if the settings say so. */
-  *propose(name: string, command: Command, limit = SUBMISSION_MS): Work<Outcome | "stopped" | "timeout"> {
+  *propose(name: string, command: StoryCommand, limit = SUBMISSION_MS): StoryWork<Outcome | "stopped" | "timeout"> {
     return yield* this.outcomeOf(name, this.world.propose(name, [payloadOf(command)]), this.now + limit)
   }
   /** For clients: proposes at a server, and waits there for the result. */
-  *submit(name: string, command: Command, limit = SUBMISSION_MS): Work<Submitted> {
+  *submit(name: string, command: StoryCommand, limit = SUBMISSION_MS): StoryWork<Submitted> {
     const end = this.now + limit
     const outcome = yield* this.propose(name, command, limit)
     if (typeof outcome === "string") return { type: "unknown", reason: outcome }
@@ -417,11 +417,11 @@ export class Cluster {
     const executed = this.results.get(name)?.[first % KEPT_RESULTS]
     if (executed?.index !== first) return { type: "unknown", reason: "restored" }
     return executed.term === term
-      ? { type: "executed", index: this.ledger.commandsThrough(first), result: executed.result }
+      ? { type: "executed", index: this.agreement.commandsThrough(first), result: executed.result }
       : { type: "unknown", reason: "replaced" }
   }
   /** For clients: waits until the state machine of a server may be read. */
-  *read(name: string, limit = SUBMISSION_MS): Work<ReadResult> {
+  *read(name: string, limit = SUBMISSION_MS): StoryWork<ReadResult> {
     const outcome = yield* this.outcomeOf(name, this.world.read(name), this.now + limit)
     if (typeof outcome === "string") return { type: "unknown", reason: outcome }
     if (outcome.type === "ReadReady") return { type: "ready" }
@@ -431,7 +431,7 @@ export class Cluster {
       leader: outcome.type === "ReadRefused" ? (outcome.leader?.name ?? null) : null,
     }
   }
-  private *outcomeOf(name: string, ref: number, end: number): Work<Outcome | "stopped" | "timeout"> {
+  private *outcomeOf(name: string, ref: number, end: number): StoryWork<Outcome | "stopped" | "timeout"> {
     const { outcomes } = this.world
     const { boot } = this.world.node(name)
     const gone = (): boolean => !this.isUp(name) || this.world.node(name).boot !== boot
@@ -442,7 +442,7 @@ export class Cluster {
   // ------------------------------------------------------------------------------------------- members
 
   /** For clients: asks the leader for these members until they are committed and no change is pending, at most 10 s. */
-  *reconfigure(voters: readonly string[], learners: readonly string[] = []): Work<void> {
+  *reconfigure(voters: readonly string[], learners: readonly string[] = []): StoryWork<void> {
     for (const end = this.now + AGREEMENT_MS; this.now < end; yield POLL_MS) {
       const leader = this.world.leader()?.name
       if (leader === undefined) continue

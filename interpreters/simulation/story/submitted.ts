@@ -11,7 +11,7 @@ export class StoryFailed extends Error {
 }
 
 /** A text or number, or bytes that mean something to the cluster's own state machine. */
-export type Command = string | number | Payload
+export type StoryCommand = string | number | Payload
 /** The outcome of a command: executed here; certainly never executed; unknown here. */
 export type Submitted =
   | { readonly type: "executed"; readonly index: number; readonly result: unknown }
@@ -27,7 +27,7 @@ export interface ClusterOptions extends Partial<Omit<WorldOptions, "nodes">>, Wo
   readonly weigh?: (message: Message) => number
 }
 
-export const payloadOf = (command: Command): Payload => {
+export const payloadOf = (command: StoryCommand): Payload => {
   if (typeof command === "object") return command
   const text = JSON.stringify(command)
   return { bytes: new TextEncoder().encode(text), checksum: finish(mixText(0, text)) }

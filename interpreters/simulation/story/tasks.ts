@@ -3,21 +3,21 @@ import type { World } from "../world.ts"
 
 /** Milliseconds to sleep; or a condition, checked after every event, with a limit in milliseconds. */
 export type Wait = number | { readonly until: () => boolean; readonly limit: number }
-export type Work<T> = Generator<Wait, T, void>
+export type StoryWork<T> = Generator<Wait, T, void>
 
-export interface Task<T> {
+export interface StoryTask<T> {
   readonly done: boolean
   /** The result of a task that is done. Throws what the task threw. */
   readonly result: () => T
 }
 
-class Running<T> implements Task<T> {
+class Running<T> implements StoryTask<T> {
   done = false
   wakeAt: number
   until: (() => boolean) | null = null
   private outcome: { readonly value: T } | { readonly error: unknown } | null = null
-  private readonly work: Work<T>
-  constructor(work: Work<T>, now: number) {
+  private readonly work: StoryWork<T>
+  constructor(work: StoryWork<T>, now: number) {
     this.work = work
     this.wakeAt = now
   }
@@ -53,7 +53,7 @@ export class Tasks {
   private running: Running<unknown>[] = []
 
   /** Runs at once, until it waits for the first time. */
-  add<T>(work: Work<T>, now: number): Task<T> {
+  add<T>(work: StoryWork<T>, now: number): StoryTask<T> {
     const task = new Running(work, now)
     task.advance(now)
     if (task.done) task.result()

@@ -5,7 +5,7 @@ import { encodeRequest } from "../../client/resp.ts"
 import { gather, type ClusterStatus } from "../gather.ts"
 import { type Load, startLoad } from "./load.ts"
 import { cpuOf } from "./cpu.ts"
-import { type Histogram, makeHistogram } from "./histogram.ts"
+import { type LatencyHistogram, makeLatencyHistogram } from "./histogram.ts"
 import { failure } from "../../../interpreters/cli/runtime.ts"
 import { grouped, paintFor } from "../../../interpreters/cli/paint.ts"
 
@@ -103,7 +103,7 @@ const report = (result: BenchResult, options: BenchOptions): string => {
   ].join("\n")
 }
 
-const latencies = (histogram: Histogram): BenchResult["latencyMs"] => ({
+const latencies = (histogram: LatencyHistogram): BenchResult["latencyMs"] => ({
   mean: histogram.mean(),
   p50: histogram.quantile(0.5),
   p90: histogram.quantile(0.9),
@@ -119,7 +119,7 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
   if (shared && options.pipeline > 1)
     throw failure("clients that share connections ask one thing at a time: leave out --pipeline or --connections", 2)
   const { endpoints, cluster } = await targets(options)
-  const histogram = makeHistogram()
+  const histogram = makeLatencyHistogram()
   const errors: Record<string, number> = {}
   let left = options.requests ?? Number.POSITIVE_INFINITY
   const pids =

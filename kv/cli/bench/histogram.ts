@@ -3,7 +3,7 @@ const perDoubling = 32
 const doublings = 27 // up to about two minutes in microseconds
 const size = perDoubling * doublings
 
-export interface Histogram {
+export interface LatencyHistogram {
   readonly record: (micros: number, times: number) => void
   readonly count: () => number
   /** Milliseconds below which `share` (0 … 1) of the values lie. */
@@ -25,7 +25,7 @@ const edgeOf = (bucket: number): number => {
   return (perDoubling + (bucket % perDoubling) + 1) * 2 ** (doubling - 5)
 }
 
-export const makeHistogram = (): Histogram => {
+export const makeLatencyHistogram = (): LatencyHistogram => {
   const counts = new Float64Array(size)
   let total = 0
   let sum = 0

@@ -9,8 +9,8 @@ import { decodeConfig } from "../../node/index.ts"
 import { type Child, startChild } from "./child.ts"
 import { clusterDefaults } from "../defaults.ts"
 import { makeFolders } from "../../../interpreters/cli/folders.ts"
-import { gather, type Known } from "../gather.ts"
-import { type Layout, type Member, membersOf, readLayout, writeLayout } from "./layout.ts"
+import { gather, type KnownNodes } from "../gather.ts"
+import { type Layout, type LayoutNode, nodesOf, readLayout, writeLayout } from "./layout.ts"
 import { busyPorts } from "./ports.ts"
 import { makeSecure, secureGreeting, secureSettings, secureWords, speakAsAdmin } from "./secure.ts"
 import { grouped, paintFor } from "../../../interpreters/cli/paint.ts"
@@ -18,7 +18,7 @@ import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
 import { changeOf, summary } from "../table.ts"
 
 /** What was not given is what the data folder says, else the default. */
-export interface ClusterOptions {
+export interface LocalClusterOptions {
   readonly program: string
   readonly data: string
   readonly nodes: number | null
@@ -36,7 +36,7 @@ export interface ClusterOptions {
 const mostNodes = 99
 const quietMs = 10_000
 
-const plan = (options: ClusterOptions): { readonly layout: Layout; readonly isNew: boolean } => {
+const plan = (options: LocalClusterOptions): { readonly layout: Layout; readonly isNew: boolean } => {
   if (options.data === "") throw failure("--data names no folder", exitCodes.usage)
   const old = readLayout(options.data)
   if (old !== null && options.nodes !== null && options.nodes !== old.nodes)
@@ -83,7 +83,7 @@ const plan = (options: ClusterOptions): { readonly layout: Layout; readonly isNe
   }
 }
 
-const requireFreePorts = async (members: readonly Member[]): Promise<void> => {
+const requireFreePorts = async (members: readonly LayoutNode[]): Promise<void> => {
   const busy = await busyPorts(
     members.flatMap(({ id, client, peer, http }) => [
       { what: `clients of ${id}`, endpoint: client },
@@ -98,9 +98,9 @@ const requireFreePorts = async (members: readonly Member[]): Promise<void> => {
 }
 
 const words = (
-  member: Member,
-  members: readonly Member[],
-  options: ClusterOptions,
+  member: LayoutNode,
+  members: readonly LayoutNode[],
+  options: LocalClusterOptions,
   tls: boolean,
   bootstrap: boolean,
 ): readonly string[] => [
@@ -125,8 +125,8 @@ const words = (
 
 /** What is wrong with the settings (of the file, of the environment) is wrong for every node: told once, before anything is started. */
 const requireConfig = async (
-  members: readonly Member[],
-  { data: folder, config, redirect }: ClusterOptions,
+  members: readonly LayoutNode[],
+  { data: folder, config, redirect }: LocalClusterOptions,
   tls: boolean,
 ): Promise<void> => {
   const peers = Object.fromEntries(members.map(({ id, peer }) => [id, showEndpoint(peer)]))
@@ -156,7 +156,12 @@ const lockFolder = async (folder: string): Promise<DirectoryLock> => {
   }
 }
 
-const greeting = ({ data }: ClusterOptions, layout: Layout, members: readonly Member[], isNew: boolean): string => {
+const greeting = (
+  { data }: LocalClusterOptions,
+  layout: Layout,
+  members: readonly LayoutNode[],
+  isNew: boolean,
+): string => {
   const first = members[0]
   const port = layout.port
   return [
@@ -205,13 +210,13 @@ const makeLine = () => {
 /** Until it is told to stop, or none of the nodes can be helped by a restart. */
 const watch = async (
   folder: string,
-  members: readonly Member[],
+  members: readonly LayoutNode[],
   children: readonly Child[],
   lock: DirectoryLock,
   line: ReturnType<typeof makeLine>,
   signal: AbortSignal,
 ): Promise<void> => {
-  const known: Known = new Map(members.map(({ id, client }) => [showEndpoint(client), id]))
+  const known: KnownNodes = new Map(members.map(({ id, client }) => [showEndpoint(client), id]))
   let commit = 0
   let at = 0
   let quiet = true
@@ -250,11 +255,11 @@ const watch = async (
   }
 }
 
-export const cluster = async (options: ClusterOptions, signal: AbortSignal): Promise<void> => {
+export const runLocalCluster = async (options: LocalClusterOptions, signal: AbortSignal): Promise<void> => {
   // What nodes log is for nobody else, like their data.
   process.umask(0o077)
   const { layout, isNew } = plan(options)
-  const members = membersOf(options.data, layout)
+  const members = nodesOf(options.data, layout)
   await requireConfig(members, options, layout.tls)
   await requireFreePorts(members)
   const lock = await lockFolder(options.data)
@@ -272,9 +277,9 @@ export const cluster = async (options: ClusterOptions, signal: AbortSignal): Pro
 }
 
 const run = async (
-  options: ClusterOptions,
+  options: LocalClusterOptions,
   layout: Layout,
-  members: readonly Member[],
+  members: readonly LayoutNode[],
   isNew: boolean,
   lock: DirectoryLock,
   signal: AbortSignal,

@@ -18,7 +18,7 @@ export interface Layout {
   readonly httpPort: number
   readonly tls: boolean
 }
-export interface Member {
+export interface LayoutNode {
   readonly id: string
   readonly folder: string
   readonly data: string
@@ -29,7 +29,7 @@ export interface Member {
 
 const fileOf = (folder: string): string => join(folder, "cluster.json")
 
-export const membersOf = (folder: string, { nodes, host, port, peerPort, httpPort }: Layout): readonly Member[] =>
+export const nodesOf = (folder: string, { nodes, host, port, peerPort, httpPort }: Layout): readonly LayoutNode[] =>
   Array.from({ length: nodes }, (_, i) => {
     const id = `n${i + 1}`
     return {
@@ -83,7 +83,7 @@ export const readLayout = (folder: string): Layout | null => {
 }
 
 export const writeLayout = (folder: string, layout: Layout): void => {
-  for (const member of membersOf(folder, layout)) makeFolders(member.folder)
+  for (const member of nodesOf(folder, layout)) makeFolders(member.folder)
   // By rename: half a description would lock the user out of the data.
   const temporary = `${fileOf(folder)}.new`
   writeFileSync(temporary, `${JSON.stringify(layout, null, 2)}\n`)
@@ -100,7 +100,7 @@ export const recordedClients = (
 ): readonly (readonly [address: string, id: string])[] => {
   try {
     const layout = readLayout(folder)
-    const members = layout === null ? [] : membersOf(folder, layout)
+    const members = layout === null ? [] : nodesOf(folder, layout)
     const addresses = members.map(({ id, client }) => [showEndpoint(client), id] as const)
     return members.some(({ client }) => client.port === asked.port && isSameHost(client.host, asked.host))
       ? addresses

@@ -6,7 +6,7 @@ import { certify, makeAuthority } from "../../../interpreters/tls/index.ts"
 import { hashOf } from "../../server/users/hash.ts"
 import { speakAs } from "../access.ts"
 import { writeCertified } from "../cert.ts"
-import type { Member } from "./layout.ts"
+import type { LayoutNode } from "./layout.ts"
 
 const DAYS = 825
 const ADMIN = "admin"
@@ -18,7 +18,7 @@ const passwordsOf = (data: string): string => join(data, "passwords")
 const file = (data: string, name: string): string => join(folderOf(data), name)
 
 /** Makes what is missing: a cluster that has it all is left as it is. */
-export const makeSecure = async (data: string, host: string, members: readonly Member[]): Promise<void> => {
+export const makeSecure = async (data: string, host: string, members: readonly LayoutNode[]): Promise<void> => {
   const folder = folderOf(data)
   if (!existsSync(file(data, "ca.crt"))) writeCertified(folder, "ca", makeAuthority({ days: 3650 }))
   const authority = {

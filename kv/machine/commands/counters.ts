@@ -1,12 +1,12 @@
 /** INCR, DECR and their family: 64-bit signed decimal text, as Redis keeps it. */
 import { LONGEST_NUMBER, parseLongDouble, printLongDouble, sumOf } from "./longdouble.ts"
 import { bulk, error, notAnInteger } from "../reply.ts"
-import { type Handler, type View, MAX_DIGITS, argument, fitsInt64, parseInt64 } from "./view.ts"
+import { type CommandHandler, type KeyspaceView, MAX_DIGITS, argument, fitsInt64, parseInt64 } from "./view.ts"
 import type { Reply } from "../../types.ts"
 
 const overflow = error("increment or decrement would overflow")
 
-const add = (view: View, key: Buffer, delta: bigint): Reply => {
+const add = (view: KeyspaceView, key: Buffer, delta: bigint): Reply => {
   const item = view.get(key)
   // Longer than any integer: not worth parsing.
   if (item !== undefined && item.length > MAX_DIGITS) return notAnInteger
@@ -19,13 +19,13 @@ const add = (view: View, key: Buffer, delta: bigint): Reply => {
   return { type: "integer", value: Number.isSafeInteger(small) ? small : sum }
 }
 
-export const incr: Handler = (view, args) => add(view, argument(args, 1), 1n)
-export const decr: Handler = (view, args) => add(view, argument(args, 1), -1n)
-export const incrby: Handler = (view, args) => {
+export const incr: CommandHandler = (view, args) => add(view, argument(args, 1), 1n)
+export const decr: CommandHandler = (view, args) => add(view, argument(args, 1), -1n)
+export const incrby: CommandHandler = (view, args) => {
   const delta = parseInt64(argument(args, 2))
   return delta === undefined ? notAnInteger : add(view, argument(args, 1), delta)
 }
-export const decrby: Handler = (view, args) => {
+export const decrby: CommandHandler = (view, args) => {
   const delta = parseInt64(argument(args, 2))
   if (delta === undefined) return notAnInteger
   return fitsInt64(-delta) ? add(view, argument(args, 1), -delta) : error("decrement would overflow")
@@ -35,7 +35,7 @@ const notAFloat = error("value is not a valid float")
 const notFinite = error("increment would produce NaN or Infinity")
 
 /** Exact to the last digit, as Redis on x86-64 (longdouble.ts). */
-export const incrbyfloat: Handler = (view, args) => {
+export const incrbyfloat: CommandHandler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)
   const parsed = (text: Buffer): ReturnType<typeof parseLongDouble> =>

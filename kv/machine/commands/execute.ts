@@ -7,7 +7,7 @@ import * as leases from "./leases.ts"
 import * as objects from "./objects.ts"
 import { OK, error, integer, quoted, wrongArity } from "../reply.ts"
 import * as strings from "./strings.ts"
-import { type Arguments, type Handler, type View, argument } from "./view.ts"
+import { type Arguments, type CommandHandler, type KeyspaceView, argument } from "./view.ts"
 import type { Call, Reply } from "../../types.ts"
 
 export interface CommandSpec {
@@ -22,7 +22,7 @@ export interface CommandSpec {
   readonly step: number
   readonly flags: readonly string[]
   /** null: only the read side of a machine can execute it (see scan.ts). */
-  readonly handler: Handler | null
+  readonly handler: CommandHandler | null
 }
 
 const one = [1, 1, 1] as const
@@ -38,7 +38,7 @@ const write = (
   name: string,
   arity: number,
   [firstKey, lastKey, step]: Keys,
-  handler: Handler,
+  handler: CommandHandler,
   ...flags: string[]
 ): CommandSpec => ({
   name,
@@ -55,7 +55,7 @@ const read = (
   name: string,
   arity: number,
   [firstKey, lastKey, step]: Keys,
-  handler: Handler | null,
+  handler: CommandHandler | null,
   ...flags: string[]
 ): CommandSpec => ({
   name,
@@ -169,12 +169,12 @@ const longestKey = (spec: CommandSpec, args: Arguments): number => {
 }
 
 /** Executes one call. Throws TooLarge if it costs too much, and whatever the store throws. */
-export const execute = (view: View, call: Call): Reply => {
+export const execute = (view: KeyspaceView, call: Call): Reply => {
   const spec = resolve(call)
   return isSpec(spec) ? perform(view, spec, call) : spec
 }
 /** The same for a call that was already looked up. */
-export const perform = (view: View, spec: CommandSpec, call: Call): Reply => {
+export const perform = (view: KeyspaceView, spec: CommandSpec, call: Call): Reply => {
   const args = toBuffers(call)
   if (spec.handler === null)
     return error(
@@ -204,7 +204,7 @@ const joins: ReadonlyMap<string, (replies: readonly Reply[]) => Reply> = new Map
   ["MGET", allOf],
   ["MSET", () => OK],
 ])
-export interface Parts {
+export interface SplitCall {
   readonly calls: readonly Call[]
   readonly join: (replies: readonly Reply[]) => Reply
 }
@@ -212,7 +212,7 @@ export interface Parts {
  * Splits a command over many keys into commands over fewer, executed one after the other, so that other work gets its
  * turn; null: it is short.
  */
-export const partsOf = (call: Call): Parts | null => {
+export const splitCall = (call: Call): SplitCall | null => {
   const name = call[0]
   if (name === undefined || call.length <= PART + 1) return null
   const spec = resolve(call)

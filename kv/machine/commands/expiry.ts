@@ -1,7 +1,7 @@
 /** EXPIRE, TTL and their family. A key is gone once the replicated clock *reaches* its deadline. */
 import { ONE, ZERO, error, integer, invalidExpire, quoted } from "../reply.ts"
 import { touchUntil } from "./strings.ts"
-import { type Arguments, type Handler, type TimeUnit, argument, deadlineOf, upper } from "./view.ts"
+import { type Arguments, type CommandHandler, type TimeUnit, argument, deadlineOf, upper } from "./view.ts"
 import type { Reply } from "../../types.ts"
 
 interface Conditions {
@@ -27,7 +27,7 @@ const parseConditions = (args: Arguments): Conditions | Reply => {
 }
 
 const expireWith =
-  (name: string, unit: TimeUnit): Handler =>
+  (name: string, unit: TimeUnit): CommandHandler =>
   (view, args) => {
     const conditions = parseConditions(args)
     if ("type" in conditions) return conditions
@@ -51,7 +51,7 @@ export const expireat = expireWith("expireat", { millis: 1000n, relative: false 
 export const pexpireat = expireWith("pexpireat", { millis: 1n, relative: false })
 
 const timeLeft =
-  (render: (expiry: number, now: number) => number): Handler =>
+  (render: (expiry: number, now: number) => number): CommandHandler =>
   (view, args) => {
     const item = view.get(argument(args, 1))
     if (item === undefined) return integer(-2)
@@ -63,7 +63,7 @@ export const pttl = timeLeft((expiry, now) => expiry - now)
 export const expiretime = timeLeft((expiry) => seconds(expiry))
 export const pexpiretime = timeLeft((expiry) => expiry)
 
-export const persist: Handler = (view, args) => {
+export const persist: CommandHandler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)
   if (item === undefined || item.expiry === 0) return ZERO

@@ -1,12 +1,12 @@
 /** Commands about keys as such. */
 import { OK, ONE, ZERO, error, integer, notAnInteger, syntaxError } from "../reply.ts"
-import { type Handler, type Item, type View, argument, parseInt64, upper } from "./view.ts"
+import { type CommandHandler, type Item, type KeyspaceView, argument, parseInt64, upper } from "./view.ts"
 
-export const type: Handler = (view, args) => ({
+export const type: CommandHandler = (view, args) => ({
   type: "simple",
   text: view.get(argument(args, 1)) === undefined ? "none" : "string",
 })
-export const del: Handler = (view, args) => {
+export const del: CommandHandler = (view, args) => {
   let count = 0
   for (let i = 1; i < args.length; i++) {
     const key = argument(args, i)
@@ -17,7 +17,7 @@ export const del: Handler = (view, args) => {
   return integer(count)
 }
 /** A key named twice counts twice. */
-export const exists: Handler = (view, args) => {
+export const exists: CommandHandler = (view, args) => {
   let count = 0
   for (let i = 1; i < args.length; i++) if (view.get(argument(args, i)) !== undefined) count++
   return integer(count)
@@ -26,11 +26,11 @@ export const exists: Handler = (view, args) => {
 const noSuchKey = error("no such key")
 
 /** Copies value and time to live to another key. A large value is written again: its checksum covers its key. */
-const place = (view: View, from: Buffer, item: Item, to: Buffer): void =>
+const place = (view: KeyspaceView, from: Buffer, item: Item, to: Buffer): void =>
   view.put(to, view.value(from, item), item.expiry)
 
 const renameWith =
-  (over: boolean): Handler =>
+  (over: boolean): CommandHandler =>
   (view, args) => {
     const from = argument(args, 1)
     const to = argument(args, 2)
@@ -48,7 +48,7 @@ export const renamenx = renameWith(false)
 
 const noSuchDatabase = error("DB index is out of range")
 
-export const copy: Handler = (view, args) => {
+export const copy: CommandHandler = (view, args) => {
   let replace = false
   for (let i = 3; i < args.length; i++) {
     const name = upper(argument(args, i))
@@ -72,7 +72,7 @@ export const copy: Handler = (view, args) => {
 }
 
 /** One step whatever the size: see the generations in layout.ts. */
-export const flush: Handler = (view, args) => {
+export const flush: CommandHandler = (view, args) => {
   const option = args[1]
   if (option !== undefined) {
     const name = upper(option)

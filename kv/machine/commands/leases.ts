@@ -7,7 +7,7 @@
  */
 import { ONE, ZERO, bulk, error, integer, invalidExpire } from "../reply.ts"
 import { touchUntil } from "./strings.ts"
-import { type Handler, type View, argument, clampDeadline, deadlineOf } from "./view.ts"
+import { type CommandHandler, type KeyspaceView, argument, clampDeadline, deadlineOf } from "./view.ts"
 import type { Reply } from "../../types.ts"
 
 const LONGEST_HOLDER = 256
@@ -20,7 +20,7 @@ interface Lease {
   readonly token: number
   readonly holder: Buffer
 }
-const leaseOf = (view: View, key: Buffer, item: NonNullable<ReturnType<View["get"]>>): Lease | null => {
+const leaseOf = (view: KeyspaceView, key: Buffer, item: NonNullable<ReturnType<KeyspaceView["get"]>>): Lease | null => {
   if (item.length > LONGEST_TOKEN + LONGEST_HOLDER) return null
   const value = view.value(key, item)
   const blank = value.indexOf(32)
@@ -36,7 +36,7 @@ const told = (token: number, holder: Buffer, remaining: number): Reply => ({
  * LEASE key holder milliseconds: takes the key for `holder` if nobody else holds it, or renews the holder's own lease
  * from now on. Returns the holder: token, name, and the milliseconds that are left (-1: no end).
  */
-export const lease: Handler = (view, args) => {
+export const lease: CommandHandler = (view, args) => {
   const [key, holder] = [argument(args, 1), argument(args, 2)]
   if (holder.length > LONGEST_HOLDER) return holderTooLong
   const deadline = deadlineOf(view.now, argument(args, 3), { millis: 1n, relative: true }, true, invalidExpire("lease"))
@@ -55,7 +55,7 @@ export const lease: Handler = (view, args) => {
 }
 
 /** RELEASE key holder: 1 if the holder held it, else 0. */
-export const release: Handler = (view, args) => {
+export const release: CommandHandler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)
   if (item === undefined) return ZERO

@@ -1,7 +1,7 @@
 /** OBJECT and MEMORY: facts about one value. */
 import { INLINE } from "../cost.ts"
 import { NULL, ONE, bulk, error, help, integer, notAnInteger, quoted, syntaxError, wrongArity } from "../reply.ts"
-import { type Arguments, type Handler, MAX_DIGITS, argument, parseInt64, upper } from "./view.ts"
+import { type Arguments, type CommandHandler, MAX_DIGITS, argument, parseInt64, upper } from "./view.ts"
 import type { Reply } from "../../types.ts"
 
 /** In Redis: a string of at most so many bytes is allocated together with its header. */
@@ -15,7 +15,7 @@ const arity = (name: string, args: Arguments): Reply => wrongArity(`${name}|${up
  * What Redis says of a value that was set as a whole. Here all values are bytes, but some programs ask whether one is
  * an integer.
  */
-const encoding: Handler = (view, args) => {
+const encoding: CommandHandler = (view, args) => {
   const key = argument(args, 2)
   const item = view.get(key)
   if (item === undefined) return NULL
@@ -23,7 +23,7 @@ const encoding: Handler = (view, args) => {
   return bulk(Buffer.from(item.length <= EMBEDDED ? "embstr" : "raw"))
 }
 const ifThere =
-  (answer: Reply): Handler =>
+  (answer: Reply): CommandHandler =>
   (view, args) =>
     view.get(argument(args, 2)) === undefined ? NULL : answer
 
@@ -36,7 +36,7 @@ export const objectHelp: Readonly<Record<string, string>> = {
 export const memoryHelp =
   "Bytes of key and value in the database; a string is counted completely, so SAMPLES changes nothing."
 
-const objects: ReadonlyMap<string, Handler> = new Map([
+const objects: ReadonlyMap<string, CommandHandler> = new Map([
   ["ENCODING", encoding],
   ["REFCOUNT", ifThere(ONE)],
   [
@@ -45,7 +45,7 @@ const objects: ReadonlyMap<string, Handler> = new Map([
   ],
   ["IDLETIME", ifThere(error("idle time is not tracked: a read changes nothing here, on no node."))],
 ])
-export const object: Handler = (view, args) => {
+export const object: CommandHandler = (view, args) => {
   const sub = upper(argument(args, 1))
   if (sub === "HELP") {
     if (args.length !== 2) return arity("OBJECT", args)
@@ -68,7 +68,7 @@ const APART = 21
 const DEADLINE = 13
 
 /** Bytes of the key's records in the database, the same on every node. */
-const usage: Handler = (view, args) => {
+const usage: CommandHandler = (view, args) => {
   for (let i = 3; i < args.length; i += 2) {
     const count = args[i + 1]
     if (upper(argument(args, i)) !== "SAMPLES" || count === undefined) return syntaxError
@@ -87,7 +87,7 @@ const usage: Handler = (view, args) => {
       (item.expiry === 0 ? 0 : DEADLINE + key.length),
   )
 }
-export const memory: Handler = (view, args) => {
+export const memory: CommandHandler = (view, args) => {
   switch (upper(argument(args, 1))) {
     case "USAGE":
       return args.length < 3 ? arity("MEMORY", args) : usage(view, args)

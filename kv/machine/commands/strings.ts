@@ -1,7 +1,7 @@
 /** GET, SET and their family. */
 import { checkValue } from "../cost.ts"
 import {
-  EMPTY,
+  EMPTY_BULK,
   NULL,
   OK,
   ONE,
@@ -16,10 +16,10 @@ import {
 } from "../reply.ts"
 import {
   type Arguments,
-  type Handler,
+  type CommandHandler,
   type Item,
   type TimeUnit,
-  type View,
+  type KeyspaceView,
   answer,
   argument,
   clampDeadline,
@@ -36,21 +36,21 @@ const units: ReadonlyMap<string, TimeUnit> = new Map([
   ["PXAT", { millis: 1n, relative: false }],
 ] as const)
 
-export const get: Handler = (view, args) => {
+export const get: CommandHandler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)
   return item === undefined ? NULL : answer(view, key, item)
 }
 
-export const strlen: Handler = (view, args) => integer(view.get(argument(args, 1))?.length ?? 0)
+export const strlen: CommandHandler = (view, args) => integer(view.get(argument(args, 1))?.length ?? 0)
 
 /** Writes a value with a deadline; if the deadline has passed already, the key is gone at once. */
-const putUntil = (view: View, key: Buffer, value: Buffer, deadline: bigint): void => {
+const putUntil = (view: KeyspaceView, key: Buffer, value: Buffer, deadline: bigint): void => {
   if (deadline <= BigInt(view.now)) view.delete(key)
   else view.put(key, value, clampDeadline(deadline))
 }
 /** The same for a value that stays as it is. */
-export const touchUntil = (view: View, key: Buffer, item: Item, deadline: bigint): void => {
+export const touchUntil = (view: KeyspaceView, key: Buffer, item: Item, deadline: bigint): void => {
   if (deadline <= BigInt(view.now)) view.delete(key)
   else view.touch(key, item, clampDeadline(deadline))
 }
@@ -92,7 +92,7 @@ const parseOptions = (args: Arguments, from: number, allowed: "SET" | "GETEX"): 
   return options
 }
 
-export const set: Handler = (view, args) => {
+export const set: CommandHandler = (view, args) => {
   const key = argument(args, 1)
   const value = argument(args, 2)
   if (args.length === 3) {
@@ -117,7 +117,7 @@ export const set: Handler = (view, args) => {
   return options.get ? previous : OK
 }
 
-export const setnx: Handler = (view, args) => {
+export const setnx: CommandHandler = (view, args) => {
   const key = argument(args, 1)
   if (view.get(key) !== undefined) return ZERO
   view.put(key, argument(args, 2), 0)
@@ -125,7 +125,7 @@ export const setnx: Handler = (view, args) => {
 }
 
 const setWithTime =
-  (name: string, unit: TimeUnit): Handler =>
+  (name: string, unit: TimeUnit): CommandHandler =>
   (view, args) => {
     const deadline = deadlineOf(view.now, argument(args, 2), unit, true, invalidExpire(name))
     if (typeof deadline !== "bigint") return deadline
@@ -135,13 +135,13 @@ const setWithTime =
 export const setex = setWithTime("setex", { millis: 1000n, relative: true })
 export const psetex = setWithTime("psetex", { millis: 1n, relative: true })
 
-export const getset: Handler = (view, args) => {
+export const getset: CommandHandler = (view, args) => {
   const reply = get(view, args)
   view.put(argument(args, 1), argument(args, 2), 0)
   return reply
 }
 
-export const getdel: Handler = (view, args) => {
+export const getdel: CommandHandler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)
   if (item === undefined) return NULL
@@ -150,7 +150,7 @@ export const getdel: Handler = (view, args) => {
   return reply
 }
 
-export const getex: Handler = (view, args) => {
+export const getex: CommandHandler = (view, args) => {
   const options = parseOptions(args, 2, "GETEX")
   if (options === null) return syntaxError
   const key = argument(args, 1)
@@ -168,7 +168,7 @@ export const getex: Handler = (view, args) => {
   return reply
 }
 
-export const append: Handler = (view, args) => {
+export const append: CommandHandler = (view, args) => {
   const key = argument(args, 1)
   const more = argument(args, 2)
   const item = view.get(key)
@@ -184,23 +184,23 @@ export const append: Handler = (view, args) => {
 }
 
 /** The whole value is read, and is charged as if it were returned. */
-export const getrange: Handler = (view, args) => {
+export const getrange: CommandHandler = (view, args) => {
   const from = parseInt64(argument(args, 2))
   const to = parseInt64(argument(args, 3))
   if (from === undefined || to === undefined) return notAnInteger
   const key = argument(args, 1)
   const item = view.get(key)
-  if (item === undefined || (from < 0n && to < 0n && from > to)) return EMPTY
+  if (item === undefined || (from < 0n && to < 0n && from > to)) return EMPTY_BULK
   const fromEnd = (at: bigint): number => Number(at >= 0n ? at : at + BigInt(item.length))
   const first = Math.max(0, fromEnd(from))
   const last = Math.min(item.length - 1, Math.max(0, fromEnd(to)))
-  if (first > last) return EMPTY
+  if (first > last) return EMPTY_BULK
   view.answering(item.length)
   // A copy: a view would keep the whole value in memory for as long as the reply.
   return bulk(Buffer.from(view.value(key, item).subarray(first, last + 1)))
 }
 
-export const setrange: Handler = (view, args) => {
+export const setrange: CommandHandler = (view, args) => {
   const at = parseInt64(argument(args, 2))
   if (at === undefined) return notAnInteger
   if (at < 0n) return error("offset is out of range")
@@ -219,7 +219,7 @@ export const setrange: Handler = (view, args) => {
   return integer(length)
 }
 
-export const mget: Handler = (view, args) => ({
+export const mget: CommandHandler = (view, args) => ({
   type: "array",
   items: args.slice(1).map((key): Reply => {
     const item = view.get(key)
@@ -227,15 +227,15 @@ export const mget: Handler = (view, args) => ({
   }),
 })
 
-const putPairs = (view: View, args: Arguments): void => {
+const putPairs = (view: KeyspaceView, args: Arguments): void => {
   for (let i = 1; i < args.length; i += 2) view.put(argument(args, i), argument(args, i + 1), 0)
 }
-export const mset: Handler = (view, args) => {
+export const mset: CommandHandler = (view, args) => {
   if (args.length % 2 === 0) return wrongArity("mset")
   putPairs(view, args)
   return OK
 }
-export const msetnx: Handler = (view, args) => {
+export const msetnx: CommandHandler = (view, args) => {
   if (args.length % 2 === 0) return wrongArity("msetnx")
   for (let i = 1; i < args.length; i += 2) if (view.get(argument(args, i)) !== undefined) return ZERO
   putPairs(view, args)
@@ -247,7 +247,7 @@ export const msetnx: Handler = (view, args) => {
  * to live stays, as with APPEND); 0 if it holds anything else or does not exist. "Only if absent" is SETNX, with the
  * same 1 and 0.
  */
-export const cas: Handler = (view, args) => {
+export const cas: CommandHandler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)
   const expected = argument(args, 2)

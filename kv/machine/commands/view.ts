@@ -16,7 +16,7 @@ export interface Item {
 }
 
 /** Everything that a command does goes through this and is charged (see cost.ts): each method may throw TooLarge. */
-export interface View {
+export interface KeyspaceView {
   /** The replicated clock. */
   readonly now: number
   /** Log index of the entry that is being executed; 0 for a read. */
@@ -37,14 +37,14 @@ export interface View {
   readonly clear: () => void
 }
 /** The value as a reply, charged before it is read. */
-export const answer = (view: View, key: Buffer, item: Item): Reply => {
+export const answer = (view: KeyspaceView, key: Buffer, item: Item): Reply => {
   view.answering(item.length)
   return bulk(view.value(key, item))
 }
 
 export type Arguments = readonly Buffer[]
 /** `args[0]` is the command's name; the arity has been checked. */
-export type Handler = (view: View, args: Arguments) => Reply
+export type CommandHandler = (view: KeyspaceView, args: Arguments) => Reply
 
 /** Deadlines take 48 bits in a record; a later one (8,900 years from now) is replaced by this. */
 export const LAST_DEADLINE = 0xffff_ffff_ffff

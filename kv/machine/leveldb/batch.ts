@@ -17,9 +17,9 @@ import {
   positionKey,
   removalKey,
 } from "../layout.ts"
-import type { Ledger } from "./ledger.ts"
+import type { SessionRecords } from "./sessionRecords.ts"
 import { Overlay } from "./overlay.ts"
-import type { MachineOutcome, Replica } from "../replica.ts"
+import type { MachineOutcome, KvExecutor } from "../executor.ts"
 import { Slices } from "../slices.ts"
 
 /**
@@ -36,9 +36,9 @@ const EMPTY = Buffer.alloc(0)
 /** What a batch is made from. */
 export interface Target {
   readonly db: Level
-  readonly replica: Replica
-  readonly ledger: Ledger
-  /** The current store of the replica; each batch begins with a new one. */
+  readonly executor: KvExecutor
+  readonly sessionRecords: SessionRecords
+  /** The current store of the executor; each batch begins with a new one. */
   overlay: Overlay
 }
 /** As of the batch before. */
@@ -74,20 +74,20 @@ export const prepare = async (
   from: number,
   outcomes: MachineOutcome[],
 ): Promise<Prepared> => {
-  const { replica, db } = target
+  const { executor, db } = target
   const slices = new Slices()
   const overlay = overlayOf(db, before.generation)
   target.overlay = overlay
-  const first = replica.base.index + 1
+  const first = executor.base.index + 1
   let through = from
   for (let cost = 0; through < entries.length && cost < BATCH_COST; through++) {
     const entry = entries[through]
-    if (entry === undefined || entry.index <= replica.base.index) continue
-    if (entry.index !== replica.base.index + 1)
-      throw new OutOfSequence(`entry ${entry.index} was handed over at position ${replica.base.index}`)
-    const steps = replica.start(entry, outcomes)
+    if (entry === undefined || entry.index <= executor.base.index) continue
+    if (entry.index !== executor.base.index + 1)
+      throw new OutOfSequence(`entry ${entry.index} was handed over at position ${executor.base.index}`)
+    const steps = executor.start(entry, outcomes)
     if (steps !== null) while (steps.next().done !== true) if (slices.due()) await slices.giveWay()
-    const spent = replica.takeCost()
+    const spent = executor.takeCost()
     cost += spent
     if (slices.due() || (spent > DEAR && slices.overdue())) await slices.giveWay()
   }
@@ -98,7 +98,7 @@ export const prepare = async (
   let large = before.large && !anew
   let bytes = 0
   let expired = 0
-  if (earliest <= replica.base.time)
+  if (earliest <= executor.base.time)
     ({ earliest, expired } = await sweep(
       target,
       batch,
@@ -118,13 +118,13 @@ export const prepare = async (
     }
     if (slices.due()) await slices.giveWay()
   }
-  await target.ledger.write(batch, replica.sessions, slices)
-  for (const [part, index] of replica.removals.changes()) {
+  await target.sessionRecords.write(batch, executor.sessions, slices)
+  for (const [part, index] of executor.removals.changes()) {
     batch.put(removalKey(part), encodeRemoval(part, index))
     if (slices.due()) await slices.giveWay()
   }
-  batch.put(positionKey, encodePosition({ base: replica.base, generation, large }))
-  if (replica.base.index >= first) batch.put(markerKey(first), encodeMarker(first, replica.base.index))
+  batch.put(positionKey, encodePosition({ base: executor.base, generation, large }))
+  if (executor.base.index >= first) batch.put(markerKey(first), encodeMarker(first, executor.base.index))
   return { batch, through, large, earliest, bytes, expired }
 }
 
@@ -133,7 +133,7 @@ export const prepare = async (
  * depends on the clock alone. Returns the earliest deadline that is left, and the number of removed keys.
  */
 const sweep = async (
-  { overlay, replica, db }: Target,
+  { overlay, executor, db }: Target,
   batch: ReturnType<Level["batch"]>,
   most: number,
 ): Promise<{ readonly earliest: number; readonly expired: number }> => {
@@ -141,7 +141,7 @@ const sweep = async (
   let expired = 0
   for await (const [indexKey] of recordsOf(db, { ...generationRange(DEADLINE, overlay.generation), limit: most + 1 })) {
     const { deadline, key } = deadlineOfKey(indexKey)
-    if (deadline > replica.base.time || left-- === 0) return { earliest: deadline, expired }
+    if (deadline > executor.base.time || left-- === 0) return { earliest: deadline, expired }
     batch.del(indexKey)
     // The data record decides: the key may have been written again, with another deadline or none.
     if (overlay.get(key)?.expiry !== deadline) continue

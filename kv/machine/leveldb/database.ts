@@ -8,7 +8,7 @@ import {
   DATA,
   DEADLINE,
   FORMAT,
-  type Identity,
+  type StateIdentity,
   MARKER,
   type Position,
   REMOVAL,
@@ -44,7 +44,7 @@ import { MachineOutdated } from "./errors.ts"
 import { cutLogs } from "./files.ts"
 import { RECLAIM, RECLAIM_LARGE } from "./pace.ts"
 import { type Removal, Removals } from "../removals.ts"
-import { type Batch, Ledger, LedgerReader } from "./ledger.ts"
+import { type Batch, SessionRecords, SessionRecordsReader } from "./sessionRecords.ts"
 import type { Item } from "../commands/view.ts"
 import type { Sessions } from "../sessions.ts"
 
@@ -147,15 +147,15 @@ export const earliestIn = async (db: Level, generation: number): Promise<number>
 const readSessions = async (
   db: Level,
   idle: number,
-): Promise<{ readonly sessions: Sessions; readonly ledger: Ledger }> => {
-  const reader = new LedgerReader()
+): Promise<{ readonly sessions: Sessions; readonly sessionRecords: SessionRecords }> => {
+  const reader = new SessionRecordsReader()
   for await (const [key, value] of recordsOf(db, kindRange(SESSION))) reader.opening(key, value)
   for await (const [key, value] of recordsOf(db, kindRange(REPLIES))) {
     if (!reader.segment(key, value)) throw new BadRecord(`replies of session ${numberIn(key, 0)}, which does not exist`)
   }
   const sessions = reader.sessions(idle)
   if (sessions === null) throw new BadRecord("kept replies are missing")
-  return { sessions, ledger: new Ledger(reader.spans) }
+  return { sessions, sessionRecords: new SessionRecords(reader.spans) }
 }
 
 const readRemovals = async (db: Level): Promise<Removals> => {
@@ -165,13 +165,13 @@ const readRemovals = async (db: Level): Promise<Removals> => {
 }
 
 /** Everything in memory that mirrors the directory. */
-export interface Contents {
+export interface DatabaseContents {
   readonly db: Level
   readonly position: Position
   /** The last entry in the snapshot that was restored here, or 0. */
   readonly begins: number
   readonly sessions: Sessions
-  readonly ledger: Ledger
+  readonly sessionRecords: SessionRecords
   readonly removals: Removals
   readonly earliest: number
 }
@@ -213,7 +213,7 @@ export const deleteItem = (batch: Batch, generation: number, key: Buffer, large:
  * Throws MachineOutdated, BadRecord, or LevelDB's own error, if the directory is not what a machine of this identity
  * wrote.
  */
-export const readContents = async (db: Level, identity: Identity, idle: number): Promise<Contents> => {
+export const readContents = async (db: Level, identity: StateIdentity, idle: number): Promise<DatabaseContents> => {
   const found = decodeIdentity(required(db, identityKey, "identity marker"))
   if (found.format !== identity.format)
     throw new MachineOutdated({ directory: db.location, found: found.format, wanted: identity.format })
@@ -236,7 +236,7 @@ export const readContents = async (db: Level, identity: Identity, idle: number):
 }
 
 /** Reopens a database that this process had open a moment ago. Throws BadRecord if it is damaged. */
-export const reopen = async (directory: string, identity: Identity, idle: number): Promise<Contents> => {
+export const reopen = async (directory: string, identity: StateIdentity, idle: number): Promise<DatabaseContents> => {
   await cutLogs(directory)
   const db = await openLevel(directory, false)
   try {
@@ -248,7 +248,12 @@ export const reopen = async (directory: string, identity: Identity, idle: number
 }
 
 /** The records of a complete directory besides data and sessions; durable when this returns. */
-export const sealDatabase = async (db: Level, identity: Identity, base: LogBase, large: boolean): Promise<void> => {
+export const sealDatabase = async (
+  db: Level,
+  identity: StateIdentity,
+  base: LogBase,
+  large: boolean,
+): Promise<void> => {
   await db
     .batch()
     .put(identityKey, encodeIdentity({ ...identity, format: FORMAT }, base.index))

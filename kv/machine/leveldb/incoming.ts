@@ -6,8 +6,8 @@ import { type Level, openLevel, putItem, sealDatabase, syncDirectory } from "./d
 import type { Directories } from "./directories.ts"
 import { SnapshotInvalid, isDamage } from "./errors.ts"
 import { ImageReader, type ImageRecord } from "../image.ts"
-import { deadlineKey, encodeRemoval, type Identity, removalKey } from "../layout.ts"
-import { writeSession } from "./ledger.ts"
+import { deadlineKey, encodeRemoval, type StateIdentity, removalKey } from "../layout.ts"
+import { writeSession } from "./sessionRecords.ts"
 import { Slices } from "../slices.ts"
 
 export class Incoming {
@@ -73,7 +73,7 @@ export class Incoming {
    */
   async finish(
     snapshot: Pick<SnapshotRef, "index" | "term">,
-    identity: Identity,
+    identity: StateIdentity,
     root: string,
     as?: LogBase,
   ): Promise<Level> {

@@ -16,7 +16,7 @@ import { Histogram } from "../../../interpreters/metrics/index.ts"
 import type { KvMachine, MachineStats, Scrubbed } from "../contract.ts"
 import { type Prepared, type Target, overlayOf, prepare } from "./batch.ts"
 import {
-  type Contents,
+  type DatabaseContents,
   type Level,
   dataBytesOf,
   dropMarkers,
@@ -39,20 +39,20 @@ import {
 import { checkTables } from "./files.ts"
 import { sessionsForImage } from "../image.ts"
 import { Incoming } from "./incoming.ts"
-import { DATA, DEADLINE, type Identity, VALUE } from "../layout.ts"
+import { DATA, DEADLINE, type StateIdentity, VALUE } from "../layout.ts"
 import { imageOf } from "./outgoing.ts"
 import { storeOf } from "./overlay.ts"
 import { Reads, noRoom, rebuilding } from "./reads.ts"
 import { NO_VERSION } from "../removals.ts"
-import { type MachineOutcome, Replica, announce } from "../replica.ts"
+import { type MachineOutcome, KvExecutor, announce } from "../executor.ts"
 import { type ReplyState, Sessions } from "../sessions.ts"
 import { SCRUB_REST } from "./pace.ts"
 import { ROOM_EVERY, hasRoom, isShortage, pause } from "./room.ts"
-import { Lane } from "../slices.ts"
+import { SerialTasks } from "../slices.ts"
 import type { Call, CommandListener, FlushListener, Keyspace, Reply } from "../../types.ts"
 
 /** What is open. A restore replaces it as a whole. */
-interface Live extends Contents, Target {
+interface Live extends DatabaseContents, Target {
   readonly name: string
   readonly reads: Reads
 }
@@ -79,9 +79,9 @@ export class LevelMachine implements KvMachine {
   large = false
   earliest = Infinity
   /** One LevelDB write at a time; a snapshot that is pinned between two of them is the state after an entry. */
-  private readonly writes = new Lane()
+  private readonly writes = new SerialTasks()
   /** One of takeSnapshot, storeChunk and restore at a time. */
-  private readonly upkeep = new Lane()
+  private readonly upkeep = new SerialTasks()
   private readonly images = new Set<SnapshotImage>()
   private imageCount = 0
   /** Images of an earlier start are gone: their ids must not be used again. */
@@ -103,13 +103,13 @@ export class LevelMachine implements KvMachine {
   }
   private readonly report: (text: string) => void
   private readonly directories: Directories
-  private readonly identity: Identity
+  private readonly identity: StateIdentity
   private readonly idle: number
   constructor(
     directories: Directories,
-    identity: Identity,
+    identity: StateIdentity,
     idle: number,
-    found: { readonly name: string; readonly contents: Contents } | MachineDamaged,
+    found: { readonly name: string; readonly contents: DatabaseContents } | MachineDamaged,
     report: (text: string) => void,
   ) {
     this.report = report
@@ -124,14 +124,14 @@ export class LevelMachine implements KvMachine {
     )
   }
 
-  private become(name: string, contents: Contents): void {
+  private become(name: string, contents: DatabaseContents): void {
     const { db, position, sessions } = contents
     const live: Live = {
       ...contents,
       name,
       overlay: overlayOf(db, position.generation),
       reads: new Reads(db, position.base, position.generation, (thrown) => this.harm(thrown, live)),
-      replica: new Replica(
+      executor: new KvExecutor(
         storeOf(() => live.overlay),
         position.base,
         sessions,
@@ -141,7 +141,7 @@ export class LevelMachine implements KvMachine {
         (command) => this.listener?.executing?.(command),
       ),
     }
-    live.replica.onFlush((fits, version) => this.flushing(fits, version))
+    live.executor.onFlush((fits, version) => this.flushing(fits, version))
     this.live = live
     this.opened = db
     this.damage = null
@@ -224,8 +224,8 @@ export class LevelMachine implements KvMachine {
       return "stopped"
     }
     try {
-      live.reads.freeze(live.overlay, live.replica.base)
-      this.shown = live.replica.base.index
+      live.reads.freeze(live.overlay, live.executor.base)
+      this.shown = live.executor.base.index
       const began = performance.now()
       const writing = prepared.batch.write()
       // These entries are durable in the log, so the replies are final already.
@@ -240,12 +240,12 @@ export class LevelMachine implements KvMachine {
     this.batches++
     this.expired += prepared.expired
     this.bytesWritten += prepared.bytes
-    this.base = live.replica.base
+    this.base = live.executor.base
     this.earliest = prepared.earliest
     this.large = prepared.large
     live.reads.thaw(this.base, live.overlay.generation)
-    live.replica.sessions.written()
-    live.replica.removals.written()
+    live.executor.sessions.written()
+    live.executor.removals.written()
     if (this.short !== null && this.base.index >= this.shown) {
       this.short = null
       this.report("the state machine has room again and goes on")
@@ -349,8 +349,8 @@ export class LevelMachine implements KvMachine {
         snapshot: live.db.snapshot(),
         base,
         generation,
-        sessions: sessionsOf(live.replica.sessions, base.time),
-        removals: live.replica.removals.all(),
+        sessions: sessionsOf(live.executor.sessions, base.time),
+        removals: live.executor.removals.all(),
         damaged: (thrown: unknown) => {
           if (isDamage(thrown) && !isShortage(thrown)) this.harm(thrown, live)
         },
@@ -439,21 +439,21 @@ export class LevelMachine implements KvMachine {
   replyOf(session: number, secret: Uint8Array | null, sequence: number): ReplyState {
     return this.live === null
       ? { type: "notExecuted" }
-      : this.live.replica.sessions.replyOf(session, secret, sequence, this.base.time)
+      : this.live.executor.sessions.replyOf(session, secret, sequence, this.base.time)
   }
   earliestDeadline(): number | null {
     return this.live === null || this.earliest === Infinity ? null : this.earliest
   }
 
   stats(): MachineStats {
-    const sessions = this.live?.replica.sessions.stats() ?? new Sessions(this.idle).stats()
+    const sessions = this.live?.executor.sessions.stats() ?? new Sessions(this.idle).stats()
     return {
       applied: this.base.index,
       batches: this.batches,
       expired: this.expired,
       bytesWritten: this.bytesWritten,
       commitTimes: this.commitTimes,
-      malformed: this.live?.replica.malformed ?? 0,
+      malformed: this.live?.executor.malformed ?? 0,
       internalErrors: this.internalErrors,
       sessions: sessions.open,
       keptReplies: sessions.keptReplies,

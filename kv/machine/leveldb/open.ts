@@ -2,7 +2,7 @@
 import { dirname, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { type Contents, openLevel, readContents, sealDatabase, syncDirectory } from "./database.ts"
+import { type DatabaseContents, openLevel, readContents, sealDatabase, syncDirectory } from "./database.ts"
 import { Directories } from "./directories.ts"
 import {
   MachineDamaged,
@@ -14,7 +14,7 @@ import {
   isRefusal,
 } from "./errors.ts"
 import { checkTables, cutLogs } from "./files.ts"
-import { FORMAT, type Identity } from "../layout.ts"
+import { FORMAT, type StateIdentity } from "../layout.ts"
 import type { KvMachine } from "../contract.ts"
 import { LevelMachine } from "./machine.ts"
 import { origin } from "../../../core/index.ts"
@@ -46,9 +46,9 @@ const isLocked = (thrown: unknown): boolean =>
   thrown instanceof Error && (codeOf(thrown) === "LEVEL_LOCKED" || codeOf(thrown.cause) === "LEVEL_LOCKED")
 interface Opened {
   readonly name: string
-  readonly contents: Contents
+  readonly contents: DatabaseContents
 }
-const create = async (directories: Directories, identity: Identity, idle: number): Promise<Opened> => {
+const create = async (directories: Directories, identity: StateIdentity, idle: number): Promise<Opened> => {
   const name = directories.fresh()
   const db = await openLevel(directories.path(name), true)
   await sealDatabase(db, identity, origin, false)
@@ -61,7 +61,7 @@ const create = async (directories: Directories, identity: Identity, idle: number
 const openCurrent = async (
   directories: Directories,
   name: string,
-  identity: Identity,
+  identity: StateIdentity,
   idle: number,
   checking: MachineOptions["checking"],
 ): Promise<Opened | MachineDamaged> => {
@@ -91,7 +91,7 @@ const openCurrent = async (
 
 const open = async (options: MachineOptions): Promise<LevelMachine> => {
   const idle = options.sessionIdle ?? DEFAULT_IDLE
-  const identity: Identity = { format: FORMAT, cluster: options.cluster, node: options.node }
+  const identity: StateIdentity = { format: FORMAT, cluster: options.cluster, node: options.node }
   const { directories, current } = await Directories.open(options.directory)
   const begin = (): Promise<Opened> => create(directories, identity, idle)
   let found: Opened | MachineDamaged

@@ -6,7 +6,7 @@ import { CHUNK, ImageWriter } from "../image.ts"
 import { DATA, decodeRecord, encodeRecord, generationRange, userKey } from "../layout.ts"
 import type { Removal } from "../removals.ts"
 import type { Session } from "../sessions.ts"
-import { Lane, Slices } from "../slices.ts"
+import { SerialTasks, Slices } from "../slices.ts"
 
 export interface Pinned {
   readonly db: Level
@@ -93,7 +93,7 @@ class Pass {
 }
 
 export const imageOf = (pinned: Pinned, id: string, released: () => void): SnapshotImage => {
-  const lane = new Lane()
+  const tasks = new SerialTasks()
   let pass: Pass | null = null
   let previous: { readonly offset: number; readonly bytes: Buffer; readonly last: boolean } | null = null
   let closed = false
@@ -126,12 +126,12 @@ export const imageOf = (pinned: Pinned, id: string, released: () => void): Snaps
   return {
     snapshot: { ...pinned.base, id },
     read: (offset) =>
-      lane.run(() =>
+      tasks.run(() =>
         read(offset).catch((thrown: unknown) => {
           if (!closed) pinned.damaged(thrown)
           throw thrown
         }),
       ),
-    close: () => lane.run(close),
+    close: () => tasks.run(close),
   }
 }

@@ -1,5 +1,5 @@
 /** The overlay of a batch under construction: what its commands have written so far, on top of LevelDB's content. */
-import type { Store } from "../replica.ts"
+import type { RecordStore } from "../executor.ts"
 import type { Item } from "../commands/view.ts"
 
 export interface KeyChange {
@@ -8,7 +8,7 @@ export interface KeyChange {
   readonly item: Item | null
 }
 /** The content of LevelDB. */
-export interface Stored {
+export interface StoredRecords {
   readonly get: (generation: number, key: Buffer) => Item | undefined
   readonly value: (generation: number, key: Buffer, item: Item) => Buffer
 }
@@ -17,16 +17,16 @@ type Undo =
   | { readonly name: string; readonly before: KeyChange | undefined }
   | { readonly name: null; readonly all: Map<string, KeyChange> }
 
-export class Overlay implements Store {
+export class Overlay implements RecordStore {
   /** By the key's bytes as Latin-1: LevelDB sees only the last write of a key. */
   changes = new Map<string, KeyChange>()
   generation: number
   /** Only the first `steps` count; the others belong to earlier commands, and their slots are reused. */
   private readonly undos: Undo[] = []
   private steps = 0
-  private readonly stored: Stored
+  private readonly stored: StoredRecords
   private readonly first: number
-  constructor(generation: number, stored: Stored) {
+  constructor(generation: number, stored: StoredRecords) {
     this.generation = generation
     this.first = generation
     this.stored = stored
@@ -72,8 +72,8 @@ export class Overlay implements Store {
   }
 }
 
-/** The store of a replica is the current overlay: each batch begins with a new one. */
-export const storeOf = (current: () => Overlay): Store => ({
+/** The store of an executor is the current overlay: each batch begins with a new one. */
+export const storeOf = (current: () => Overlay): RecordStore => ({
   get: (key) => current().get(key),
   value: (key, item) => current().value(key, item),
   put: (key, item) => current().put(key, item),

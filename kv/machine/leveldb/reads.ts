@@ -18,11 +18,11 @@ import { isDamage } from "./errors.ts"
 import type { Overlay } from "./overlay.ts"
 import { NO_VERSION, absentAfter } from "../removals.ts"
 import { NULL, bulk, error, integer } from "../reply.ts"
-import { ReadOnlyView, type Store } from "../replica.ts"
+import { ReadOnlyView, type RecordStore } from "../executor.ts"
 import { type Scan, isScan, planOf, planRandom, randomPlace } from "../commands/scan.ts"
 import { isShortage } from "./room.ts"
 import { Slices } from "../slices.ts"
-import { type Item, LAST_DEADLINE, type View } from "../commands/view.ts"
+import { type Item, LAST_DEADLINE, type KeyspaceView } from "../commands/view.ts"
 import type { Call, Keyspace, Reply } from "../../types.ts"
 
 export const rebuilding = error("this node is being rebuilt from a peer; ask another node", "REBUILDING")
@@ -42,7 +42,7 @@ const LONG = 512
 const NOTHING = Buffer.alloc(0)
 
 type Snapshot = ReturnType<Level["snapshot"]>
-type Stored = Pick<Store, "get" | "value">
+type Stored = Pick<RecordStore, "get" | "value">
 
 export class Reads {
   clock: number
@@ -159,7 +159,7 @@ export class Reads {
   }
 
   /** A pinned state for a read that takes several turns: never one that immediate reads do not see yet. */
-  private async pinned(most: number, task: (view: View, snapshot: Snapshot) => Promise<Reply>): Promise<Reply> {
+  private async pinned(most: number, task: (view: KeyspaceView, snapshot: Snapshot) => Promise<Reply>): Promise<Reply> {
     while (this.writing !== null) await this.thawed
     const snapshot = this.db.snapshot()
     try {

@@ -1,7 +1,7 @@
 /** AUTH and HELLO: who speaks, and in which protocol. */
 import type { Reply } from "../../types.ts"
-import type { Client } from "../client.ts"
-import type { Context, Handler, Words, Work } from "../contract.ts"
+import type { ClientState } from "../client.ts"
+import type { Context, ServerHandler, Words, OrderedWork } from "../contract.ts"
 import { array, bulk, err, errorReply, integer, map, ok } from "../wire/encode.ts"
 import { own, shown, textAt, wordAt } from "../words.ts"
 import { clientNames, misnamed } from "./clients.ts"
@@ -24,7 +24,7 @@ const helloFirst = errorReply(
 )
 
 /** Without its port. */
-const hostOf = ({ address }: Client): string => address.slice(0, address.lastIndexOf(":"))
+const hostOf = ({ address }: ClientState): string => address.slice(0, address.lastIndexOf(":"))
 
 interface Credentials {
   readonly user: string
@@ -36,7 +36,7 @@ const prove = (
   { user, password }: Credentials,
   then: () => Reply,
   otherwise: () => void,
-): Reply | Work => {
+): Reply | OrderedWork => {
   const { users } = host
   // There is one user, default, without a password: as in Redis, any password is accepted for it where a name is given.
   if (users === null) return user === "default" ? then() : wrongPassword
@@ -73,7 +73,7 @@ const prove = (
   }
 }
 
-const auth: Handler = (context, words) => {
+const auth: ServerHandler = (context, words) => {
   if (words.length > 3) return syntaxError
   if (words.length === 2 && context.host.users === null) return noPassword
   const user = words.length === 2 ? "default" : textAt(words, 1)
@@ -98,7 +98,7 @@ const greeting = ({ client, host }: Context): Reply =>
   })
 
 interface Asked {
-  readonly protocol: Client["protocol"]
+  readonly protocol: ClientState["protocol"]
   readonly name: string | null
   readonly login: Credentials | null
 }
@@ -132,7 +132,7 @@ const askedOf = ({ client, host }: Context, words: Words): Asked | Reply => {
   return { protocol, name, login }
 }
 
-const hello: Handler = (context, words) => {
+const hello: ServerHandler = (context, words) => {
   const { client } = context
   const asked = askedOf(context, words)
   if (!isAsked(asked)) return asked

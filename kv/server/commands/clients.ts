@@ -1,9 +1,9 @@
 /** CLIENT: who is connected, the names of connections, and how they are answered. */
 import { Slices } from "../../machine/slices.ts"
 import type { Reply } from "../../types.ts"
-import type { Client } from "../client.ts"
+import type { ClientState } from "../client.ts"
 import { container, sub } from "./container.ts"
-import type { Context, Handler, Host, Words } from "../contract.ts"
+import type { Context, ServerHandler, Host, Words } from "../contract.ts"
 import { bulk, err, errorReply, integer, nil, ok, unsaid, verbatim } from "../wire/encode.ts"
 import { naturalAt, shown, textAt, tooManyWords, wordAt } from "../words.ts"
 import { clientKill, isType, unknownType } from "./kill.ts"
@@ -33,7 +33,7 @@ const sizeOf = (words: Words): number =>
   words.reduce((sum, { length }) => sum + `$${length}`.length + length + 4, `*${words.length}`.length + 2)
 
 /** One line of CLIENT LIST, with the fields of Redis; fields that do not exist here are 0. */
-const describe = (client: Client, asks: Client, request: Words): string => {
+const describe = (client: ClientState, asks: ClientState, request: Words): string => {
   const now = Date.now()
   const { input, output, total } = client.load()
   const { transaction } = client
@@ -80,7 +80,7 @@ const describe = (client: Client, asks: Client, request: Words): string => {
 const listed = async (
   { host, client: asks }: Context,
   words: Words,
-  fits: (client: Client) => boolean,
+  fits: (client: ClientState) => boolean,
 ): Promise<Reply> => {
   const slices = new Slices()
   const parts: Buffer[] = []
@@ -96,8 +96,8 @@ const listed = async (
   return verbatim(Buffer.concat(parts))
 }
 
-const list: Handler = (context, words) => {
-  const work = (fits: (client: Client) => boolean): ReturnType<Handler> => {
+const list: ServerHandler = (context, words) => {
+  const work = (fits: (client: ClientState) => boolean): ReturnType<ServerHandler> => {
     const { client, host } = context
     // At once if the list is short, so that MULTI can hold it too.
     if (host.clientCount() <= atOnce)
@@ -120,9 +120,9 @@ const list: Handler = (context, words) => {
   return ids.has(null) ? err("Invalid client ID") : work(({ id }) => ids.has(id))
 }
 
-const onOff: Handler = (_, words) => (["on", "off"].includes(wordAt(words, 2)) ? ok : syntaxError)
+const onOff: ServerHandler = (_, words) => (["on", "off"].includes(wordAt(words, 2)) ? ok : syntaxError)
 
-const reply: Handler = ({ client }, words) => {
+const reply: ServerHandler = ({ client }, words) => {
   const mode = wordAt(words, 2)
   if (mode !== "on" && mode !== "off" && mode !== "skip") return syntaxError
   if (mode === "skip") {
@@ -134,13 +134,13 @@ const reply: Handler = ({ client }, words) => {
   return mode === "on" ? ok : unsaid
 }
 
-const setname: Handler = ({ host, client }, words) => {
+const setname: ServerHandler = ({ host, client }, words) => {
   const wrong = misnamed(host, clientNames, words[2])
   if (wrong === null) client.name = textAt(words, 2)
   return wrong ?? ok
 }
 
-const setinfo: Handler = ({ host, client }, words) => {
+const setinfo: ServerHandler = ({ host, client }, words) => {
   const option = wordAt(words, 2)
   const value = textAt(words, 3)
   if (option !== "lib-name" && option !== "lib-ver") return err(`Unrecognized option '${shown(words, 2)}'`)
@@ -151,7 +151,7 @@ const setinfo: Handler = ({ host, client }, words) => {
   return ok
 }
 
-const consistency: Handler = ({ client }, words) => {
+const consistency: ServerHandler = ({ client }, words) => {
   const wanted = wordAt(words, 2)
   if (words.length === 2) return bulk(client.consistency)
   if (words.length > 3 || (wanted !== "linearizable" && wanted !== "local"))

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto"
 import type { Reply } from "../../types.ts"
 import { container, sub } from "./container.ts"
-import type { Handler, Host } from "../contract.ts"
+import type { ServerHandler, Host } from "../contract.ts"
 import { array, bulk, err, integer, map, verbatim } from "../wire/encode.ts"
 import { keySlot, slotCount } from "./keyslot.ts"
 import { naturalAt } from "../words.ts"
@@ -91,7 +91,7 @@ const info = (members: readonly Member[], term: number): Reply => {
   )
 }
 
-const countKeysInSlot: Handler = (_, words) => {
+const countKeysInSlot: ServerHandler = (_, words) => {
   const slot = naturalAt(words, 2)
   // Keys are not stored by slot; the number has no effect on a client.
   return slot === null || slot >= slotCount ? err("Invalid slot") : integer(0)

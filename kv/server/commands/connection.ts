@@ -1,38 +1,38 @@
 /** Commands about the connection itself: PING to RESET, and the consistency of its reads. CLIENT is in clients.ts, AUTH and HELLO in auth.ts. */
 import { wrongArity } from "../../machine/index.ts"
-import { resetClient, type Client } from "../client.ts"
-import type { Handler } from "../contract.ts"
+import { resetClient, type ClientState } from "../client.ts"
+import type { ServerHandler } from "../contract.ts"
 import { err, ok, pong } from "../wire/encode.ts"
 import { own, shown } from "../words.ts"
 
-const ping: Handler = (_, words) => {
+const ping: ServerHandler = (_, words) => {
   if (words.length > 2) return wrongArity("ping")
   const message = words[1]
   return message === undefined ? pong : { type: "bulk", bytes: message }
 }
 
-const echo: Handler = (_, words) => ({ type: "bulk", bytes: words[1] ?? Buffer.alloc(0) })
+const echo: ServerHandler = (_, words) => ({ type: "bulk", bytes: words[1] ?? Buffer.alloc(0) })
 
-const quit: Handler = ({ client }) => {
+const quit: ServerHandler = ({ client }) => {
   client.leaving = true
   return ok
 }
 
-const reset: Handler = ({ client, host }) => {
+const reset: ServerHandler = ({ client, host }) => {
   resetClient(client)
   // What it was allowed when it connected may have been taken away since.
   if (client.user !== null && host.users !== null) client.user = host.users.still(client.user)
   return { type: "simple", text: "RESET" }
 }
 
-const select: Handler = (_, words) => {
+const select: ServerHandler = (_, words) => {
   const index = shown(words, 1)
   if (!/^-?\d{1,18}$/u.test(index)) return err("value is not an integer or out of range")
   return Number(index) === 0 ? ok : err("DB index is out of range")
 }
 
 const consistency =
-  (wanted: Client["consistency"]): Handler =>
+  (wanted: ClientState["consistency"]): ServerHandler =>
   ({ client }) => {
     client.consistency = wanted
     return ok

@@ -5,15 +5,15 @@
 import { help } from "../../machine/reply.ts"
 import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
-import type { Handler, Known, Subcommand, Words } from "../contract.ts"
+import type { ServerHandler, KnownCommand, Subcommand, Words } from "../contract.ts"
 import { arityOf } from "./syntax.ts"
 import { arityFits, own, unknownSubcommand, wordAt } from "../words.ts"
 
 interface Sub extends Omit<Subcommand, "name"> {
-  readonly does: Handler
+  readonly does: ServerHandler
 }
 
-export const sub = (syntax: string, summary: string, does: Handler): Sub => ({
+export const sub = (syntax: string, summary: string, does: ServerHandler): Sub => ({
   syntax,
   summary,
   does,
@@ -42,8 +42,8 @@ export const wrongMember = (name: string, subcommands: readonly Subcommand[], wo
 export const container = (
   name: string,
   subs: Readonly<Record<string, Sub>>,
-  more: Partial<Omit<Known, "name" | "arity" | "does">> = {},
-): Known => {
+  more: Partial<Omit<KnownCommand, "name" | "arity" | "does">> = {},
+): KnownCommand => {
   const all: Readonly<Record<string, Sub>> = { ...subs, help: sub("", "This list.", () => helpOf(name, subcommands)) }
   const subcommands: readonly Subcommand[] = Object.entries(all).map(([word, { arity, syntax, summary }]) => ({
     name: word,

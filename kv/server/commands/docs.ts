@@ -1,6 +1,6 @@
 /** COMMAND DOCS: what redis-cli shows as help and as hints while typing. Families describe their own members. */
 import type { Reply } from "../../types.ts"
-import type { Known, Lookup, Subcommand, Words } from "../contract.ts"
+import type { KnownCommand, Lookup, Subcommand, Words } from "../contract.ts"
 import { array, bulk, map } from "../wire/encode.ts"
 import { argumentsOf } from "./syntax.ts"
 
@@ -153,7 +153,7 @@ const member = (of: Doc, name: string, { syntax, summary }: Subcommand): readonl
     }),
   ]
 }
-const described = ({ name, subcommands = [] }: Known): readonly [Reply, Reply] | null => {
+const described = ({ name, subcommands = [] }: KnownCommand): readonly [Reply, Reply] | null => {
   const doc = docs.get(name)
   if (doc === undefined) return null
   const told = argumentsOf(doc.syntax)
@@ -173,7 +173,7 @@ const described = ({ name, subcommands = [] }: Known): readonly [Reply, Reply] |
 const there = <A>(one: A | null): one is A => one !== null
 
 /** The whole reply, built once for each list of commands. */
-const whole = new WeakMap<readonly Known[], Reply>()
+const whole = new WeakMap<readonly KnownCommand[], Reply>()
 export const docsOf = (table: Lookup, names: Words): Reply => {
   if (names.length > 0)
     return {

@@ -1,8 +1,8 @@
 /** INFO: sections of `name:value` lines, with the names that Redis' tools look for, and our own section, raft. Also ROLE. */
 import { totalmem } from "node:os"
 import type { NodeStatus, Reply } from "../../types.ts"
-import type { Counted } from "../census.ts"
-import type { Context, Handler, Host } from "../contract.ts"
+import type { KeyspaceCount } from "../census.ts"
+import type { Context, ServerHandler, Host } from "../contract.ts"
 import { array, bulk, err, integer, verbatim } from "../wire/encode.ts"
 import { redisVersion } from "./version.ts"
 import { own, tooManyWords, wordAt } from "../words.ts"
@@ -12,7 +12,7 @@ interface Asked {
   readonly host: Host
   readonly status: NodeStatus
   /** null: the keys were not counted. */
-  readonly counted: Counted | null
+  readonly counted: KeyspaceCount | null
 }
 
 /** Human-readable sizes, as Redis writes them. */
@@ -200,14 +200,14 @@ const text = (names: readonly string[], asked: Asked): Reply =>
       .join("\r\n"),
   )
 
-const info: Handler = ({ host }: Context, words) => {
+const info: ServerHandler = ({ host }: Context, words) => {
   const many = tooManyWords("INFO", words, mostSections)
   if (many !== null) return many
   const asked = new Set(words.slice(1).map((_, at) => wordAt(words, at + 1)))
   const all = asked.has("everything") || asked.has("all")
   const byDefault = asked.size === 0 || asked.has("default")
   const names = Object.keys(sections).filter((name) => all || asked.has(name) || (byDefault && usual.includes(name)))
-  const told = (counted: Counted | null): Reply => text(names, { host, status: host.service.status(), counted })
+  const told = (counted: KeyspaceCount | null): Reply => text(names, { host, status: host.service.status(), counted })
   if (!names.includes("keyspace")) return told(null)
   // A request that names the keyspace section gets the current count.
   const exact = asked.has("keyspace")
@@ -219,7 +219,7 @@ const info: Handler = ({ host }: Context, words) => {
   }
 }
 
-const role: Handler = ({ host: { service } }) => {
+const role: ServerHandler = ({ host: { service } }) => {
   const status = service.status()
   const leader = service.leader()
   if (status.role !== "leader")
@@ -245,7 +245,7 @@ const role: Handler = ({ host: { service } }) => {
 }
 
 /** Why MONITOR cannot exist: no single place sees all commands, because each node serves its own clients and reads are not in the log. */
-const monitor: Handler = () =>
+const monitor: ServerHandler = () =>
   err(
     "MONITOR is not supported: no node sees the commands of all clients. INFO commandstats counts those of this node, CLIENT LIST shows its clients.",
   )

@@ -3,7 +3,7 @@ import { glob } from "../../machine/commands/glob.ts"
 import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
 import { container, sub } from "./container.ts"
-import type { Context, Handler, Host, Known, Subcommand, Words } from "../contract.ts"
+import type { Context, ServerHandler, Host, KnownCommand, Subcommand, Words } from "../contract.ts"
 import { array, bulk, err, errorReply, fixed, integer, map, nil, ok } from "../wire/encode.ts"
 import { arityFits, keysOf, own, shown, tooManyWords, wordAt } from "../words.ts"
 import { docsOf } from "./docs.ts"
@@ -18,7 +18,7 @@ const flag = (text: string): Reply => ({ type: "simple", text })
 
 const described = (
   name: string,
-  { arity, firstKey, lastKey, step, flags }: Pick<Known, "arity" | "firstKey" | "lastKey" | "step" | "flags">,
+  { arity, firstKey, lastKey, step, flags }: Pick<KnownCommand, "arity" | "firstKey" | "lastKey" | "step" | "flags">,
   members: readonly Reply[],
 ): Reply =>
   array([
@@ -39,13 +39,13 @@ const categoriesOf = (flags: readonly string[]): readonly string[] => [
 ]
 const categories: ReadonlySet<string> = new Set(["write", "readonly", "admin", "fast"])
 /** A member of a family has no keys unless the family says so. */
-const describeMember = (known: Known, { name, arity }: Subcommand): Reply =>
+const describeMember = (known: KnownCommand, { name, arity }: Subcommand): Reply =>
   described(
     `${known.name}|${name}`,
     { ...known, arity, ...(name === "help" ? { firstKey: 0, lastKey: 0, step: 0 } : {}) },
     [],
   )
-const describe = (known: Known): Reply =>
+const describe = (known: KnownCommand): Reply =>
   described(
     known.name,
     known,
@@ -111,14 +111,14 @@ const access: Readonly<Record<string, string | readonly [string, string]>> = {
   memory: "RO",
   watch: "RO",
 }
-const accessOf = (known: Known, call: Words, at: number): string => {
+const accessOf = (known: KnownCommand, call: Words, at: number): string => {
   // SET … GET also reads.
   if (known.name === "set" && call.slice(3).some((_, i) => wordAt(call, i + 3) === "get")) return "RW access update"
   const found = access[known.name] ?? (known.flags.includes("write") ? "RW access update" : "RO access")
   return typeof found === "string" ? found : found[at === 0 ? 0 : 1]
 }
 
-const filtered = (words: Words): ((name: string, known: Known) => boolean) | Reply => {
+const filtered = (words: Words): ((name: string, known: KnownCommand) => boolean) | Reply => {
   if (words.length === 2) return () => true
   if (words.length !== 5 || wordAt(words, 2) !== "filterby") return syntaxError
   if ((words[4]?.length ?? 0) > longestPattern)
@@ -150,8 +150,8 @@ const list = (host: Host, words: Words): Reply => {
 }
 
 /** The whole table, built once for each list of commands. */
-const whole = new WeakMap<readonly Known[], Reply>()
-export const commandReply = (all: readonly Known[]): Reply => {
+const whole = new WeakMap<readonly KnownCommand[], Reply>()
+export const commandReply = (all: readonly KnownCommand[]): Reply => {
   let reply = whole.get(all)
   if (reply === undefined) {
     reply = fixed(array(all.map(describe)))
@@ -195,7 +195,7 @@ const family = container(
   { flags: ["loading", "stale"], underMulti: "refuse" },
 )
 /** COMMAND alone is COMMAND INFO of all commands. */
-const command: Known = {
+const command: KnownCommand = {
   ...family,
   arity: -1,
   does: (context, words) =>
@@ -222,7 +222,7 @@ const settings = ({ host }: Context): Readonly<Record<string, string>> => ({
   timeout: String(Math.ceil(host.limits.idleMs / 1000)),
 })
 
-const configGet: Handler = (context, words) => {
+const configGet: ServerHandler = (context, words) => {
   const many = tooManyWords("CONFIG GET", words, mostPatterns)
   if (many !== null) return many
   if (words.some((word) => word.length > longestPattern))
@@ -235,7 +235,7 @@ const configGet: Handler = (context, words) => {
 }
 
 /** CONFIG SET of a value that is already in force succeeds. */
-const configSet: Handler = (context, words) => {
+const configSet: ServerHandler = (context, words) => {
   const many = tooManyWords("CONFIG SET", words, mostPatterns)
   if (many !== null) return many
   if (words.length % 2 !== 0) return wrongArity("config|set")
@@ -284,7 +284,7 @@ const functions = container(
   { flags: ["noscript"], underMulti: "refuse" },
 )
 
-const time: Handler = () => {
+const time: ServerHandler = () => {
   const micros = Math.floor((performance.timeOrigin + performance.now()) * 1000)
   return array([bulk(String(Math.floor(micros / 1_000_000))), bulk(String(micros % 1_000_000))])
 }

@@ -1,6 +1,6 @@
 /** CLIENT KILL in both forms that Redis has: by address, or by filters that must all match. */
 import type { Reply } from "../../types.ts"
-import type { Client } from "../client.ts"
+import type { ClientState } from "../client.ts"
 import type { Context, Words } from "../contract.ts"
 import { err, integer, ok } from "../wire/encode.ts"
 import { naturalAt, shown, textAt, wordAt } from "../words.ts"
@@ -14,7 +14,7 @@ const types: ReadonlySet<string> = new Set(["normal", "master", "slave", "replic
 export const isType = (word: string): boolean => types.has(word)
 export const unknownType = (words: Words, at: number): Reply => err(`Unknown client type '${shown(words, at)}'`)
 
-type Fits = (client: Client) => boolean
+type Fits = (client: ClientState) => boolean
 
 export const clientKill = ({ host, client: self }: Context, words: Words): Reply => {
   if (words.length === 3) {

@@ -18,7 +18,7 @@ import { parseAddress } from "../../../interpreters/tcp/index.ts"
 import { isMemberName } from "../../../interpreters/text.ts"
 import type { Goal } from "../../../interpreters/members/index.ts"
 import type { Reply } from "../../types.ts"
-import type { Context, Handler, Words } from "../contract.ts"
+import type { Context, ServerHandler, Words } from "../contract.ts"
 import { bulk, err, errorReply } from "../wire/encode.ts"
 import { naturalAt, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
@@ -75,7 +75,7 @@ const told = (error: unknown): Reply =>
 const later = (
   { host }: Context,
   ask: (members: NonNullable<ReturnType<NonNullable<typeof host.service.members>>>) => Promise<Reply>,
-): ReturnType<Handler> => {
+): ReturnType<ServerHandler> => {
   const members = host.service.members?.() ?? null
   if (members === null) return notHere
   return {
@@ -88,7 +88,7 @@ const later = (
     },
   }
 }
-const pursue = (context: Context, goal: Goal, timeout: number): ReturnType<Handler> =>
+const pursue = (context: Context, goal: Goal, timeout: number): ReturnType<ServerHandler> =>
   later(context, (members) => members.pursue(goal, { timeout }).then(({ text }): Reply => ({ type: "simple", text })))
 
 const goalOf = (verb: string, name: string, { at, by, even }: Options): Goal => {
@@ -110,7 +110,7 @@ const ALLOWED: Readonly<Record<string, readonly Option[]>> = {
   replace: ["at", "by", "even"],
 }
 
-export const member: Handler = (context, words) => {
+export const member: ServerHandler = (context, words) => {
   const verb = wordAt(words, 2)
   if (verb === "list")
     return words.length === 3
@@ -123,7 +123,7 @@ export const member: Handler = (context, words) => {
   return isOptions(options) ? pursue(context, goalOf(verb, name, options), options.wait) : options
 }
 
-export const transfer: Handler = (context, words) => {
+export const transfer: ServerHandler = (context, words) => {
   const named = words.length > 2 && !(words.length === 4 && wordAt(words, 2) === "wait")
   const to = named ? textAt(words, 2) : null
   if (to !== null && !isMemberName(to)) return err("STEPRAFT TRANSFER is followed by the name of a node, or by none")

@@ -11,7 +11,7 @@
  */
 import { wrongArity } from "../../machine/index.ts"
 import type { Backups, Reply } from "../../types.ts"
-import type { Context, Handler, Work, Words } from "../contract.ts"
+import type { Context, ServerHandler, OrderedWork, Words } from "../contract.ts"
 import { err, errorReply } from "../wire/encode.ts"
 import { naturalAt, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
@@ -20,12 +20,12 @@ const notHere = errorReply(
   "this node belongs to no cluster yet, so there is nothing to save. Ask a node that is a member.",
 )
 
-const ask = ({ host }: Context, barrier: boolean, run: (backups: Backups) => Promise<Reply>): Reply | Work => {
+const ask = ({ host }: Context, barrier: boolean, run: (backups: Backups) => Promise<Reply>): Reply | OrderedWork => {
   const backups = host.service.backups?.() ?? null
   return backups === null ? notHere : { type: "work.read", barrier, long: true, run: () => run(backups) }
 }
 
-export const snapshot: Handler = (context, words: Words) => {
+export const snapshot: ServerHandler = (context, words: Words) => {
   switch (wordAt(words, 2)) {
     case "open": {
       const local = wordAt(words, 3) === "local"

@@ -23,7 +23,7 @@ import type { Call, Reply, SessionKey, Watch } from "../../types.ts"
 import { denied } from "../users/index.ts"
 import { container, sub } from "./container.ts"
 import { member, transfer } from "./members.ts"
-import type { Context, Handler, Host, Words } from "../contract.ts"
+import type { Context, ServerHandler, Host, Words } from "../contract.ts"
 import { snapshot } from "./snapshot.ts"
 import { array, bulk, err, integer } from "../wire/encode.ts"
 import { moved } from "./redirect.ts"
@@ -74,7 +74,7 @@ const write = (
   calls: readonly Call[],
   exec: boolean,
   watches: readonly Watch[],
-): ReturnType<Handler> => ({
+): ReturnType<ServerHandler> => ({
   type: "work.write",
   exec,
   inOrder: false,
@@ -85,7 +85,7 @@ const write = (
   },
 })
 
-const one: Handler = (context, words) => {
+const one: ServerHandler = (context, words) => {
   if (words.length < 6) return wrongArity("stepraft|do")
   const place = placeOf(words)
   if (isReply(place)) return place
@@ -93,7 +93,7 @@ const one: Handler = (context, words) => {
   return refusal(context, call) ?? write(context.host, place, [call], false, [])
 }
 
-const several: Handler = (context, words) => {
+const several: ServerHandler = (context, words) => {
   if (words.length < 6) return wrongArity("stepraft|exec")
   const place = placeOf(words)
   if (isReply(place)) return place
@@ -120,7 +120,7 @@ const several: Handler = (context, words) => {
   return calls.length === 0 ? malformed : write(context.host, place, calls, true, watches)
 }
 
-const session: Handler = ({ host }, words) => {
+const session: ServerHandler = ({ host }, words) => {
   const sub = wordAt(words, 2)
   if (words.length !== 4) return wrongArity("stepraft|session")
   if (sub === "open") {
@@ -150,7 +150,7 @@ const session: Handler = ({ host }, words) => {
   }
 }
 
-const version: Handler = (context, words) => {
+const version: ServerHandler = (context, words) => {
   const keys = words.slice(2)
   if (keys.length === 0) return wrongArity("stepraft|version")
   const {

@@ -9,7 +9,7 @@ import { infoCommands } from "./info.ts"
 import { introspectionCommands } from "./introspection.ts"
 import { stepraftCommands } from "./stepraft.ts"
 import { transactionCommands } from "./transaction.ts"
-import type { Known, Lookup, Subcommand } from "../contract.ts"
+import type { KnownCommand, Lookup, Subcommand } from "../contract.ts"
 import { wrongMember } from "./container.ts"
 import { arityOf } from "./syntax.ts"
 
@@ -21,12 +21,12 @@ const member = (name: string, syntax: string, summary: string): Subcommand => ({
   summary,
   arity: arityOf(syntax, 2),
 })
-const family = (name: string, ...subcommands: readonly Subcommand[]): Pick<Known, "subcommands" | "wrong"> => ({
+const family = (name: string, ...subcommands: readonly Subcommand[]): Pick<KnownCommand, "subcommands" | "wrong"> => ({
   subcommands,
   wrong: (words) => wrongMember(name, subcommands, words),
 })
 /** Families that the state machine answers. */
-const families: Readonly<Record<string, Pick<Known, "subcommands" | "wrong">>> = {
+const families: Readonly<Record<string, Pick<KnownCommand, "subcommands" | "wrong">>> = {
   OBJECT: family(
     "object",
     ...["encoding", "freq", "idletime", "refcount"].map((name) => member(name, "key", objectHelp[name] ?? "")),
@@ -36,13 +36,13 @@ const families: Readonly<Record<string, Pick<Known, "subcommands" | "wrong">>> =
 }
 
 export class Table implements Lookup {
-  readonly all: readonly Known[]
-  private readonly byName = new Map<string, Known>()
+  readonly all: readonly KnownCommand[]
+  private readonly byName = new Map<string, KnownCommand>()
 
   constructor() {
     const store = Array.from(
       storeCommands.values(),
-      ({ name, arity, flags, firstKey, lastKey, step, kind, scan }): Known => ({
+      ({ name, arity, flags, firstKey, lastKey, step, kind, scan }): KnownCommand => ({
         name: name.toLowerCase(),
         arity,
         flags,
@@ -73,7 +73,7 @@ export class Table implements Lookup {
   }
 
   /** Clients send names in upper or lower case; only mixed case needs a second lookup. */
-  find(name: Buffer | undefined): Known | undefined {
+  find(name: Buffer | undefined): KnownCommand | undefined {
     if (name === undefined || name.length > longestName) return undefined
     const text = name.toString("latin1")
     return this.byName.get(text) ?? this.byName.get(text.toLowerCase())

@@ -1,7 +1,7 @@
 /** MULTI, EXEC and WATCH: the queued commands become one log entry, all or nothing. */
 import type { Reply } from "../../types.ts"
-import { noWatches, type Client, type Transaction } from "../client.ts"
-import type { Context, Handler, Known, Words } from "../contract.ts"
+import { noWatches, type ClientState, type QueuedTransaction } from "../client.ts"
+import type { Context, ServerHandler, KnownCommand, Words } from "../contract.ts"
 import { array, err, errorReply, ok, queued, unsaid } from "../wire/encode.ts"
 import { own } from "../words.ts"
 import { Slices } from "../../machine/slices.ts"
@@ -14,20 +14,20 @@ const watchNothing = "The next EXEC will be discarded; UNWATCH starts again."
 const watchedAtOnce = 64
 const watchWeight = 320
 
-const multi: Handler = ({ client }) => {
+const multi: ServerHandler = ({ client }) => {
   if (client.transaction !== null) return err("MULTI calls can not be nested")
   client.transaction = { calls: [], local: new Map(), bytes: 0, weight: 0, aborted: false, silencing: false }
   return ok
 }
 
-const discard: Handler = ({ client }) => {
+const discard: ServerHandler = ({ client }) => {
   if (client.transaction === null) return err("DISCARD without MULTI")
   client.transaction = null
   client.watching = noWatches()
   return ok
 }
 
-const exec: Handler = ({ client, host }) => {
+const exec: ServerHandler = ({ client, host }) => {
   const { transaction, watching } = client
   if (transaction === null) return err("EXEC without MULTI")
   client.transaction = null
@@ -55,7 +55,7 @@ const exec: Handler = ({ client, host }) => {
 }
 
 /** Merges the replies of the connection's own commands with those of the state machine. */
-const merge = ({ calls, local }: Transaction, reply: Reply): Reply => {
+const merge = ({ calls, local }: QueuedTransaction, reply: Reply): Reply => {
   if (local.size === 0 || reply.type !== "array") return reply
   const rest = reply.items[Symbol.iterator]()
   return array(
@@ -70,7 +70,7 @@ const merge = ({ calls, local }: Transaction, reply: Reply): Reply => {
  * The same with CLIENT REPLY among them. As in Redis the header counts all commands, including those without a reply: a
  * client that turns replies off there must expect that.
  */
-const settle = (client: Client, { calls, local }: Transaction, skipped: boolean, reply: Reply): Reply => {
+const settle = (client: ClientState, { calls, local }: QueuedTransaction, skipped: boolean, reply: Reply): Reply => {
   client.settling = false
   if (skipped) client.skip = "this"
   const muted = (): boolean => client.replies === "off" || client.skip === "this"
@@ -89,13 +89,13 @@ const settle = (client: Client, { calls, local }: Transaction, skipped: boolean,
 }
 
 /** A refused EXEC ends its transaction. */
-export const execRefused = (client: Client, why: string): Reply => {
+export const execRefused = (client: ClientState, why: string): Reply => {
   client.transaction = null
   client.watching = noWatches()
   return errorReply("EXECABORT", `Transaction discarded because of: ${why}`)
 }
 
-const watch: Handler = ({ client, host }, words) => {
+const watch: ServerHandler = ({ client, host }, words) => {
   if (client.transaction !== null) return err("WATCH inside MULTI is not allowed")
   const { watching } = client
   const { maxWatched } = host.limits
@@ -145,7 +145,7 @@ const watch: Handler = ({ client, host }, words) => {
   return { type: "work.read", barrier: true, long, run: long ? inSlices : atOnce, refused }
 }
 
-const unwatch: Handler = ({ client }) => {
+const unwatch: ServerHandler = ({ client }) => {
   client.watching = noWatches()
   return ok
 }
@@ -156,8 +156,8 @@ const ofConnection: ReadonlySet<string> = new Set(["client", "readonly", "readwr
 /** Takes a command into the open transaction. */
 export const enqueue = (
   context: Context,
-  transaction: Transaction,
-  known: Known,
+  transaction: QueuedTransaction,
+  known: KnownCommand,
   words: Words,
   bytes: number,
 ): Reply => {
@@ -183,7 +183,7 @@ export const enqueue = (
 }
 
 /** EXEC will discard the transaction: release what is queued now. */
-const abandon = (transaction: Transaction, why: string): Reply => {
+const abandon = (transaction: QueuedTransaction, why: string): Reply => {
   transaction.aborted = true
   transaction.calls.length = 0
   transaction.local.clear()
@@ -192,7 +192,7 @@ const abandon = (transaction: Transaction, why: string): Reply => {
 }
 
 /** Called after EXEC was executed: even if one throws, the other replies must be sent. */
-const local = (context: Context, name: string, does: Handler, words: Words): Reply => {
+const local = (context: Context, name: string, does: ServerHandler, words: Words): Reply => {
   try {
     const answer = does(context, words)
     if (answer.type !== "work.read" && answer.type !== "work.write") return answer

@@ -3,13 +3,13 @@
  * so a write waits for all that were admitted before it. Clients that send many or heavy writes wait here and are admitted
  * in turns with the others, so that nobody else waits for them.
  *
- * Light and heavy writes have a lane each, so that a light one never waits behind a heavy one. Reads that are executed with a
+ * Light and heavy writes have a queue each, so that a light one never waits behind a heavy one. Reads that are executed with a
  * write (order.ts) count as part of it.
  */
 import { MAX_VALUE } from "../../machine/cost.ts"
 import { MAX_DIGITS } from "../../machine/commands/view.ts"
 import type { Call } from "../../types.ts"
-import type { Host, Known } from "../contract.ts"
+import type { Host, KnownCommand } from "../contract.ts"
 import type { Cost, Slot } from "../queue.ts"
 import { keysOf } from "../words.ts"
 
@@ -41,10 +41,10 @@ const byValue: ReadonlySet<string> = new Set([
   "get",
   "mget",
 ])
-const isByValue = (known: Known, words: Call): boolean =>
+const isByValue = (known: KnownCommand, words: Call): boolean =>
   byValue.has(known.name) || (known.name === "set" && words.length > 3)
 /** SETRANGE writes as many bytes as its offset says, although its words are few. */
-const offsetOf = (known: Known, words: Call): number =>
+const offsetOf = (known: KnownCommand, words: Call): number =>
   known.name === "setrange"
     ? Math.min(MAX_VALUE, Number(Buffer.from(words[2] ?? []).toString("latin1", 0, MAX_DIGITS)) || 0)
     : 0
@@ -52,7 +52,7 @@ const offsetOf = (known: Known, words: Call): number =>
 const bytesOf = (words: Call): number => words.reduce((sum, word) => sum + word.length, 0)
 
 /** The cost of one write: its own words, and the values that it returns or extends. */
-export const weightOf = (host: Host, { known, words, work }: Pick<Slot, "known" | "words" | "work">): number => {
+export const writeWeightOf = (host: Host, { known, words, work }: Pick<Slot, "known" | "words" | "work">): number => {
   const calls = work?.type === "work.write" ? (work.calls ?? []) : undefined
   if (calls === undefined && known !== undefined && !isByValue(known, words))
     return callWeight + wordWeight * words.length + factor * bytesOf(words)
@@ -88,8 +88,8 @@ export const readWeightOf = (host: Host, { known, words }: Pick<Slot, "known" | 
   return weight
 }
 
-/** One lane, in order of arrival; when nothing is outstanding the first is always admitted. */
-class Lane {
+/** The writes of one weight, in order of arrival; when nothing is outstanding the first is always admitted. */
+class WeightClass {
   private readonly most: number
   private underWay = 0
   /** Waiting connections, and the cost with which each waits. */
@@ -144,10 +144,10 @@ class Lane {
 }
 
 export class Admission {
-  private readonly light = new Lane(lightLane)
-  private readonly heavy = new Lane(heavyLane)
+  private readonly light = new WeightClass(lightLane)
+  private readonly heavy = new WeightClass(heavyLane)
 
-  private laneOf({ own }: Cost): Lane {
+  private laneOf({ own }: Cost): WeightClass {
     return own > LIGHT ? this.heavy : this.light
   }
 

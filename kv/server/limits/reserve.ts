@@ -4,7 +4,7 @@
  * then the next one may take its place, so that an idle connection does not hold it.
  */
 import type { Reply } from "../../types.ts"
-import type { Known, Words } from "../contract.ts"
+import type { KnownCommand, Words } from "../contract.ts"
 import { err } from "../wire/encode.ts"
 import { wordAt } from "../words.ts"
 
@@ -29,7 +29,7 @@ const some: Readonly<Record<string, ReadonlySet<string>>> = {
 }
 
 /** Whether a command is allowed on a connection of the reserve. */
-export const isAdministrative = (known: Known | undefined, words: Words): boolean =>
+export const isAdministrative = (known: KnownCommand | undefined, words: Words): boolean =>
   known !== undefined && (always.has(known.name) || some[known.name]?.has(wordAt(words, 1)) === true)
 
 export const isLocal = (address: string): boolean => address.startsWith("127.") || address.startsWith("[::1]")

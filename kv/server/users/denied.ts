@@ -1,6 +1,6 @@
 /** What a client may not do, in words. */
 import type { Reply } from "../../types.ts"
-import type { Context, Known, Words } from "../contract.ts"
+import type { Context, KnownCommand, Words } from "../contract.ts"
 import { nameOf } from "../usage.ts"
 import { errorReply } from "../wire/encode.ts"
 import { isOpen, neededFor, suffices } from "./roles.ts"
@@ -9,7 +9,7 @@ const nobody = errorReply("NOAUTH", "Authentication required.")
 /** null: it may. */
 export const denied = (
   { client: { user }, host }: Pick<Context, "client" | "host">,
-  known: Known | undefined,
+  known: KnownCommand | undefined,
   words: Words,
 ): Reply | null => {
   if (user?.role === "admin" || (known !== undefined && isOpen(known))) return null

@@ -3,11 +3,11 @@
  * the name is let in; that of the user default need not be given) or `-` (only by a certificate of that name). After # is a note.
  */
 import { parseHash } from "./hash.ts"
-import { ROLES, type Role } from "./roles.ts"
+import { ROLES, type UserRole } from "./roles.ts"
 
 export interface User {
   readonly name: string
-  readonly role: Role
+  readonly role: UserRole
   readonly password: string
 }
 export type UserList = ReadonlyMap<string, User>

@@ -1,13 +1,13 @@
 /** What a user may do. Each role has what those before it have. */
-import type { Known, Words } from "../contract.ts"
+import type { KnownCommand, Words } from "../contract.ts"
 import { wordAt } from "../words.ts"
 
-export type Role = "read" | "write" | "admin"
-export const ROLES: readonly Role[] = ["read", "write", "admin"]
-export const suffices = (role: Role, needed: Role): boolean => ROLES.indexOf(role) >= ROLES.indexOf(needed)
+export type UserRole = "read" | "write" | "admin"
+export const ROLES: readonly UserRole[] = ["read", "write", "admin"]
+export const suffices = (role: UserRole, needed: UserRole): boolean => ROLES.indexOf(role) >= ROLES.indexOf(needed)
 
 /** Of the server's own commands. A family that is not told of by member is told of as a whole. */
-const NEEDED: Readonly<Record<string, Role>> = {
+const NEEDED: Readonly<Record<string, UserRole>> = {
   flushall: "admin",
   flushdb: "admin",
   config: "admin",
@@ -24,10 +24,10 @@ const NEEDED: Readonly<Record<string, Role>> = {
   "stepraft|exec": "write",
 }
 
-export const neededFor = (known: Known, words: Words): Role => {
+export const neededFor = (known: KnownCommand, words: Words): UserRole => {
   const told = NEEDED[`${known.name}|${wordAt(words, 1)}`] ?? NEEDED[known.name]
   return told ?? (known.does === "write" ? "write" : "read")
 }
 /** Before anybody has said who he is. */
 const OPEN: ReadonlySet<string> = new Set(["auth", "hello", "quit", "reset"])
-export const isOpen = ({ name }: Known): boolean => OPEN.has(name)
+export const isOpen = ({ name }: KnownCommand): boolean => OPEN.has(name)

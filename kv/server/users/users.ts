@@ -11,7 +11,7 @@ import type * as Scope from "effect/Scope"
 import { limitedLog, type Logger } from "../../../interpreters/log.ts"
 import { parseUsers, type User, type UserList } from "./file.ts"
 import { matches, nobodys, parseHash } from "./hash.ts"
-import type { Role } from "./roles.ts"
+import type { UserRole } from "./roles.ts"
 
 export class UsersUnusable extends Data.TaggedError("UsersUnusable")<{
   readonly file: string
@@ -23,7 +23,7 @@ export class UsersUnusable extends Data.TaggedError("UsersUnusable")<{
 }
 export interface Grant {
   readonly name: string
-  readonly role: Role
+  readonly role: UserRole
   /** The line's password, as it was when it let him in; null: a certificate did. */
   readonly by: string | null
 }

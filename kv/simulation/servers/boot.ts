@@ -3,17 +3,17 @@
  * node in the world (entries executed, answers, another leader) are passed on as the real driver and state machine do.
  */
 import type { Outcome } from "../../../core/index.ts"
-import { WorldDriver, type Loop, type Process } from "../../../interpreters/replica/world/index.ts"
+import { WorldDriver, type Loop, type LoopProcess } from "../../../interpreters/replica/world/index.ts"
 import { mix, type World, type WorldStep } from "../../../interpreters/simulation/index.ts"
 import { NODE_OWNER } from "../../machine/index.ts"
-import { announce, type MachineOutcome } from "../../machine/replica.ts"
+import { announce, type MachineOutcome } from "../../machine/executor.ts"
 import { makeService, type RunningService, type ServiceMachine, type ServiceSettings } from "../../service/index.ts"
 import type { CommandListener, NodeStatus } from "../../types.ts"
-import { Door } from "./door.ts"
+import { SimulatedListener } from "./listener.ts"
 import { endpointOf, PORT } from "../endpoint.ts"
 import { KvWorldMachine } from "./machine.ts"
 
-export interface LifeOptions {
+export interface BootOptions {
   readonly world: World
   readonly loop: Loop
   readonly name: string
@@ -27,10 +27,10 @@ interface ExecutedBatch {
   readonly outcomes: readonly MachineOutcome[]
 }
 
-export class Boot implements Process {
+export class Boot implements LoopProcess {
   readonly name: string
   readonly service: RunningService
-  readonly door: Door
+  readonly door: SimulatedListener
   private readonly face: WorldDriver
   private readonly world: World
   private readonly number: number
@@ -39,7 +39,7 @@ export class Boot implements Process {
   /** Executed, and not yet reported to the service. */
   private told: ExecutedBatch[] = []
 
-  constructor({ world, loop, name, settings, redirect }: LifeOptions) {
+  constructor({ world, loop, name, settings, redirect }: BootOptions) {
     this.world = world
     this.name = name
     this.face = new WorldDriver(world, name)
@@ -59,7 +59,7 @@ export class Boot implements Process {
       },
       surroundings,
     })
-    this.door = new Door({ loop, process: this, service: this.service, redirect, self: name })
+    this.door = new SimulatedListener({ loop, process: this, service: this.service, redirect, self: name })
   }
 
   /** A turn was asked for. */

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import type { Entry, LogBase } from "../../../core/index.ts"
 import { finish, mix, type WorldMachine } from "../../../interpreters/simulation/index.ts"
-import { Writer } from "../../../interpreters/bytes.ts"
+import { ByteWriter } from "../../../interpreters/bytes.ts"
 import { SECRET_BYTES } from "../../sessionKey.ts"
 import { DEFAULT_IDLE, MemoryMachine, writeReply, type MachineOutcome } from "../../machine/index.ts"
 
@@ -13,7 +13,7 @@ export const simulatedSecret = (name: string): Buffer =>
 const mixBytes = (hash: number, bytes: Uint8Array): number =>
   bytes.reduce((sum, byte) => mix(sum, byte), mix(hash, bytes.length))
 
-const scratch = new Writer()
+const scratch = new ByteWriter()
 
 /** The result of one entry: nothing, or one outcome. */
 export type KvResult = MachineOutcome | null

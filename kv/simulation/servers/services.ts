@@ -3,7 +3,7 @@
  * until the node stops. The code that drives the world drives `serve` with it. Requests of the services become actions
  * of the world, so that a recorded script replays without the services.
  */
-import type { Work, World, WorldHooks } from "../../../interpreters/simulation/index.ts"
+import type { StoryWork, World, WorldHooks } from "../../../interpreters/simulation/index.ts"
 import { DEFAULT_IDLE } from "../../machine/index.ts"
 import type { ServiceSettings } from "../../service/index.ts"
 import { Boot } from "./boot.ts"
@@ -105,7 +105,7 @@ export class KvServices {
     } while (this.wanted())
   }
   /** Runs for as long as the world does. */
-  *serve(): Work<never> {
+  *serve(): StoryWork<never> {
     for (;;) {
       this.settle()
       yield { until: this.isWanted, limit: this.loop.next - this.world.now }

@@ -4,9 +4,9 @@
  * that pair occurs, and a transition of the cluster is a few table look-ups.
  */
 import type { Rule } from "../../../core/index.ts"
-import { makeIdentity, renameServer, type Permutation } from "../identity.ts"
+import { makeIdentifier, renameServer, type Permutation } from "../identity.ts"
 import {
-  forget,
+  dropTerms,
   historyText,
   isViolation,
   isWithin,
@@ -15,19 +15,19 @@ import {
   renameHistory,
   summaryOf,
   summaryText,
-  type History,
-  type Summary,
+  type LeaderHistory,
+  type ServerSummary,
 } from "../judge.ts"
 import { fateOf, staleOf } from "../dead.ts"
 import {
-  act,
+  actOnServer,
   freshServer,
   innerActions,
   levelOf,
   outside,
   type ServerAction,
-  type Server,
-  type Violation,
+  type ServerState,
+  type ExploredViolation,
 } from "../server.ts"
 import type { Space } from "../space.ts"
 import {
@@ -57,7 +57,7 @@ export class Automaton {
   private readonly indexOf: ReadonlyMap<string, number>
 
   // Servers by id: one entry for each state that a server can be in.
-  readonly servers: Server[] = []
+  readonly servers: ServerState[] = []
   private readonly serverIds = new Map<string, number>()
   private readonly serverSummary = makeList()
   private readonly serverLevel = makeList()
@@ -73,7 +73,7 @@ export class Automaton {
   private readonly renamedLetter = makeList()
   // The result of an action: the server, then the messages.
   private readonly outcomes = new Tuples()
-  private readonly violations: { readonly violation: Violation }[] = []
+  private readonly violations: { readonly violation: ExploredViolation }[] = []
   // Sets of messages: those in flight to one server, and those that one move sends.
   readonly sets = new Tuples()
   // A local state: a server and the messages in flight to it.
@@ -88,8 +88,8 @@ export class Automaton {
   private readonly enabled = makeList()
   private readonly cut = makeList()
   // The observed history.
-  private readonly summaries = new Interned<Summary>()
-  private readonly histories = new Interned<History>()
+  private readonly summaries = new Interned<ServerSummary>()
+  private readonly histories = new Interned<LeaderHistory>()
   private readonly renamedHistory = makeList()
   private readonly forgotten = new PairMap()
   private readonly historyOrder = new Map<number, boolean>()
@@ -101,7 +101,7 @@ export class Automaton {
   constructor(space: Space, options: AutomatonOptions) {
     this.space = space
     this.prune = options.prune
-    this.identity = makeIdentity(space)
+    this.identity = makeIdentifier(space)
     this.permutations = permutationsOf(space, options.symmetry)
     this.names = this.permutations.map((to) => namesAfter(space, to))
     this.indexOf = new Map(space.servers.map((name, i) => [name, i]))
@@ -111,7 +111,7 @@ export class Automaton {
 
   // ------------------------------------------------------------------------------------------- interning
 
-  private serverId(server: Server): number {
+  private serverId(server: ServerState): number {
     const text = this.identity.server(server)
     const known = this.serverIds.get(text)
     if (known !== undefined) return known
@@ -133,10 +133,10 @@ export class Automaton {
     push(this.letterTo, this.indexOf.get(letter.to.name) ?? 0)
     return id
   }
-  private summaryId(summary: Summary): number {
+  private summaryId(summary: ServerSummary): number {
     return this.summaries.idOf(summaryText(summary), summary)
   }
-  private historyId(history: History): number {
+  private historyId(history: LeaderHistory): number {
     return this.histories.idOf(historyText(history), history)
   }
   /** The set of the values in the buffer, sorted and without duplicates. */
@@ -171,7 +171,7 @@ export class Automaton {
 
   /** The outcome of `action` at `server`. */
   private record(server: number, action: ServerAction): number {
-    const outcome = act(this.space, this.servers[server] as Server, action)
+    const outcome = actOnServer(this.space, this.servers[server] as ServerState, action)
     this.reducerRuns++
     for (const rule of outcome.notes) this.reached.add(rule)
     if (outcome.violation !== null) {
@@ -188,7 +188,7 @@ export class Automaton {
   private innerOf(server: number): readonly { readonly action: ServerAction; readonly outcome: number }[] {
     const known = this.inner[server]
     if (known !== undefined) return known
-    const here = this.servers[server] as Server
+    const here = this.servers[server] as ServerState
     const found = innerActions(this.space, here).map((action) => ({ action, outcome: this.record(server, action) }))
     this.inner[server] = found
     return found
@@ -206,7 +206,7 @@ export class Automaton {
   private reduced(server: number, letter: number): number {
     if (!this.prune) return letter
     const { from, to, message } = this.letters[letter] as Letter
-    switch (fateOf(this.servers[server] as Server, from, message)) {
+    switch (fateOf(this.servers[server] as ServerState, from, message)) {
       case "dead":
         return GONE
       case "live":
@@ -297,7 +297,7 @@ export class Automaton {
     const key = a * 65536 + b
     const known = this.historyOrder.get(key)
     if (known !== undefined) return known
-    const within = isWithin(this.histories.items[a] as History, this.histories.items[b] as History)
+    const within = isWithin(this.histories.items[a] as LeaderHistory, this.histories.items[b] as LeaderHistory)
     this.historyOrder.set(key, within)
     return within
   }
@@ -338,13 +338,10 @@ export class Automaton {
         return
       }
       const sends = at(this.outcomes.data.data, start + 1)
-      if (target === server && sends === 0 && (delivered < 0 || this.space.duplication)) return
-      const next = this.localId(
-        target,
-        target === server && (delivered < 0 || this.space.duplication)
-          ? inbox
-          : this.inboxFor(target, inbox, this.space.duplication ? -1 : delivered),
-      )
+      const keepsInbox = target === server && (delivered < 0 || this.space.duplication)
+      if (keepsInbox && sends === 0) return
+      const left = keepsInbox ? inbox : this.inboxFor(target, inbox, this.space.duplication ? -1 : delivered)
+      const next = this.localId(target, left)
       if (next === local && sends === 0) return
       const all = flags | (at(this.serverSummary.data, target) === at(this.serverSummary.data, server) ? 0 : JUDGE)
       for (let i = 0; i < found.length; i += MOVE)
@@ -385,8 +382,8 @@ export class Automaton {
   isWrong(target: number): boolean {
     return target === WRONG
   }
-  violationOf(id: number): Violation {
-    return (this.violations[id] as { violation: Violation }).violation
+  violationOf(id: number): ExploredViolation {
+    return (this.violations[id] as { violation: ExploredViolation }).violation
   }
   actionOf(server: number, event: number): ServerAction {
     if (event >= 0) {
@@ -408,10 +405,10 @@ export class Automaton {
     const known = this.judgements.size
     const id = this.judgements.intern(key, 2 + count)
     if (id < known) return at(this.judged.data, id)
-    const summaries = Array.from({ length: count }, (_, i) => this.summaries.items[at(key, 2 + i)] as Summary)
+    const summaries = Array.from({ length: count }, (_, i) => this.summaries.items[at(key, 2 + i)] as ServerSummary)
     const verdict = judge(
-      this.histories.items[history] as History,
-      summaries[index] as Summary,
+      this.histories.items[history] as LeaderHistory,
+      summaries[index] as ServerSummary,
       summaries.filter((_, i) => i !== index),
     )
     if (isViolation(verdict)) this.violations.push({ violation: verdict })
@@ -426,22 +423,23 @@ export class Automaton {
     if (term === 0) return history
     const known = this.forgotten.get(history, term, UNKNOWN)
     if (known !== UNKNOWN) return known
-    const next = this.prune ? this.historyId(forget(this.histories.items[history] as History, term)) : history
+    const next = this.prune ? this.historyId(dropTerms(this.histories.items[history] as LeaderHistory, term)) : history
     this.forgotten.set(history, term, next)
     return next
   }
-  violationIn(judged: number): Violation | null {
+  violationIn(judged: number): ExploredViolation | null {
     return judged > WRONG ? null : this.violationOf(WRONG - judged)
   }
   committedIn(history: number): number {
-    return (this.histories.items[history] as History).committed.length
+    return (this.histories.items[history] as LeaderHistory).committed.length
   }
 
   renameServer(id: number, by: number): number {
     const place = id * this.permutations.length + by
     const known = peek(this.renamedServer, place, UNKNOWN)
     if (known !== UNKNOWN) return known
-    const next = by === 0 ? id : this.serverId(renameServer(this.servers[id] as Server, this.names[by] as Permutation))
+    const next =
+      by === 0 ? id : this.serverId(renameServer(this.servers[id] as ServerState, this.names[by] as Permutation))
     put(this.renamedServer, place, next, UNKNOWN)
     return next
   }
@@ -475,8 +473,8 @@ export class Automaton {
     const place = id * this.permutations.length + by
     const known = peek(this.renamedHistory, place, UNKNOWN)
     if (known !== UNKNOWN) return known
-    const next =
-      by === 0 ? id : this.historyId(renameHistory(this.histories.items[id] as History, this.names[by] as Permutation))
+    const names = this.names[by] as Permutation
+    const next = by === 0 ? id : this.historyId(renameHistory(this.histories.items[id] as LeaderHistory, names))
     put(this.renamedHistory, place, next, UNKNOWN)
     return next
   }

@@ -1,17 +1,17 @@
 /** All servers together: a state is the local state of each server, the history so far and the number of crashes. */
 import { Automaton } from "./automaton.ts"
 import { COMMITTED_SHIFT, CRASH, JUDGE, MOVE } from "./letters.ts"
-import type { ServerAction, Violation } from "../server.ts"
+import type { ServerAction, ExploredViolation } from "../server.ts"
 import { at } from "./tables.ts"
 
-export class Cluster {
+export class ClusterStates {
   readonly automaton: Automaton
   readonly count: number
   readonly width: number
   /** Outputs of `take` and `canonicalize`. */
   readonly next: Int32Array
   readonly canonical: Int32Array
-  violation: Violation | null = null
+  violation: ExploredViolation | null = null
   /** The number of different names for a state, the canonical one included. */
   names = 1
   private readonly crashBound: number

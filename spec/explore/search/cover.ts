@@ -9,7 +9,7 @@ import { at, makeList, push, put, Records, Tuples } from "./tables.ts"
 
 const NONE = -1
 
-export class Store {
+export class StateStore {
   readonly records: Records
   readonly clusters = new Tuples()
   readonly parents = makeList()

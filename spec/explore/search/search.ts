@@ -3,23 +3,23 @@ import { rules, type Rule } from "../../../core/index.ts"
 import { heaviestOfLowest, inOrderOfArrival } from "./agenda.ts"
 import { Automaton } from "./automaton.ts"
 import { MOVE } from "./letters.ts"
-import { Cluster } from "./cluster.ts"
-import { Store } from "./cover.ts"
+import { ClusterStates } from "./cluster.ts"
+import { StateStore } from "./cover.ts"
 import { withSentMessages } from "../replay.ts"
-import type { ServerAction, Violation } from "../server.ts"
+import type { ServerAction, ExploredViolation } from "../server.ts"
 import { shrink } from "../shrink.ts"
 import type { Space } from "../space.ts"
 import { at, makeList, push } from "./tables.ts"
 
 /** One step of a history: what happened to which server. */
-export interface Step {
+export interface ExploredStep {
   readonly server: string
   readonly action: ServerAction
 }
-export interface Counterexample extends Violation {
-  readonly steps: readonly Step[]
+export interface Counterexample extends ExploredViolation {
+  readonly steps: readonly ExploredStep[]
 }
-export interface Progress {
+export interface SearchProgress {
   readonly states: number
   readonly transitions: number
   readonly depth: number
@@ -44,7 +44,7 @@ export interface ExploreOptions {
   readonly maxStates?: number
   readonly maxSeconds?: number
   /** Called about once a second. */
-  readonly onProgress?: (progress: Progress) => void
+  readonly onProgress?: (progress: SearchProgress) => void
 }
 export interface Explored {
   readonly space: string
@@ -81,11 +81,16 @@ export interface Explored {
 }
 
 /** Walks from the first state along the chain that led to `last`, and then into the violation. */
-const historyTo = (cluster: Cluster, store: Store, last: number, found: Violation): Counterexample => {
+const historyTo = (
+  cluster: ClusterStates,
+  store: StateStore,
+  last: number,
+  found: ExploredViolation,
+): Counterexample => {
   const { automaton, width } = cluster
   const chain: number[] = []
   for (let id = last; id >= 0; id = at(store.parents.data, id)) chain.unshift(id)
-  const steps: Step[] = []
+  const steps: ExploredStep[] = []
   const state = cluster.first()
   const expected = new Int32Array(width)
   const stepTo = (fits: () => boolean): void => {
@@ -121,9 +126,9 @@ export const explore = (space: Space, options: ExploreOptions = {}): Explored =>
     onProgress,
   } = options
   const automaton = new Automaton(space, { symmetry, prune })
-  const cluster = new Cluster(automaton)
+  const cluster = new ClusterStates(automaton)
   const { count, width, next, canonical } = cluster
-  const store = new Store(automaton, cover)
+  const store = new StateStore(automaton, cover)
   const visited = store.records
   const agenda = cover && !shortest ? heaviestOfLowest() : inOrderOfArrival()
   const depths = makeList()

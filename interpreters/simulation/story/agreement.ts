@@ -1,8 +1,8 @@
 /** What was executed, by command index, which counts neither no-ops nor configuration entries. */
 import type { CommandEntry, Entry, State } from "../../../core/index.ts"
 
-export class LedgerDisagrees extends Error {
-  override readonly name = "LedgerDisagrees"
+export class ServersDisagree extends Error {
+  override readonly name = "ServersDisagree"
 }
 
 interface Executed {
@@ -15,7 +15,7 @@ interface Executed {
 }
 
 /** Checks that all servers execute the same entries at every index, in order, without a gap. */
-export class Ledger {
+export class AgreementChecker {
   /** executed[k] is command k + 1. */
   private readonly executed: CommandEntry[] = []
   /** By index of the log; index 0 holds nothing. */
@@ -29,13 +29,13 @@ export class Ledger {
     let last = this.through.get(node) ?? 0
     for (const entry of entries) {
       const { index, term, kind } = entry
-      if (index !== last + 1) throw new LedgerDisagrees(`${node} executed entry ${index} after ${last}`)
+      if (index !== last + 1) throw new ServersDisagree(`${node} executed entry ${index} after ${last}`)
       last = index
       const known = this.log[index]
       const value = entry.kind === "command" ? entry.payload.checksum : 0
       if (known === undefined) this.append(node, entry, value)
       else if (known.term !== term || known.kind !== kind || known.value !== value)
-        throw new LedgerDisagrees(
+        throw new ServersDisagree(
           `${node} executed ${kind} ${value} of term ${term} at ${index}, and others ${known.kind} ${known.value} of term ${known.term}`,
         )
     }
@@ -45,21 +45,21 @@ export class Ledger {
     const { index, term, kind } = entry
     const before = this.log[index - 1]
     if (before === undefined)
-      throw new LedgerDisagrees(`${node} executed entry ${index}, and no server has executed the one before it`)
+      throw new ServersDisagree(`${node} executed entry ${index}, and no server has executed the one before it`)
     this.log.push({ term, kind, value, commands: before.commands + (kind === "command" ? 1 : 0) })
     if (entry.kind === "command") this.executed.push(entry)
   }
   /** A server starts with, or receives, a state machine at this position. */
   readonly placed = (node: string, { index, term }: { readonly index: number; readonly term: number }): void => {
     if (this.log[index]?.term !== term)
-      throw new LedgerDisagrees(`${node} is at entry ${index} of term ${term}, which no server has executed`)
+      throw new ServersDisagree(`${node} is at entry ${index} of term ${term}, which no server has executed`)
     this.through.set(node, index)
   }
   /** Checks that a server's state machine equals all others at the same position. */
   readonly compare = (node: string, digest: number): void => {
     const at = this.through.get(node) ?? 0
     const known = (this.digests[at] ??= digest)
-    if (known !== digest) throw new LedgerDisagrees(`${node} has another state machine at entry ${at} than others`)
+    if (known !== digest) throw new ServersDisagree(`${node} has another state machine at entry ${at} than others`)
   }
 
   /** How many commands a server has executed. */

@@ -4,13 +4,13 @@
  */
 import { isCut, nodeOf, resolveNode, type Action, type WorldState } from "../../interpreters/simulation/index.ts"
 
-export interface DirectoryWatch {
+export interface DirectoryRefusals {
   readonly acted: (world: WorldState, action: Action) => void
   /** The node has started, and no other node refused it. Returns a node that should have refused it, or null if none should. */
   readonly started: (world: WorldState | null, node: string, wentBack: boolean) => string | null
 }
 
-export const watchDirectories = (): DirectoryWatch => {
+export const expectedRefusals = (): DirectoryRefusals => {
   /** The last start on the directory in place, and on its copy. */
   const ran = new Map<string, { current: number; copy: number }>()
   const met = new Map<string, Map<string, number>>()

@@ -10,7 +10,7 @@ export interface ClientTls {
   /** Whether a client shows a certificate: never asked for, taken if it has one, or required. */
   readonly authClients: "no" | "optional" | "yes"
 }
-export interface DoorHandlers {
+export interface ListenerHandlers {
   /** `certified`: the name in its certificate, if it showed one that counts. */
   readonly accepted: (socket: Socket, certified: string | null) => void
   readonly refused: (socket: Socket, refusal: Reply) => void
@@ -30,9 +30,9 @@ const uncertified = (why: string): Reply =>
     `this node serves clients with a certificate of its authority: ${why}. Nothing was executed; see stepraft cert client.`,
   )
 
-export const listener = (
+export const makeListener = (
   tls: ClientTls | null,
-  { accepted, refused, unsecured, maxHandshakes, log }: DoorHandlers,
+  { accepted, refused, unsecured, maxHandshakes, log }: ListenerHandlers,
 ): Server => {
   if (tls === null) return createServer(OPTIONS, (socket) => accepted(socket, null))
   const { keeper, authClients } = tls

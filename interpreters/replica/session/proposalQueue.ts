@@ -2,7 +2,7 @@
  * A queue of commands that go through the log in order until each is answered, by go-back-N.
  *
  * Commands are proposed in order, the oldest first. Proposals get lost (a leader crashes, a connection breaks), so when
- * one is refused, lost or unanswered for too long, the lane goes back and proposes again from the oldest unanswered
+ * one is refused, lost or unanswered for too long, the queue goes back and proposes again from the oldest unanswered
  * command. That is harmless, because the state machine executes each number of a session once. It does not flood the
  * leader: at most one window is proposed again at a time, and without progress the pause before the next attempt grows.
  *
@@ -10,10 +10,10 @@
  * epoch proposes the same commands again anyway.
  */
 import type { Payload, ProposalOutcome, ProposalRefusal, Term } from "../../../core/index.ts"
-import type { Leadership } from "../../driver/index.ts"
+import type { DriverLeadership } from "../../driver/index.ts"
 import type { Alarm, Surroundings } from "../../surroundings.ts"
 
-export interface Item {
+export interface QueuedCommand {
   /** Encoded when the command is first proposed. */
   payload: Payload | null
   readonly bytes: number
@@ -22,13 +22,13 @@ export interface Item {
   settled: boolean
 }
 
-export interface LaneTimes extends Pick<Surroundings, "now" | "after"> {
+export interface ProposalQueueTimes extends Pick<Surroundings, "now" | "after"> {
   /** If there is no answer for this long, proposals count as lost. Doubled as long as that does not help. */
   readonly stallMs: number
   /** Pause before proposing again after a refusal or a loss: it doubles from the first value to the last. */
   readonly backoffMs: readonly [number, number]
 }
-export interface LaneOptions<T extends Item> extends LaneTimes {
+export interface ProposalQueueOptions<T extends QueuedCommand> extends ProposalQueueTimes {
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => void
   readonly wake: () => void
   readonly encode: (item: T) => Payload
@@ -56,8 +56,8 @@ const WINDOW_BYTES = 16 << 20
 const CHUNK_ITEMS = 1024
 const CHUNK_BYTES = 1 << 20
 
-export class Lane<T extends Item> {
-  private readonly options: LaneOptions<T>
+export class ProposalQueue<T extends QueuedCommand> {
+  private readonly options: ProposalQueueOptions<T>
   private items: T[] = []
   /** items[first] is the oldest unanswered; items[next] is proposed next; items[fresh] has never been proposed. */
   private first = 0
@@ -75,14 +75,14 @@ export class Lane<T extends Item> {
   private backoff = 0
   private resumeAt = 0
   private timer: Alarm | null = null
-  private leader: Leadership | null = null
+  private leader: DriverLeadership | null = null
   /** Proposes one command at a time, to find the one that is refused as too large. */
   private single = false
   bytes = 0
   resends = 0
   lastRefusal: ProposalRefusal | null = null
 
-  constructor(options: LaneOptions<T>) {
+  constructor(options: ProposalQueueOptions<T>) {
     this.options = options
     this.backoff = options.backoffMs[0]
   }
@@ -165,7 +165,7 @@ export class Lane<T extends Item> {
   }
 
   /** There is another leader, or a new term of the same one: uncommitted entries may be lost. */
-  changed(now: Leadership): void {
+  changed(now: DriverLeadership): void {
     if (now.leader === null) return
     const before = this.leader
     this.leader = now

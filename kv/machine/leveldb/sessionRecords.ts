@@ -5,11 +5,11 @@
  */
 import {
   type Opening,
-  type Segment,
+  type ReplySegment,
   decodeOpening,
-  decodeSegment,
+  decodeReplySegment,
   encodeOpening,
-  encodeSegment,
+  encodeReplySegment,
   numberIn,
   repliesKey,
   sessionKey,
@@ -51,12 +51,12 @@ export const writeSession = (
     else kept.push(span)
   }
   const key = repliesKey(id, first)
-  batch.put(key, encodeSegment(key, session, first))
+  batch.put(key, encodeReplySegment(key, session, first))
   kept.push({ first, last: session.last })
   return kept
 }
 
-export class Ledger {
+export class SessionRecords {
   private readonly spans: Spans
   constructor(spans: Spans) {
     this.spans = spans
@@ -80,7 +80,7 @@ export class Ledger {
 }
 
 /** Reassembles what `write` took apart. Call it with every record of both kinds, openings first, in key order. */
-export class LedgerReader {
+export class SessionRecordsReader {
   readonly spans = new Map<number, Span[]>()
   private readonly found = new Map<
     number,
@@ -95,7 +95,7 @@ export class LedgerReader {
     const session = this.found.get(numberIn(key, 0))
     if (session === undefined) return false
     const first = numberIn(key, 1)
-    const segment: Segment = decodeSegment(key, value)
+    const segment: ReplySegment = decodeReplySegment(key, value)
     const last = first + segment.replies.length - 1
     const spans = this.spans.get(numberIn(key, 0))
     if (spans === undefined) this.spans.set(numberIn(key, 0), [{ first, last }])

@@ -57,7 +57,7 @@ const silent = (entries: readonly Entry[], millis: Millis): StateMachineFailed =
     "The entries are executed again at the next start. If the state machine's disk hangs, repair that. If executing takes longer than this, call handlers.progress now and then, or give makeDriver a longer machineSilence. Otherwise handlers.applied is not called: the state machine must call it once everything that it was given is executed.",
   )
 
-export interface ApplyingOptions {
+export interface ApplierOptions {
   readonly machine: Pick<StateMachine, "apply">
   readonly silence: Millis
   readonly failed: (error: StateMachineFailed) => void
@@ -66,7 +66,7 @@ export interface ApplyingOptions {
   readonly took: (millis: Millis) => void
   readonly now: () => Millis
 }
-export interface Applying {
+export interface Applier {
   readonly push: (apply: Apply) => void
   /** Called when the state machine has executed the entries that it was given: hands over the next ones. */
   readonly applied: () => void
@@ -76,7 +76,7 @@ export interface Applying {
   readonly stop: () => void
 }
 
-export const makeApplying = ({ machine, silence, failed, report, took, now }: ApplyingOptions): Applying => {
+export const makeApplier = ({ machine, silence, failed, report, took, now }: ApplierOptions): Applier => {
   let waiting: Apply[] = []
   let current: readonly Entry[] | null = null
   let since = 0

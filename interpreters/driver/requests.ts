@@ -22,7 +22,7 @@ interface Open {
 /** Proposals are merged up to this size: a forwarded proposal must fit into one frame. */
 const MERGE_BYTES = 1 << 20
 
-export interface Asked {
+export interface PendingRequests {
   /** Returns the event to queue, or null if the proposal was added to an open event. */
   readonly propose: (payloads: readonly Payload[], done: (outcome: ProposalOutcome) => void) => Proposed | null
   readonly read: (done: (outcome: ReadOutcome) => void) => Event
@@ -35,7 +35,7 @@ export interface Asked {
   readonly forget: () => void
 }
 
-export const makeAsked = (): Asked => {
+export const makePendingRequests = (): PendingRequests => {
   const proposals = new Map<number, readonly Part[]>()
   const reads = new Map<number, (outcome: ReadOutcome) => void>()
   let nextRef = 1

@@ -4,18 +4,28 @@
  */
 import type { Entry, LogBase } from "../../core/index.ts"
 import { type Malformed, decodeCommand } from "./command.ts"
-import { CALL_COST, INLINE, KEY_COST, Meter, TooLarge, checkKey, checkValue, refusable, replyTooLarge } from "./cost.ts"
-import { execute, partsOf } from "./commands/execute.ts"
+import {
+  CALL_COST,
+  INLINE,
+  KEY_COST,
+  CostMeter,
+  TooLarge,
+  checkKey,
+  checkValue,
+  refusable,
+  replyTooLarge,
+} from "./cost.ts"
+import { execute, splitCall } from "./commands/execute.ts"
 import { NULL, error, replySize } from "./reply.ts"
 import { absentAfter, isAbsentVersion, Removals } from "./removals.ts"
-import { MAX_KEPT_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, type Session, Sessions } from "./sessions.ts"
-import type { Item, View } from "./commands/view.ts"
+import { MAX_KEPT_REPLY_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, type Session, Sessions } from "./sessions.ts"
+import type { Item, KeyspaceView } from "./commands/view.ts"
 import type { Command, CommandListener, FlushListener, MachineOutcome, Reply, Watch } from "../types.ts"
 
 export type { MachineOutcome } from "../types.ts"
 
 /** Records as they are stored, with expired ones. Keys and values that are handed over are not changed afterwards. */
-export interface Store {
+export interface RecordStore {
   readonly get: (key: Buffer) => Item | undefined
   /** Reads the value of an item that `get` returned, if it was not read yet. */
   readonly value: (key: Buffer, item: Item) => Buffer
@@ -36,7 +46,7 @@ const forgotten = error(
   "FORGOTTEN",
 )
 const keepsTooMany = error(
-  `the session keeps ${MAX_KEPT_REPLIES} replies, or ${MAX_KEPT_BYTES >> 20} MB of them, that it has not reported as arrived; nothing was executed. Raise 'lowest' to the first reply still awaited and send the same sequence again.`,
+  `the session keeps ${MAX_KEPT_REPLIES} replies, or ${MAX_KEPT_REPLY_BYTES >> 20} MB of them, that it has not reported as arrived; nothing was executed. Raise 'lowest' to the first reply still awaited and send the same sequence again.`,
   "SESSIONFULL",
 )
 const internalError = error("internal error; nothing was executed. The log of the node says more.")
@@ -59,14 +69,14 @@ class StoreFailed {
   }
 }
 
-class ReplicaView implements View {
+class StoreView implements KeyspaceView {
   now = 0
   index = 0
-  readonly meter: Meter
-  private readonly store: Store
+  readonly meter: CostMeter
+  private readonly store: RecordStore
   private readonly removals: Removals
   flushing: FlushListener = () => undefined
-  constructor(store: Store, meter: Meter, removals: Removals) {
+  constructor(store: RecordStore, meter: CostMeter, removals: Removals) {
     this.store = store
     this.meter = meter
     this.removals = removals
@@ -135,14 +145,14 @@ class ReplicaView implements View {
   }
 }
 
-export class Replica {
+export class KvExecutor {
   base: LogBase
   readonly sessions: Sessions
   readonly removals: Removals
   /** Entries whose bytes are no command; nobody waits for an answer to them. */
   malformed = 0
-  private readonly view: ReplicaView
-  private readonly store: Store
+  private readonly view: StoreView
+  private readonly store: RecordStore
   private readonly internal: (thrown: unknown) => void
   /** Called with commands of nodes before they are executed. */
   private readonly executing: CommandListener["executing"]
@@ -150,11 +160,11 @@ export class Replica {
   private aside = 0
   /** `internal` is called with each exception that ended a command. */
   constructor(
-    store: Store,
+    store: RecordStore,
     base: LogBase,
     sessions: Sessions,
     internal: (thrown: unknown) => void = () => undefined,
-    meter = new Meter(),
+    meter = new CostMeter(),
     removals = new Removals(),
     executing?: CommandListener["executing"],
   ) {
@@ -162,7 +172,7 @@ export class Replica {
     this.sessions = sessions
     this.removals = removals
     this.store = store
-    this.view = new ReplicaView(store, meter, removals)
+    this.view = new StoreView(store, meter, removals)
     this.internal = internal
     this.executing = executing
   }
@@ -308,7 +318,7 @@ export class Replica {
       if (!this.changed(command)) {
         const items: Reply[] = []
         for (const call of command.calls) {
-          const parts = partsOf(call)
+          const parts = splitCall(call)
           if (parts === null) items.push(execute(this.view, call))
           else {
             const replies: Reply[] = []
@@ -365,14 +375,14 @@ const isNodesOwn = (thrown: unknown): boolean => thrown instanceof RangeError &&
  * A view for reads, at a given time. `most`: the bytes that a reply may have; a larger reply is refused before any
  * value beyond that is read.
  */
-export class ReadOnlyView implements View {
+export class ReadOnlyView implements KeyspaceView {
   readonly now: number
   /** A read writes nothing, so it has no index in the log. */
   readonly index = 0
-  private readonly store: Pick<Store, "get" | "value">
+  private readonly store: Pick<RecordStore, "get" | "value">
   private readonly most: number
   private answered = 0
-  constructor(now: number, store: Pick<Store, "get" | "value">, most = Infinity) {
+  constructor(now: number, store: Pick<RecordStore, "get" | "value">, most = Infinity) {
     this.now = now
     this.store = store
     this.most = most

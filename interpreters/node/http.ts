@@ -12,12 +12,12 @@ import type { Address } from "../tcp/index.ts"
 import { contextOf, type Tls } from "../tls/index.ts"
 import { httpUnavailable, type HttpUnavailable } from "./errors.ts"
 
-export interface Page {
+export interface HttpPage {
   readonly status: number
   readonly type: string
   readonly body: string
 }
-export interface DoorLimits {
+export interface HttpLimits {
   /** The limit of connections; beyond it the oldest is closed, so that a new one is always served. */
   readonly connections: number
   /** A request must arrive within this time, and its answer must be read within the same time again. */
@@ -28,7 +28,7 @@ export interface DoorLimits {
   /** Answers per second, over all connections. */
   readonly answers: number
 }
-export const doorLimits: DoorLimits = {
+export const httpLimits: HttpLimits = {
   connections: 64,
   patienceMs: 5000,
   idleMs: 75_000,
@@ -36,36 +36,36 @@ export const doorLimits: DoorLimits = {
   answers: 100,
 }
 
-export interface DoorOptions {
+export interface HttpOptions {
   readonly listen: Address
   /** Makes the answer to a GET. `query`: what follows the question mark. */
-  readonly page: (path: string, query: string) => Page | Promise<Page>
+  readonly page: (path: string, query: string) => HttpPage | Promise<HttpPage>
   readonly log: Logger
   /** null: plaintext. Clients need no certificate: they can only read figures. */
   readonly tls?: Tls | null
-  readonly limits?: Partial<DoorLimits>
+  readonly limits?: Partial<HttpLimits>
 }
 
-const plain = (status: number, body: string): Page => ({ status, type: "text/plain; charset=utf-8", body })
+const plain = (status: number, body: string): HttpPage => ({ status, type: "text/plain; charset=utf-8", body })
 const SECOND = 1000
 /** The monitoring system may be older than the node, so TLS 1.2 is allowed. */
 const VERSION = "TLSv1.2"
 /** Under TLS a connection has two socket objects with the same remote address and port. */
 const keyOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress ?? ""} ${remotePort ?? ""}`
 
-class Door {
+class HttpServer {
   readonly server: Server
-  private readonly options: DoorOptions
-  private readonly limits: DoorLimits
+  private readonly options: HttpOptions
+  private readonly limits: HttpLimits
   /** Open connections in the order of their arrival. */
   private readonly open = new Map<string, Socket>()
   private readonly asking = new Set<string>()
   private second = 0
   private answered = 0
 
-  constructor(options: DoorOptions) {
+  constructor(options: HttpOptions) {
     this.options = options
-    this.limits = { ...doorLimits, ...options.limits }
+    this.limits = { ...httpLimits, ...options.limits }
     const { patienceMs, idleMs, headerBytes } = this.limits
     const settings = {
       maxHeaderSize: headerBytes,
@@ -111,7 +111,7 @@ class Door {
     return ++this.answered > this.limits.answers
   }
 
-  private async pageOf({ method, url = "/" }: IncomingMessage): Promise<Page> {
+  private async pageOf({ method, url = "/" }: IncomingMessage): Promise<HttpPage> {
     if (this.isTooMuch())
       return plain(429, `more than ${this.limits.answers} requests came within a second: ask again later\n`)
     if (method !== "GET" && method !== "HEAD") return plain(405, "only GET and HEAD are answered here\n")
@@ -170,10 +170,10 @@ class Door {
 }
 
 /** Answers for as long as the scope is open. Succeeds with the address of the port. */
-export const openDoor = (options: DoorOptions): Effect.Effect<Address, HttpUnavailable, Scope.Scope> =>
+export const openHttp = (options: HttpOptions): Effect.Effect<Address, HttpUnavailable, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<Server & { readonly leave: (closed: () => void) => void }, HttpUnavailable>((resume) => {
-      const door = new Door(options)
+      const door = new HttpServer(options)
       const { host, port } = options.listen
       const { server } = door
       server.on("error", (cause: NodeJS.ErrnoException) => {

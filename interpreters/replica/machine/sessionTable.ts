@@ -13,7 +13,7 @@ export type CommandOutcome =
   | { readonly type: "forgotten" }
 
 /** What to do with a copy of a command. `execute` and `known` hold for all copies of the command, the others only for this one. */
-export type Verdict =
+export type CommandVerdict =
   | { readonly type: "execute" }
   | { readonly type: "known"; readonly outcome: CommandOutcome }
   /** An earlier number is missing: this copy came too early. */
@@ -31,8 +31,8 @@ interface Session {
   /** The outcomes of the commands `lowest` to `last`. */
   readonly outcomes: readonly CommandOutcome[]
 }
-/** The ledger in a snapshot, as plain data. */
-export interface LedgerImage {
+/** The table in a snapshot, as plain data. */
+export interface SessionTableImage {
   readonly sessions: readonly (Omit<Session, "outcomes"> & {
     readonly outcomes: readonly (readonly ["r" | "u" | "f", string])[]
   })[]
@@ -49,10 +49,10 @@ export const MAX_KEPT_RESULT = 1 << 20
  * unanswered stays far below.
  */
 const MAX_KEPT = 65_536
-export const MAX_KEPT_BYTES = 32 << 20
+export const MAX_KEPT_OUTCOME_BYTES = 32 << 20
 const sizeOf = (outcome: CommandOutcome | undefined): number => (outcome?.type === "result" ? outcome.bytes.length : 0)
 
-/** Called with the names of records that have changed: a ledger in a durable store writes these. */
+/** Called with the names of records that have changed: a table in a durable store writes these. */
 export type Changed = (record: string) => void
 const nobody: Changed = () => undefined
 const sessionRecord = (id: Index): string => `session/${id}`
@@ -85,7 +85,7 @@ interface Held {
   bytes: number
 }
 
-export class Ledger {
+export class SessionTable {
   private readonly changed: Changed
   private readonly byId = new Map<Index, Held>()
   private readonly byOwner = new Map<string, Index>()
@@ -137,7 +137,7 @@ export class Ledger {
   }
 
   /** Decides what to do with command number `sequence` of the session. */
-  judge(id: Index, sequence: number, lowest: number, now: Stamp): Verdict {
+  judge(id: Index, sequence: number, lowest: number, now: Stamp): CommandVerdict {
     const held = this.byId.get(id)
     if (held === undefined) return { type: "ended" }
     const from = Math.max(held.session.lowest, Math.min(lowest, held.session.last + 1))
@@ -158,7 +158,7 @@ export class Ledger {
     held.bytes += sizeOf(kept)
     this.changed(outcomeRecord(id, held.session.last + 1))
     let over = 0
-    for (let bytes = held.bytes; held.outcomes.length - over > MAX_KEPT || bytes > MAX_KEPT_BYTES; over++)
+    for (let bytes = held.bytes; held.outcomes.length - over > MAX_KEPT || bytes > MAX_KEPT_OUTCOME_BYTES; over++)
       bytes -= sizeOf(held.outcomes[over])
     held.bytes -= this.dropOldest(held, over)
     held.session = { ...held.session, last: held.session.last + 1, lowest: held.session.lowest + over }
@@ -184,18 +184,18 @@ export class Ledger {
     const outcome = held.outcomes[Number(sequence) - held.session.lowest]
     return outcome === undefined ? null : outcomeBytes(outcome)
   }
-  /** Restores the ledger from all its records. */
-  static restored(records: ReadonlyMap<string, Uint8Array>, changed: Changed): Ledger {
-    const ledger = new Ledger(changed)
+  /** Restores the table from all its records. */
+  static restored(records: ReadonlyMap<string, Uint8Array>, changed: Changed): SessionTable {
+    const table = new SessionTable(changed)
     for (const [name, bytes] of records) {
       if (!name.startsWith("session/")) continue
       const session = JSON.parse(textOf(bytes)) as Session
       const outcomes: CommandOutcome[] = []
       for (let sequence = session.lowest; sequence <= session.last; sequence++)
         outcomes.push(outcomeFrom(records.get(outcomeRecord(session.id, sequence)) ?? Uint8Array.of(FORGOTTEN)))
-      ledger.put(session, outcomes)
+      table.put(session, outcomes)
     }
-    return ledger
+    return table
   }
   private put(session: Session, outcomes: CommandOutcome[]): void {
     this.byId.set(session.id, {
@@ -206,7 +206,7 @@ export class Ledger {
     this.byOwner.set(session.owner, session.id)
   }
 
-  image(): LedgerImage {
+  image(): SessionTableImage {
     return {
       sessions: Array.from(this.byId.values(), ({ session, outcomes }) => ({
         ...session,
@@ -220,8 +220,8 @@ export class Ledger {
       })),
     }
   }
-  static from(image: LedgerImage): Ledger {
-    const ledger = new Ledger()
+  static from(image: SessionTableImage): SessionTable {
+    const table = new SessionTable()
     for (const session of image.sessions) {
       const outcomes = session.outcomes.map(([kind, text]): CommandOutcome =>
         kind === "r"
@@ -230,8 +230,8 @@ export class Ledger {
             ? { type: "undone", text }
             : { type: "forgotten" },
       )
-      ledger.put({ ...session, outcomes: [] }, outcomes)
+      table.put({ ...session, outcomes: [] }, outcomes)
     }
-    return ledger
+    return table
   }
 }

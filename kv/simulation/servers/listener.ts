@@ -7,7 +7,7 @@ import { Faults } from "../../faults.ts"
 import { Admission } from "../../server/limits/admission.ts"
 import { Budget } from "../../server/limits/budget.ts"
 import { Census } from "../../server/census.ts"
-import { newClient, type Client } from "../../server/client.ts"
+import { newClient, type ClientState } from "../../server/client.ts"
 import { Connection } from "../../server/connection.ts"
 import type { Shared } from "../../server/shared.ts"
 import { newStats, type Host } from "../../server/contract.ts"
@@ -18,17 +18,17 @@ import { Turns } from "../../server/limits/turns.ts"
 import { Usage } from "../../server/usage.ts"
 import type { Service } from "../../types.ts"
 import { PORT } from "../endpoint.ts"
-import type { Loop, Process } from "../../../interpreters/replica/world/index.ts"
+import type { Loop, LoopProcess } from "../../../interpreters/replica/world/index.ts"
 
-export interface DoorOptions {
+export interface SimulatedListenerOptions {
   readonly loop: Loop
-  readonly process: Process
+  readonly process: LoopProcess
   readonly service: Service
   readonly redirect: boolean
   readonly self: string
 }
 /** The other end of a link, as the server calls it. */
-export interface Wire {
+export interface ClientEnd {
   readonly replied: (bytes: Buffer) => void
   /** The server closes the link. */
   readonly closed: () => void
@@ -41,8 +41,8 @@ const memory = 1 << 30
 /** The part of a socket that a connection uses. The kernel takes everything at once. */
 class WireSocket {
   readonly writableLength = 0
-  private readonly wire: Wire
-  constructor(wire: Wire) {
+  private readonly wire: ClientEnd
+  constructor(wire: ClientEnd) {
     this.wire = wire
   }
   write(data: string | Uint8Array): boolean {
@@ -61,13 +61,13 @@ class WireSocket {
   resume(): void {}
 }
 
-export class Door {
+export class SimulatedListener {
   private readonly shared: Shared
   private readonly open = new Set<Connection>()
-  private readonly wires = new Set<Wire>()
+  private readonly wires = new Set<ClientEnd>()
   private accepted = 0
 
-  constructor({ loop, process, service, redirect, self }: DoorOptions) {
+  constructor({ loop, process, service, redirect, self }: SimulatedListenerOptions) {
     const stats = newStats()
     const { open } = this
     // In a later turn, so that no caller catches it on its way out of the world.
@@ -89,7 +89,7 @@ export class Door {
       usage: new Usage(),
       census: new Census(service.reader),
       port: () => PORT,
-      *clients(): Iterable<Client> {
+      *clients(): Iterable<ClientState> {
         for (const { client } of open) yield client
       },
       clientCount: () => open.size,
@@ -117,14 +117,14 @@ export class Door {
     }
   }
 
-  accept(wire: Wire): Connection {
+  accept(wire: ClientEnd): Connection {
     const socket = new WireSocket(wire) as unknown as Socket
     const connection = new Connection(this.shared, newClient(++this.accepted, "client:1", "node:1", 0), socket)
     this.open.add(connection)
     this.wires.add(wire)
     return connection
   }
-  close(connection: Connection, wire: Wire): void {
+  close(connection: Connection, wire: ClientEnd): void {
     this.open.delete(connection)
     this.wires.delete(wire)
     connection.close()
