@@ -164,8 +164,8 @@ export const contracts: readonly Seeded[] = [
     patches: [
       {
         file: "kv/machine/memory.ts",
-        find: "    queueMicrotask(() => {\n      this.applyNow(entries)\n      this.handlers?.applied(this.replica.base.index)\n    })",
-        replace: "    this.applyNow(entries)\n    this.handlers?.applied(this.replica.base.index)",
+        find: "    queueMicrotask(() => {\n      this.applyNow(entries)\n      this.handlers?.applied(this.executor.base.index)\n    })",
+        replace: "    this.applyNow(entries)\n    this.handlers?.applied(this.executor.base.index)",
       },
     ],
   },
