@@ -25,6 +25,7 @@ export const rules = {
   "member.leaderRemoved": "the leader has committed a configuration without itself: it steps down, §6",
   "election.stickinessLapsed":
     "no leader was heard for the minimum election timeout: votes may be granted again, thesis §4.2.3",
+  "election.voterConnected": "a voter is connected and no leader is known: campaign sooner than the election timeout",
   "election.leaderDisconnected": "the connection to the leader broke: campaign sooner than the election timeout",
   "election.notVoter":
     "a server that votes in no configuration that may be in force, or one whose state machine is being restored, does not campaign, thesis §4.2.2",

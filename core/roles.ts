@@ -144,6 +144,17 @@ export const leaderDisconnected = (turn: Turn, follower: Follower): void => {
   setElectionTimer(turn, 0, turn.state.settings.disconnectMax)
 }
 
+/**
+ * A voter is connected, and no leader is known, as when a cluster starts or a partition heals: there may be a majority now, so
+ * ask soon. Pre-votes disturb no leader that the others hear.
+ */
+export const voterConnected = (turn: Turn): void => {
+  const { settings } = turn.state
+  if (!settings.preVote || settings.leaseReads) return
+  note(turn, "election.voterConnected")
+  setElectionTimer(turn, 0, settings.disconnectMax)
+}
+
 /** There is no next term, or no index for its no-op, that the codecs could write. */
 export const isExhausted = ({ currentTerm, log }: State): boolean =>
   currentTerm >= MAX_TERM || log.lastIndex >= MAX_INDEX

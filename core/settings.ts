@@ -33,7 +33,7 @@ const MB = 1024 * 1024
  * | --- | --- | --- |
  * | heartbeat | 100 ms | a fifth of the shortest election timeout: four in a row may be lost |
  * | electionMin, electionMax | 500–1,000 ms | ten times a round trip with a slow fsync; with this spread votes are rarely split (paper §9.3) |
- * | disconnectMax | 150 ms | a reset connection is strong evidence that the leader is gone: ask for pre-votes soon, but not all at once |
+ * | disconnectMax | 150 ms | a reset connection is strong evidence that the leader is gone: ask for pre-votes soon, but not all at once. Likewise when a voter is connected and no leader is known |
  * | diskStallTimeout | 1,000 ms | a leader whose disk stalls this long is worse than an election |
  * | preVote | true | a server that was away does not depose a leader that serves the others (thesis §9.6) |
  * | checkQuorum | true | a leader that a majority cannot answer says so, and its clients go elsewhere (thesis §6.2) |

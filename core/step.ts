@@ -50,7 +50,7 @@ import {
   onPeerLink,
   replicatePass,
 } from "./replication.ts"
-import { startSticky, leaderDisconnected, newFollower, waitForElection } from "./roles.ts"
+import { leaderDisconnected, newFollower, startSticky, voterConnected, waitForElection } from "./roles.ts"
 import {
   onInstallSnapshotReply,
   onSnapshotOpened,
@@ -61,6 +61,7 @@ import {
 } from "./snapshot.ts"
 import { flawOfStored } from "./domain.ts"
 import { checkSettings, type Settings } from "./settings.ts"
+import { canCampaign } from "./removal.ts"
 import { passesGate } from "./term.ts"
 import { onTimeoutNow, onTransferRequested, onTransferTimeout, transferPass } from "./transfer.ts"
 import { sameMember, type Turn } from "./turn.ts"
@@ -125,6 +126,14 @@ const onStarted = (turn: Turn): void => {
   else waitForElection(turn)
 }
 
+const onPeerConnected = (turn: Turn, peer: Member): void => {
+  const { state } = turn
+  const { role } = state
+  onPeerLink(turn, peer, true)
+  const leaderless = role.type === "follower" && role.leader === null && role.stickiness === "lapsed"
+  if (leaderless && isVoter(configurationOf(state), peer) && canCampaign(state)) voterConnected(turn)
+}
+
 const onPeerDisconnected = (turn: Turn, peer: Member): void => {
   const { role } = turn.state
   onPeerLink(turn, peer, false)
@@ -151,7 +160,7 @@ const handle = (turn: Turn, event: Event): void => {
     case "ClockAdvanced":
       return onClockAdvanced(turn, event.monotonic, event.wall)
     case "PeerConnected":
-      return onPeerLink(turn, event.peer, true)
+      return onPeerConnected(turn, event.peer)
     case "PeerDisconnected":
       return onPeerDisconnected(turn, event.peer)
     case "SnapshotTaken":

@@ -351,6 +351,19 @@ describe("PreVote, thesis §9.6", () => {
     expect(it.expire("election").role).toBe("preCandidate")
   })
 
+  test("a voter that is connected while no leader is known lets a server ask soon, as when a cluster starts", () => {
+    const connected = (it: ReturnType<typeof server>, peer = member("b")) =>
+      it.happens({ type: "PeerConnected", peer }).timer("election")
+    const starting = server()
+    expect(connected(starting)).toEqual({ min: 0, max: disconnectMax })
+    expect(starting.noted("election.voterConnected")).toBe(true)
+    // With a leader, or one that may still be there, nobody is hurried; nor by a stranger, nor without pre-votes.
+    expect(connected(follower())).toBeNull()
+    expect(connected(server(), member("z"))).toBeNull()
+    expect(connected(server({ settings: { preVote: false } }))).toBeNull()
+    expect(connected(server({ settings: { leaseReads: true } }))).toBeNull()
+  })
+
   test("a broken connection to anybody else, or to an earlier incarnation of the leader, changes nothing", () => {
     for (const peer of [member("c"), member("b", "0")]) {
       const it = follower().happens({ type: "PeerDisconnected", peer })

@@ -283,6 +283,8 @@ const onLease = ({ server, end, state }: ServerStep, { since = 0 }: Extract<Effe
 /** May this event restart the election timer? §5.2: a granted vote, an append from the current leader, an election of its own, and whatever ends a role. A vote of a term that ends within the batch does not count. */
 const isSignOfLife = ({ start, end }: ServerStep, event: Event): boolean => {
   if (event.type === "Started" || event.type === "PeerDisconnected") return true
+  // Who knows of no leader postpones no election of one that is gone: it may only be sooner.
+  if (event.type === "PeerConnected") return start.leader === null
   if (event.type === "TimerExpired") return event.timer === "election"
   if (event.type !== "MessageReceived" || event.message.term < start.term) return false
   const { type } = event.message

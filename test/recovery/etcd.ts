@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { etcdWords } from "../bench/systems.ts"
 import { freePort, launch, temporaryFolder, until, type Watched } from "../cluster.ts"
 import { startLoad, steadily, watchMachine, type Load } from "./load.ts"
+import { JUDGED } from "./judge.ts"
 import type { RowId, Times } from "./rows.ts"
 
 const names = ["e1", "e2", "e3"]
@@ -123,6 +124,21 @@ const isWell = async (etcd: Etcd): Promise<void> => {
     (await Promise.all(names.map(etcd.status))).every((one) => one !== null && one.leader !== "0"),
   )
 }
+/** Our own nodes serve the clients of the judge meanwhile: as many calls are made here. */
+const company = (etcd: Etcd): (() => void) => {
+  const control = { going: true }
+  const calls = async (i: number): Promise<void> => {
+    for (let number = i; control.going; number += 100) {
+      const name = names[(i + number) % names.length] ?? ""
+      if (etcd.running(name)) await etcd.put(name, number).catch(() => undefined)
+      await sleep(i < JUDGED.own ? JUDGED.ownPause : JUDGED.randomPause)
+    }
+  }
+  for (let i = 0; i < JUDGED.own + JUDGED.random; i++) void calls(i)
+  return () => {
+    control.going = false
+  }
+}
 const another = (name: string): string => names.find((one) => one !== name) ?? ""
 
 interface Scenario {
@@ -219,6 +235,7 @@ export const measureEtcd = async (
   const load = startLoad(names, (name) =>
     Promise.resolve(etcd.running(name) ? { write: (number) => etcd.put(name, number), close: () => undefined } : null),
   )
+  const leave = company(etcd)
   try {
     await load.next(now())
     for (let trial = 0; trial < trials; trial++)
@@ -244,6 +261,7 @@ export const measureEtcd = async (
   } catch (error) {
     say(`etcd: ${String(error)}\n${etcd.logs()}`)
   } finally {
+    leave()
     load.stop()
     watchdog.stop()
     await etcd.dispose()

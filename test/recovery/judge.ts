@@ -14,6 +14,9 @@ export interface Judged {
   /** Empty: nothing lost, nothing doubled, linearizable. */
   readonly wrong: readonly string[]
 }
+/** Clients of each kind, one of our own for each node, and the milliseconds between two of their calls. */
+export const JUDGED = { own: 3, ownPause: 10, random: 4, randomPause: 20 }
+
 export interface Judge {
   /** Once all is well again: every client finishes what it is doing. One judge for each cluster: it takes the keys to be empty. */
   readonly verdict: () => Promise<Judged>
@@ -25,9 +28,9 @@ export const startJudge = async (cluster: Cluster, seed: number): Promise<Judge>
   const history = makeHistory()
   const random = startClients(cluster, {
     history,
-    clients: 4,
+    clients: JUDGED.random,
     seed,
-    pause: 20,
+    pause: JUDGED.randomPause,
     keys: 12,
     operationsPerKey: 300,
     lie: null,
@@ -50,7 +53,7 @@ export const startJudge = async (cluster: Cluster, seed: number): Promise<Judge>
         failed = true
         failures.push(String(error))
       }
-      await sleep(10)
+      await sleep(JUDGED.ownPause)
     }
     const held = await client.get(key)
     await client.close()

@@ -103,7 +103,7 @@ if (processTrials > 0 && [...processRows].some(only)) {
       trials: await measureEtcd(processTrials, only, console.error),
     })
     facts.push(
-      "etcd in the same run, with the same load and timeouts (heartbeat 100, election 500–1,000 ms), otherwise as it comes.",
+      "etcd in the same run, with as many clients and the same timeouts (heartbeat 100, election 500–1,000 ms), otherwise as it comes.",
     )
   }
 }
