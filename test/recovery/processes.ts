@@ -324,7 +324,7 @@ const scenarios: readonly Scenario[] = [
       const client = await cluster.connect(id)
       const from = now()
       const reply = await client.call("STEPRAFT", "TRANSFER", first(others(cluster, id)))
-      if (reply instanceof ErrorReply) throw reply
+      if (reply instanceof ErrorReply) throw new Error(reply.text)
       await load.next(now())
       client.close()
       return { "hand-over": load.gap(from) }
