@@ -44,10 +44,11 @@ const words = (...given: readonly string[]): string =>
   `*${given.length}\r\n${given.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`
 
 describe("the budget", () => {
-  const account = (name: string, closed: string[]): Account & { closed: boolean } => {
+  const account = (name: string, closed: string[], nameless = false): Account & { closed: boolean } => {
     const it = {
       weight: 0,
       closed: false,
+      nameless,
       evict: () => {
         closed.push(name)
         it.closed = true
@@ -76,6 +77,10 @@ describe("the budget", () => {
     await Promise.resolve()
     expect(closed).toEqual(["b"])
     expect(budget).toMatchObject({ used: 95, tight: true, room: 0 })
+    // However little it holds, whoever has not logged in goes first.
+    budget.weigh(account("nobody", closed, true), 10)
+    await Promise.resolve()
+    expect(closed).toEqual(["b", "nobody"])
   })
 })
 

@@ -133,6 +133,7 @@ describe("an exception", () => {
       clients: () => [],
       clientCount: () => 0,
       netOutput: () => 0,
+      named: () => {},
       kill: () => 0,
     }
     const client = newClient(1, "a", "b", 0)

@@ -142,6 +142,82 @@ test("a connection that does not say who it is takes its place for a while only"
   })
 })
 
+test("strangers take no place from a user, however many come", async () => {
+  const users = await opened(lines.join("\n"))
+  await serving(makeFake(), { users, limits: { maxClients: 8, reservedClients: 0 } }, async (port, server) => {
+    const known = await Promise.all(Array.from({ length: 5 }, () => dial(port)))
+    for (const one of known) expect(plain(await one.send("AUTH", "ann", "a"))).toBe("OK")
+    const crowd = await Promise.all(Array.from({ length: 30 }, () => dial(port)))
+    await until("they gave way to one another", () => server.stats().gaveWay === 27)
+    for (let i = 0; i < 3; i++) {
+      const late = await dial(port)
+      expect(plain(await late.send("AUTH", "bob", "b"))).toBe("OK")
+      known.push(late)
+    }
+    for (const one of known) expect(plain(await one.send("PING"))).toBe("PONG")
+    expect(await (await dial(port)).ended).toMatch(/^-ERR max number of clients reached/)
+    for (const { socket } of [...crowd, ...known]) socket.destroy()
+  })
+})
+
+test("of those that have not logged in, there are no more than so many, whatever else is free", async () => {
+  const users = await opened(lines.join("\n"))
+  await serving(makeFake(), { users, limits: { maxUnauthenticated: 2 } }, async (port, server) => {
+    const [one, ...more] = [await dial(port), await dial(port), await dial(port)]
+    await one?.ended
+    expect(server.stats().gaveWay).toBe(1)
+    for (const { socket } of more) socket.destroy()
+  })
+})
+
+test("before AUTH a connection holds little: no long words, no long lists, no answers that are not read", async () => {
+  await withUsers(async (as, _, port) => {
+    const root = await as("root", "r")
+    const large = "x".repeat(100_000)
+    for (const sent of [
+      `*3\r\n$4\r\nAUTH\r\n$3\r\nann\r\n$${large.length}\r\n${large}`,
+      `*1000\r\n$4\r\nMGET\r\n`,
+      large,
+    ])
+      expect(await exchange(port, sent)).toMatch(/^-ERR Protocol error: .*before AUTH little is taken/)
+    // What is too long but ends is refused like all else.
+    expect(await exchange(port, `*2\r\n$3\r\nGET\r\n$9000\r\n${"x".repeat(9000)}\r\nAUTH bob b\r\nQUIT\r\n`)).toBe(
+      "-NOAUTH Authentication required.\r\n+OK\r\n+OK\r\n",
+    )
+    const half = await dial(port)
+    half.write(`*3\r\n$3\r\nSET\r\n$4000\r\n${"x".repeat(4000)}\r\n$4000\r\n${"x".repeat(3000)}`)
+    const greedy = await dial(port)
+    greedy.socket.on("error", () => {})
+    greedy.socket.pause()
+    greedy.write("PING\r\n".repeat(10_000))
+    const list = async (): Promise<readonly string[]> =>
+      String(plain(await root.send("CLIENT", "LIST")))
+        .trim()
+        .split("\n")
+    await until("the greedy one is cut off", async () => (await list()).length === 2)
+    const held = (await list()).map((line) => Number(/tot-mem=(\d+)/.exec(line)?.[1]))
+    expect(Math.max(...held)).toBeLessThan(20_000)
+    for (const { socket } of [half, greedy]) socket.destroy()
+  })
+})
+
+test("the time for a login begins anew with a RESET of whoever was in, and with no other", async () => {
+  const users = await opened(lines.join("\n"))
+  let clock = 0
+  await serving(makeFake(), { users, limits: { loginMs: 50 }, now: () => clock }, async (port) => {
+    const [first, ann] = [await dial(port), await dial(port)]
+    expect(plain(await ann.send("AUTH", "ann", "a"))).toBe("OK")
+    clock += 1000
+    expect(plain(await ann.send("RESET"))).toBe("RESET")
+    await first.ended
+    expect(plain(await ann.send("PING")), "a look has been taken").toMatch(/^-NOAUTH/)
+    clock += 40
+    expect(plain(await ann.send("RESET"))).toBe("RESET")
+    clock += 11
+    await ann.ended
+  })
+})
+
 test("guesses from one address lock it out for a minute, others and who is in go on; a right password is known again", async () => {
   await withUsers(async (as, users) => {
     const inside = await as("ann", "a")
@@ -200,6 +276,45 @@ test("a role that was taken away stays away: RESET gives none back, and what was
     expect(await code(first, "EXEC")).toContain("cannot run inside MULTI")
     expect(await code(first, "PING")).toBe("PONG")
   }, "default admin nopass")
+})
+
+test("a write that waits is not executed by whoever has lost the role meanwhile", async () => {
+  const fake = makeFake()
+  const held: (() => void)[] = []
+  const service = {
+    ...fake,
+    write: (...given: Parameters<typeof fake.write>) => void held.push(() => fake.write(...given)),
+  }
+  const users = await opened(lines.join("\n"))
+  await serving(service, { users }, async (port) => {
+    const ann = await dial(port)
+    await ann.send("AUTH", "ann", "a")
+    const value = "x".repeat(5_000_000)
+    // The second one would be too much for the log together with the first.
+    const told = [ann.send("SET", "a", value), ann.send("SET", "b", value), ann.send("STRLEN", "a")]
+    expect(plain(await (await dial(port)).send("PING"))).toMatch(/^-NOAUTH/)
+    await until("the first is under way", () => held.length > 0)
+    writeFileSync(file, [lines[0], userLine("ann", "read", "a")].join("\n"))
+    await users.look()
+    for (const release of held.splice(0)) release()
+    expect((await Promise.all(told)).map(plain)).toEqual([
+      "OK",
+      "-NOPERM ann has lost the role write while the command waited. Nothing was executed.",
+      5_000_000,
+    ])
+    expect(held).toEqual([])
+    ann.socket.destroy()
+  })
+})
+
+test("an AUTH behind a write of unknown outcome has its own answer, and counts", async () => {
+  const unknown = { type: "error", code: "UNKNOWN", text: "who knows" } as const
+  const users = await opened(lines.join("\n"))
+  await serving(makeFake({ verdict: (write) => (write === 0 ? unknown : null) }), { users }, async (port) => {
+    const sent = "AUTH ann a\r\nSET a 1\r\nAUTH bob b\r\nSET a 2\r\nAUTH ann a\r\nSET a 3\r\nQUIT\r\n"
+    const told = (await exchange(port, sent)).split("\r\n").map((line) => line.split(" ")[0])
+    expect(told).toEqual(["+OK", "-UNKNOWN", "+OK", "-NOPERM", "+OK", "+OK", "+OK", ""])
+  })
 })
 
 test("a right password that was looked at while the file changed is no guess", async () => {

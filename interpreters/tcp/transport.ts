@@ -13,6 +13,7 @@ import { EntryBlocks } from "./codec.ts"
 import { Connection, type ConnectionHandlers } from "./connection.ts"
 import { judge, judgeStart, startedTwice, untrustedName, type Hello, type LocalHello, type Refusal } from "../hello.ts"
 import { fleetingSightings, type Sightings } from "../starts.ts"
+import { networkOf, Strangers } from "../strangers.ts"
 import {
   ConnectionLost,
   errorKey,
@@ -36,7 +37,7 @@ import { remoteOf, type Remote, type Tls } from "../tls/index.ts"
 const LATELY_MS = 5_000
 
 const MOST_PEERS = 256
-/** The limit of accepted connections that have not sent a hello; beyond it the oldest is closed. */
+/** The limit of accepted connections that have not sent a hello; beyond it one of them is closed. */
 const STRANGERS = 64
 /** After this time the sockets of a process that has ended are closed; a second live process can wait that long. */
 const SECOND_LOOK_MS = 100
@@ -56,7 +57,7 @@ class Node {
   local: LocalHello
   /** Where this node listens, once it listens. */
   address: Address
-  private readonly strangers = new Set<Connection>()
+  private readonly strangers = new Strangers<Connection>(STRANGERS)
   readonly turned = new Map<string, number>()
   private readonly unknown = new Map<string, Unlisted & { readonly at: number }>()
   private readonly self: Member
@@ -212,25 +213,20 @@ class Node {
       hello: (connection, hello) => {
         this.judged(connection, hello, (sighting) => {
           owner ??= this.links.get(hello.member.name) ?? null
-          this.strangers.delete(connection)
+          this.strangers.leave(connection)
           owner?.introduced(connection, hello, sighting)
         })
       },
       sign: (connection, sign) => owner?.sign(connection, sign),
       message: (connection, buffer, from, to) => owner?.received(connection, buffer, from, to),
       closed: (connection, error) => {
-        this.strangers.delete(connection)
+        this.strangers.leave(connection)
         this.count(error)
         if (owner?.lost(connection, error) !== true) this.turnedAway(remote.host, error)
       },
     })
     if (connection.isClosed) return
-    this.strangers.add(connection)
-    const [oldest] = this.strangers
-    if (this.strangers.size > STRANGERS && oldest !== undefined) {
-      this.strangers.delete(oldest)
-      oldest.end()
-    }
+    this.strangers.add(connection, remote.host)?.end()
   }
 
   private count(error: LinkError): void {
@@ -244,13 +240,17 @@ class Node {
     const error = notSecured(remoteText(remote), false, code)
     this.count(error)
     // As with a plain connection that is closed before a hello: probably a port scan or a health check.
-    if (code === "ECONNRESET") this.log(`${remote.host}|unsecured`, "debug", errorText(error))
+    if (code === "ECONNRESET") this.log(`${networkOf(remote.host)}|unsecured`, "debug", errorText(error))
     else this.turnedAway(remote.host, error)
   }
 
   private turnedAway(host: string, error: LinkError): void {
     // A stranger that disconnects without sending anything is a port scan or a health check.
-    this.log(`${host}|${errorKey(error)}`, error instanceof ConnectionLost ? "debug" : "error", errorText(error))
+    this.log(
+      `${networkOf(host)}|${errorKey(error)}`,
+      error instanceof ConnectionLost ? "debug" : "error",
+      errorText(error),
+    )
   }
 
   /** Dials once; resolves when that connection has ended, whether or not it was established. */
@@ -338,7 +338,7 @@ class Node {
   stop(): void {
     this.stopped = true
     clearInterval(this.ticker)
-    for (const stranger of this.strangers) stranger.end()
+    for (let left = this.strangers.give(); left !== null; left = this.strangers.give()) left.end()
     for (const link of this.links.values()) link.end()
   }
 }

@@ -4,6 +4,7 @@
 import { constants } from "node:crypto"
 import type { Server, ServerOpts, Socket } from "node:net"
 import * as tls from "node:tls"
+import { Strangers } from "../strangers.ts"
 import type { Shown, Tls } from "./keeper.ts"
 
 export interface Remote {
@@ -28,7 +29,7 @@ export interface SecureOptions extends ServerOpts {
   readonly ask: boolean
   /** The time limit of one handshake. */
   readonly patienceMs: number
-  /** The number of handshakes in progress; beyond it the oldest is ended, so that a new one is always accepted. */
+  /** The number of handshakes in progress; beyond it one of them is ended, so that a new one is always accepted. */
   readonly handshakes: number
 }
 export interface SecureHandlers {
@@ -51,18 +52,21 @@ export const secureServer = (
     handshakeTimeout: patienceMs,
   })
   const underWay = new Map<string, Socket>()
+  const strangers = new Strangers<Socket>(handshakes)
   // The socket under TLS is another object, with the same remote address and port.
   const keyOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress ?? ""} ${remotePort ?? ""}`
   server.on("connection", (socket: Socket) => {
     const key = keyOf(socket)
     underWay.set(key, socket)
-    socket.once("close", () => underWay.delete(key))
-    const [oldest] = underWay
-    if (underWay.size <= handshakes || oldest === undefined) return
-    underWay.delete(oldest[0])
-    oldest[1].destroy()
+    socket.once("close", () => {
+      underWay.delete(key)
+      strangers.leave(socket)
+    })
+    strangers.add(socket, remoteOf(socket).host)?.destroy()
   })
   server.on("secureConnection", (socket) => {
+    const under = underWay.get(keyOf(socket))
+    if (under !== undefined) strangers.leave(under)
     underWay.delete(keyOf(socket))
     secured(socket)
   })

@@ -27,6 +27,7 @@ const texts = {
   autopilotLeast: "Voters below which the autopilot never goes (default: a majority of --autopilot-voters)",
   maxClientsPerAddress: "Connections of clients from one address at most (5000)",
   maxHandshakes: "TLS handshakes of clients under way at most (1024)",
+  maxUnauthenticated: "Connections of clients that have not logged in at most, where there are users (2500)",
   maxFailedLogins: "Wrong passwords from one address within a minute, before it is locked out for one (10)",
   maxPipeline: "Commands of one connection under way at most (4096); the rest waits",
   clientStallTimeout: "Milliseconds after which a client that does not read its answers is disconnected (60000)",

@@ -74,6 +74,7 @@ const fields = {
   users: Schema.optionalKey(Schema.NonEmptyString),
   maxClientsPerAddress: Schema.optionalKey(Whole),
   maxHandshakes: Schema.optionalKey(Whole),
+  maxUnauthenticated: Schema.optionalKey(Whole),
   maxFailedLogins: Schema.optionalKey(Whole),
   maxPipeline: Schema.optionalKey(Whole),
   clientStallTimeout: Schema.optionalKey(Millis),
@@ -394,7 +395,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
     clientMemory: given.clientMemory ?? null,
     maxFailedLogins: given.maxFailedLogins ?? null,
     limits: {
-      ...picked(given, ["maxClientsPerAddress", "maxHandshakes"]),
+      ...picked(given, ["maxClientsPerAddress", "maxHandshakes", "maxUnauthenticated"]),
       ...(given.maxPipeline === undefined ? {} : { pipelinedCommands: given.maxPipeline }),
       ...(given.clientStallTimeout === undefined ? {} : { stalledMs: given.clientStallTimeout }),
     },

@@ -55,11 +55,16 @@ export interface ClientState {
   user: Grant | null
   /** The same as it connected. */
   readonly arrived: Grant | null
+  /** Since when it has been nobody, by the server's clock; null while it is somebody. */
+  namelessSince: number | null
   /** Bytes of pending requests, of replies not sent, and of everything held for it, as known by its connection. */
   load: () => { readonly input: number; readonly output: number; readonly total: number }
   /** Nothing more is read; the connection closes once everything before is answered. */
   leaving: boolean
 }
+
+/** Without its port. */
+export const hostOf = (address: string): string => address.slice(0, address.lastIndexOf(":"))
 
 export const noWatches = (): Watching => ({ watches: new Map(), weight: 0, failed: false })
 
@@ -94,6 +99,7 @@ export const newClient = (
   proving: false,
   user: arrived,
   arrived,
+  namelessSince: null,
   load: () => ({ input: 0, output: 0, total: 0 }),
   leaving: false,
 })

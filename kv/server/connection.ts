@@ -6,6 +6,7 @@
 import type { Socket } from "node:net"
 import type { ReadHere, Reply } from "../types.ts"
 import { SMALL, type Account } from "./limits/budget.ts"
+import { strangersLimits, type Limits } from "./limits/limits.ts"
 import { hasRoom, isFull } from "./limits/pipeline.ts"
 import type { ClientState } from "./client.ts"
 import type { Context, KnownCommand, Words, OrderedWork } from "./contract.ts"
@@ -14,6 +15,7 @@ import { begin, broken, unread } from "./intake.ts"
 import { Order } from "./order.ts"
 import { notTaken, Output } from "./wire/output.ts"
 import { isLong, Pieces, replyBytes } from "./wire/pieces.ts"
+import { revoked } from "./users/index.ts"
 import { failedWrite, mayReturnMuch, Queue, unknownBehind, type Slot } from "./queue.ts"
 import { Reading } from "./reading.ts"
 import { ProtocolError, RequestParser, RequestTooLarge } from "./wire/resp.ts"
@@ -54,6 +56,8 @@ export class Connection implements Job, Account {
   private working = false
   private until = 0
   private units = 0
+  /** Those of a client that has not said who it is, and of all others. */
+  private readonly limits: readonly [nameless: Limits, known: Limits]
   private readonly unread = new Unread()
 
   constructor(shared: Shared, client: ClientState, socket: Socket) {
@@ -64,6 +68,7 @@ export class Connection implements Job, Account {
     this.socket = socket
     this.parser = new RequestParser(host.limits)
     this.output = new Output(socket)
+    this.limits = [strangersLimits(host.limits), host.limits]
     this.expected = host.limits.maxEntryBytes
     this.reading = new Reading(host, shared.longReads, this)
     this.order = new Order(host, this.resume)
@@ -77,7 +82,8 @@ export class Connection implements Job, Account {
     this.client.activeAt = Date.now()
     this.parser.push(chunk)
     this.shared.turns.run(this)
-    if (this.parser.pending < readAhead || this.paused || this.closed) return
+    if (this.nameless && !this.client.proving && !this.closed) this.parser.compact()
+    if (this.parser.pending < readAhead(this.client) || this.paused || this.closed) return
     this.paused = true
     this.socket.pause()
   }
@@ -96,7 +102,7 @@ export class Connection implements Job, Account {
       this.fail(thrown)
     }
     this.working = false
-    if (this.paused && !more && !this.held && !this.closed && this.parser.pending < readAhead) {
+    if (this.paused && !more && !this.held && !this.closed && this.parser.pending < readAhead(this.client)) {
       this.paused = false
       this.socket.resume()
     }
@@ -169,6 +175,13 @@ export class Connection implements Job, Account {
     this.shared.host.budget.weigh(this, orphaned)
   }
 
+  get nameless(): boolean {
+    return this.client.user === null
+  }
+  private get bounds(): Limits {
+    return this.limits[this.nameless ? 0 : 1]
+  }
+
   /** Nothing is outstanding, and the client has read all replies. */
   get idle(): boolean {
     return this.queue.head === null && this.output.buffered === 0
@@ -234,6 +247,7 @@ export class Connection implements Job, Account {
         this.paused = true
         return true
       }
+      parser.limits = this.bounds
       const words = parser.next()
       if (words === null) {
         if (this.inputEnded) client.leaving = true
@@ -241,7 +255,7 @@ export class Connection implements Job, Account {
       }
       if (words instanceof ProtocolError) {
         stats.protocolErrors++
-        this.answer(err(`Protocol error: ${words.text}`), false)
+        this.answer(err(`Protocol error: ${words.text}${this.nameless ? " (before AUTH little is taken)" : ""}`), false)
         client.leaving = true
         return true
       }
@@ -288,30 +302,11 @@ export class Connection implements Job, Account {
     reply: Reply | null,
     silent: boolean,
   ): void {
-    const { consistency, protocol } = this.client
+    const { consistency, protocol, user } = this.client
     const bytes = this.parser.requestWeight + (work?.type === "work.write" ? (work.weight ?? 0) : 0)
     const linearizable = work === null ? consistency === "linearizable" : work.type === "work.read" && work.barrier
     const returns = kind === "write" && mayReturnMuch(known, words)
-    this.queue.add({
-      at: this.queue.place(),
-      kind,
-      known,
-      words,
-      work,
-      protocol,
-      silent,
-      bytes,
-      linearizable,
-      returns,
-      cost: null,
-      barrier: null,
-      askedEarly: false,
-      large: false,
-      reply,
-      since: performance.now(),
-      over: false,
-      next: null,
-    })
+    this.queue.add({ kind, known, words, work, protocol, user, silent, bytes, linearizable, returns, reply })
   }
 
   /** Starts whatever may start; returns false if the time is up. */
@@ -320,7 +315,11 @@ export class Connection implements Job, Account {
       if (!this.read()) return false
       const slot = this.queue.next
       if (slot === null || this.closed || this.reading.busy || this.pieces !== null) return true
-      if (slot.kind === "write") {
+      const refusal = revoked(this.context, slot)
+      if (refusal !== null) {
+        this.queue.refuse(slot, refusal)
+        this.deliver()
+      } else if (slot.kind === "write") {
         if ((slot.returns && !this.mayReturn()) || !this.admitted(slot)) return true
         this.queue.next = slot.next
         this.write(slot)
@@ -476,8 +475,7 @@ export class Connection implements Job, Account {
   }
 
   private emit(reply: Reply, protocol: Slot["protocol"], exec: boolean): void {
-    if (this.output.buffered > this.shared.host.limits.hardOutputBytes)
-      return this.evict(notTaken(this.output.buffered))
+    if (this.output.buffered > this.bounds.hardOutputBytes) return this.evict(notTaken(this.output.buffered))
     if (exec && reply.type === "null") return encodeNullArray(protocol, this.output)
     const { unsent } = this.output
     try {
@@ -492,7 +490,7 @@ export class Connection implements Job, Account {
   /** Disconnects the client, because of its own behaviour or to protect the others. */
   evict(reason: string): void {
     this.shared.host.stats.cutOff++
-    this.shared.log(`client ${this.client.id} at ${this.client.address} cut off: ${reason}`)
+    this.shared.complain(this.client, `client ${this.client.id} at ${this.client.address} cut off: ${reason}`)
     this.socket.destroy()
     this.close()
   }

@@ -92,6 +92,8 @@ export interface Stats {
   crowded: number
   /** Connections whose TLS handshake failed, or that showed no valid certificate. */
   unproven: number
+  /** Connections without a login that were closed to make room for others. */
+  gaveWay: number
 }
 
 export const newStats = (): Stats => ({
@@ -105,6 +107,7 @@ export const newStats = (): Stats => ({
   denied: 0,
   crowded: 0,
   unproven: 0,
+  gaveWay: 0,
 })
 
 export interface Used {
@@ -162,6 +165,8 @@ export interface Host {
   readonly clientCount: () => number
   /** Bytes sent to clients. */
   readonly netOutput: () => number
+  /** Who the client is has changed: somebody, or nobody again. */
+  readonly named: (client: ClientState) => void
   /** Closes the connections of these clients, and returns how many there were. */
   readonly kill: (which: (client: ClientState) => boolean) => number
 }

@@ -89,6 +89,8 @@ export const begin = (
 
 /** A command of which only the name was read. */
 export const unread = ({ client, host }: Context, { name, text }: RequestTooLarge): Reply => {
+  const refusal = denied({ client, host }, undefined, [])
+  if (refusal !== null) return refusal
   if (client.transaction !== null) client.transaction.aborted = true
   if (host.table.find(name)?.name === "watch") client.watching.failed = true
   return errorReply("TOOLARGE", text)

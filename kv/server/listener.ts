@@ -1,6 +1,7 @@
 /** The sockets of clients: in the clear, or with TLS and perhaps certificates. */
 import { createServer, type Server, type Socket } from "node:net"
 import { limitedLog } from "../../interpreters/log.ts"
+import { networkOf } from "../../interpreters/strangers.ts"
 import { distrust, nameOf, secureServer, type Tls } from "../../interpreters/tls/index.ts"
 import type { Reply } from "../types.ts"
 import { errorReply } from "./wire/encode.ts"
@@ -46,7 +47,7 @@ export const makeListener = (
         const why = authClients === "yes" || (authClients === "optional" && shown) ? distrust(socket) : null
         if (why === null) return accepted(socket, shown && authClients !== "no" ? nameOf(socket) : null)
         tell(
-          `refused ${socket.remoteAddress ?? ""}`,
+          `refused ${networkOf(socket.remoteAddress ?? "")}`,
           "warn",
           `refused a client at ${socket.remoteAddress ?? "?"}: ${why}`,
         )
@@ -57,7 +58,7 @@ export const makeListener = (
         if (code === "ECONNRESET") return
         unsecured()
         tell(
-          `failed ${host}`,
+          `failed ${networkOf(host)}`,
           "warn",
           `the TLS handshake with a client at ${host} failed (${code}): closed its connection. It needs TLS, as with an address that begins with rediss://`,
         )

@@ -32,6 +32,11 @@ export const serverMetrics = ({
     stats.unproven,
   ),
   counter(
+    "client_connections_gave_way_total",
+    "Connections without a login that were closed to make room for others.",
+    stats.gaveWay,
+  ),
+  counter(
     "client_requests_denied_total",
     "Commands refused to a role that has them not, or to whoever has not said who he is.",
     stats.denied,

@@ -2,6 +2,7 @@
 import type { Barrier } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
 import type { KnownCommand, Words, OrderedWork } from "./contract.ts"
+import type { Grant } from "./users/index.ts"
 import { errorReply, type Protocol } from "./wire/encode.ts"
 
 export const unknownBehind = errorReply(
@@ -30,6 +31,8 @@ export interface Slot {
   readonly words: Words
   readonly work: OrderedWork | null
   readonly protocol: Protocol
+  /** Who asked, as he was then. */
+  readonly user: Grant | null
   readonly silent: boolean
   /** The memory that it holds. */
   bytes: number
@@ -63,6 +66,10 @@ const shortestSetGet = 4
 export const mayReturnMuch = (known: KnownCommand | undefined, words: Words): boolean =>
   known !== undefined && (known.name === "set" ? words.length >= shortestSetGet : valued.has(known.name))
 
+const begun = { cost: null, barrier: null, askedEarly: false, large: false, over: false, next: null }
+/** What the connection knows of a command as it arrives. */
+export type Asked = Omit<Slot, keyof typeof begun | "at" | "since">
+
 export class Queue {
   /** The first one not answered, and the first one not started. */
   head: Slot | null = null
@@ -80,10 +87,8 @@ export class Queue {
     this.answered = answered
   }
 
-  place(): number {
-    return this.places++
-  }
-  add(slot: Slot): void {
+  add(asked: Asked): void {
+    const slot: Slot = { ...asked, ...begun, at: this.places++, since: performance.now() }
     if (this.tail === null) this.head = slot
     else this.tail.next = slot
     this.tail = slot
@@ -95,6 +100,13 @@ export class Queue {
   grow(slot: Slot, bytes: number): void {
     slot.bytes += bytes
     this.bytes += bytes
+  }
+
+  /** The next one is not started. */
+  refuse(slot: Slot, refusal: Reply): void {
+    slot.reply = refusal
+    slot.over = true
+    this.next = slot.next
   }
 
   /** The head is answered, and its reply has left. */
@@ -114,7 +126,9 @@ export class Queue {
   abandonBehind(slot: Slot, unknown: Reply): number {
     let abandoned = 0
     for (let at = slot.next; at !== null && at !== this.next; at = at.next) {
-      if (at.kind !== "write" || at.reply !== null) continue
+      // Who somebody is depends on no other command.
+      const proves = at.work?.type === "work.write" && at.work.proves === true
+      if (at.kind !== "write" || at.reply !== null || proves) continue
       at.reply = unknown
       abandoned++
     }

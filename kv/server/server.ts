@@ -5,19 +5,21 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as net from "node:net"
+import { limitedLog } from "../../interpreters/log.ts"
 import type { Metric } from "../../interpreters/metrics/index.ts"
+import { networkOf, Strangers } from "../../interpreters/strangers.ts"
 import { Faults } from "../faults.ts"
 import type { Reply, Service } from "../types.ts"
 import { Admission } from "./limits/admission.ts"
 import { Budget } from "./limits/budget.ts"
 import { Census } from "./census.ts"
-import { keepAbsent, newClient, type ClientState } from "./client.ts"
+import { hostOf, keepAbsent, newClient, type ClientState } from "./client.ts"
 import { Connection } from "./connection.ts"
 import type { Shared } from "./shared.ts"
 import { newStats, type Host, type Stats } from "./contract.ts"
 import { makeListener, type ClientTls } from "./listener.ts"
 import { encode } from "./wire/encode.ts"
-import { defaultLimits, type Limits } from "./limits/limits.ts"
+import { defaultLimits, placesOfStrangers, type Limits } from "./limits/limits.ts"
 import { serverMetrics } from "./metrics.ts"
 import { Output } from "./wire/output.ts"
 import { isLocal, Reserve, tooManyClients, tooManyFrom } from "./limits/reserve.ts"
@@ -120,9 +122,14 @@ class Listener {
   /** When each connection last sent or received something, or had a command outstanding. */
   private readonly heard = new Map<net.Socket, number>()
   /** How many connections each has. */
-  private readonly addresses = new Map<string, number>()
+  private readonly networks = new Map<string, number>()
+  /** Whoever has not said who he is. */
+  private readonly strangers: Strangers<net.Socket>
+  private readonly sockets = new WeakMap<ClientState, net.Socket>()
   private readonly forget: () => void
   private reserved = 0
+  /** Strangers that gave way, until they are gone. */
+  private readonly leaving = new Set<net.Socket>()
   private toldFull = -Infinity
   private stallLook: NodeJS.Timeout | undefined
   private idleLook: NodeJS.Timeout | undefined
@@ -133,9 +140,11 @@ class Listener {
 
   constructor(options: ServerOptions) {
     const { service, log = (): void => {} } = options
+    const tell = limitedLog((_, text) => log(text))
     this.limits = { ...defaultLimits, ...options.limits }
     this.now = options.now ?? (() => performance.now())
     this.reserve = new Reserve(this.limits.reservedClients)
+    this.strangers = new Strangers(placesOfStrangers(this.limits))
     const host: Host = {
       service,
       limits: this.limits,
@@ -152,6 +161,7 @@ class Listener {
       clients: () => this.clients(),
       clientCount: () => this.open.size,
       netOutput: () => this.netOutput(),
+      named: (client) => this.named(client),
       kill: (which) => this.kill(which),
     }
     service.reader.onFlush?.((fits, version) => keepAbsent(this.clients(), fits, version))
@@ -162,6 +172,8 @@ class Listener {
       longReads: new LongReads(),
       dirty: endOfTurn(),
       log,
+      complain: ({ user, address }, message) =>
+        user === null ? tell(networkOf(hostOf(address)), "warn", message) : log(message),
     }
     this.server = makeListener(options.tls ?? null, {
       accepted: (socket, certified) => this.accept(socket, certified),
@@ -247,14 +259,15 @@ class Listener {
     })
     const now = this.now()
     const address = plainAddress(socket.remoteAddress, socket.remotePort)
-    const host = socket.remoteAddress ?? ""
-    const beside = this.addresses.get(host) ?? 0
+    const network = networkOf(socket.remoteAddress ?? "")
+    const beside = this.networks.get(network) ?? 0
     if (beside >= this.limits.maxClientsPerAddress) {
       this.stats.crowded++
       this.refuse(socket, tooManyFrom(this.limits.maxClientsPerAddress))
       return
     }
-    const full = this.open.size - this.reserved >= this.limits.maxClients
+    if (this.isFull) this.endStranger(this.strangers.give())
+    const full = this.isFull
     const giveBack = full ? this.reserve.take(now, isLocal(address), () => socket.destroy()) : undefined
     if (full) this.tellFull(now)
     if (giveBack === null) {
@@ -263,7 +276,7 @@ class Listener {
     }
     this.stats.connections++
     const { users } = this.shared.host
-    this.addresses.set(host, beside + 1)
+    this.networks.set(network, beside + 1)
     const client = newClient(
       this.nextId++,
       address,
@@ -275,7 +288,9 @@ class Listener {
     const connection = new Connection(this.shared, client, socket)
     this.open.set(socket, connection)
     this.heard.set(socket, now)
+    this.sockets.set(client, socket)
     if (full) this.reserved++
+    this.named(client)
     socket.on("data", (chunk: Buffer) => {
       this.stats.netInput += chunk.length
       if (this.limits.idleMs > 0) this.heard.set(socket, this.now())
@@ -287,13 +302,38 @@ class Listener {
       this.sentBefore += socket.bytesWritten
       this.open.delete(socket)
       this.heard.delete(socket)
+      this.strangers.leave(socket)
+      this.leaving.delete(socket)
       if (full) this.reserved--
-      const left = (this.addresses.get(host) ?? 1) - 1
-      if (left > 0) this.addresses.set(host, left)
-      else this.addresses.delete(host)
+      const left = (this.networks.get(network) ?? 1) - 1
+      if (left > 0) this.networks.set(network, left)
+      else this.networks.delete(network)
       giveBack?.()
       connection.close()
     })
+  }
+
+  private get isFull(): boolean {
+    return this.open.size - this.reserved - this.leaving.size >= this.limits.maxClients
+  }
+  /** Its place is free at once. */
+  private endStranger(socket: net.Socket | null): void {
+    if (socket === null) return
+    this.stats.gaveWay++
+    this.leaving.add(socket)
+    socket.destroy()
+  }
+  private named(client: ClientState): void {
+    const socket = this.sockets.get(client)
+    if (socket === undefined) return
+    if (client.user !== null) {
+      client.namelessSince = null
+      this.strangers.leave(socket)
+    } else if (client.namelessSince === null) {
+      client.namelessSince = this.now()
+      // Those of the reserve have little time anyway.
+      if (!client.reserved) this.endStranger(this.strangers.add(socket, socket.remoteAddress ?? ""))
+    }
   }
 
   /** Answered and closed at once: nothing of the connection may stay, because there is no memory left for it. */
@@ -315,9 +355,9 @@ class Listener {
 
   /** Whoever has not said who he is takes a place for a while only. */
   private endNameless(): void {
-    const since = Date.now() - this.limits.loginMs
+    const since = this.now() - this.limits.loginMs
     for (const [socket, { client }] of this.open) {
-      if (client.user !== null || client.proving || client.connectedAt > since) continue
+      if (client.namelessSince === null || client.proving || client.namelessSince > since) continue
       this.stats.idle++
       socket.destroy()
     }

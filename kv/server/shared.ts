@@ -1,3 +1,4 @@
+import type { ClientState } from "./client.ts"
 import type { Connection } from "./connection.ts"
 import type { Host } from "./contract.ts"
 import type { Admission } from "./limits/admission.ts"
@@ -13,4 +14,6 @@ export interface Shared {
   /** Calls `flush` once the present turn is over. */
   readonly dirty: (connection: Connection) => void
   readonly log: (message: string) => void
+  /** The same, of a client: of one that is nobody once in a while only. */
+  readonly complain: (client: ClientState, message: string) => void
 }

@@ -2,6 +2,7 @@
  * The work of connections is measured in units, so that the clock is not read after every command. A short command is
  * one unit, about a microsecond.
  */
+import type { ClientState } from "./client.ts"
 import type { Words } from "./contract.ts"
 
 /** The clock is read after this many units. */
@@ -18,6 +19,9 @@ export const readUnits = (words: Words, bytes: number): number =>
   unitsOfRead + wordUnits(words) + Math.floor(bytes / bytesPerUnit)
 
 /** The most received bytes that wait for their turn; beyond it nothing more is read from the socket. */
-export const readAhead = 128 * 1024
+export const readAhead = ({ user }: ClientState): number => (user === null ? strangersAhead : knownAhead)
+const knownAhead = 128 * 1024
+/** Before it has said who it is. */
+const strangersAhead = 16 * 1024
 /** Memory of an idle connection with its socket and parser. */
 export const baseWeight = 4096

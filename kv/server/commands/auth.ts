@@ -1,6 +1,6 @@
 /** AUTH and HELLO: who speaks, and in which protocol. */
 import type { Reply } from "../../types.ts"
-import type { ClientState } from "../client.ts"
+import { hostOf, type ClientState } from "../client.ts"
 import type { Context, ServerHandler, Words, OrderedWork } from "../contract.ts"
 import { array, bulk, err, errorReply, integer, map, ok } from "../wire/encode.ts"
 import { own, shown, textAt, wordAt } from "../words.ts"
@@ -22,9 +22,6 @@ const helloFirst = errorReply(
   "NOAUTH",
   "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
 )
-
-/** Without its port. */
-const hostOf = ({ address }: ClientState): string => address.slice(0, address.lastIndexOf(":"))
 
 interface Credentials {
   readonly user: string
@@ -52,10 +49,11 @@ const prove = (
     proves: true,
     calls: [],
     start: (done) => {
-      users.login(user, password, hostOf(client)).then(
+      users.login(user, password, hostOf(client.address)).then(
         (login) => {
           if (login.type === "granted") {
             client.user = login.grant
+            host.named(client)
             end(done, then())
             return
           }

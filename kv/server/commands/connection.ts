@@ -22,6 +22,7 @@ const reset: ServerHandler = ({ client, host }) => {
   resetClient(client)
   // What it was allowed when it connected may have been taken away since.
   if (client.user !== null && host.users !== null) client.user = host.users.still(client.user)
+  host.named(client)
   return { type: "simple", text: "RESET" }
 }
 

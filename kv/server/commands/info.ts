@@ -92,6 +92,7 @@ const stats = ({ host, status }: Asked): Lines => ({
   idle_connections_closed: host.stats.idle,
   rejected_connections_of_full_addresses: host.stats.crowded,
   rejected_connections_without_tls_or_certificate: host.stats.unproven,
+  unauthenticated_connections_gave_way: host.stats.gaveWay,
   acl_access_denied_auth: host.users?.counts().failed ?? 0,
   acl_access_denied_cmd: host.stats.denied,
   logins_locked_out: host.users?.counts().locked ?? 0,

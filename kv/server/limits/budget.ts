@@ -30,8 +30,13 @@ export interface Account {
   weight: number
   /** Whether closing it would free anything. */
   readonly closed: boolean
+  /** Nobody has said who it is: it goes before all others. */
+  readonly nameless: boolean
   readonly evict: (reason: string) => void
 }
+
+const goesBefore = (one: Account, other: Account): boolean =>
+  one.nameless === other.nameless ? one.weight > other.weight : one.nameless
 
 export class Budget {
   readonly limit: number
@@ -72,7 +77,8 @@ export class Budget {
     while (this.used > this.limit) {
       let largest: Account | null = null
       for (const account of this.accounts)
-        if (!account.closed && account.weight > (largest?.weight ?? 0)) largest = account
+        if (!account.closed && account.weight > 0 && (largest === null || goesBefore(account, largest)))
+          largest = account
       if (largest === null) break
       this.evicted++
       largest.evict(

@@ -5,9 +5,11 @@ export interface Limits {
   readonly maxClients: number
   /** Where there are users: how long a connection may stay without having said who it is. */
   readonly loginMs: number
-  /** From one address. */
+  /** How many such connections there may be. One of them gives way beyond that, and to whoever comes while all places are taken. */
+  readonly maxUnauthenticated: number
+  /** From one address (of IPv6: from one /64). */
   readonly maxClientsPerAddress: number
-  /** TLS handshakes under way; beyond them the oldest is ended. */
+  /** TLS handshakes under way; beyond them one of the address that has most is ended. */
   readonly maxHandshakes: number
   /** Further connections, on which a full node can be inspected and relieved; half of them only from this machine. */
   readonly reservedClients: number
@@ -46,6 +48,7 @@ const mebi = 1024 * 1024
 export const defaultLimits: Limits = {
   maxClients: 10_000,
   loginMs: 30_000,
+  maxUnauthenticated: 2_500,
   maxClientsPerAddress: 5_000,
   maxHandshakes: 1_024,
   reservedClients: 16,
@@ -66,3 +69,17 @@ export const defaultLimits: Limits = {
   pressedMs: 15_000,
   closeGraceMs: 2_000,
 }
+
+const kibi = 1024
+/** Of a client that has not said who it is: room for AUTH and HELLO, and for the refusals of what comes too early. */
+export const strangersLimits = (limits: Limits): Limits => ({
+  ...limits,
+  maxEntryBytes: Math.min(limits.maxEntryBytes, 8 * kibi),
+  maxArguments: Math.min(limits.maxArguments, 16),
+  maxInlineBytes: Math.min(limits.maxInlineBytes, 8 * kibi),
+  hardOutputBytes: Math.min(limits.hardOutputBytes, 16 * kibi),
+})
+/** What one of them may hold, with its socket; all of them together get an eighth of the memory. */
+const strangersBytes = 48 * kibi
+export const placesOfStrangers = ({ maxUnauthenticated, memoryBytes }: Limits): number =>
+  Math.max(1, Math.min(maxUnauthenticated, Math.floor(memoryBytes / 8 / strangersBytes)))

@@ -1,6 +1,7 @@
 /** What a client may not do, in words. */
 import type { Reply } from "../../types.ts"
 import type { Context, KnownCommand, Words } from "../contract.ts"
+import type { Slot } from "../queue.ts"
 import { nameOf } from "../usage.ts"
 import { errorReply } from "../wire/encode.ts"
 import { isOpen, neededFor, suffices } from "./roles.ts"
@@ -24,5 +25,20 @@ export const denied = (
   return errorReply(
     "NOPERM",
     `${user.name} has the role ${user.role}, and ${nameOf(known, words).replace("|", " ").toUpperCase()} needs ${needed}. Nothing was executed.`,
+  )
+}
+
+/** The command was allowed to whoever asked, and waited; meanwhile he may have lost the role. null: he has it still. */
+export const revoked = (
+  { client, host }: Pick<Context, "client" | "host">,
+  { user: asked, kind }: Pick<Slot, "user" | "kind">,
+): Reply | null => {
+  if (kind === "answered" || asked === null || asked === client.user || host.users === null) return null
+  const now = host.users.still(asked)
+  if (now !== null && (kind === "read" || suffices(now.role, asked.role))) return null
+  host.stats.denied++
+  return errorReply(
+    "NOPERM",
+    `${asked.name} has lost the role ${asked.role} while the command waited. Nothing was executed.`,
   )
 }

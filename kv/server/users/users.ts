@@ -9,6 +9,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { limitedLog, type Logger } from "../../../interpreters/log.ts"
+import { networkOf } from "../../../interpreters/strangers.ts"
 import { parseUsers, type User, type UserList } from "./file.ts"
 import { matches, nobodys, parseHash } from "./hash.ts"
 import type { UserRole } from "./roles.ts"
@@ -145,7 +146,8 @@ class Keeper implements Users {
     if (found.count === this.most) found.since = this.now()
   }
 
-  readonly login = async (name: string, password: Uint8Array, address: string): Promise<Login> => {
+  readonly login = async (name: string, password: Uint8Array, from: string): Promise<Login> => {
+    const address = networkOf(from)
     const left = this.lockedFor(address)
     if (left > 0) {
       this.locked += 1
@@ -164,7 +166,7 @@ class Keeper implements Users {
     this.tell(
       `wrong ${address}`,
       "warn",
-      `a client at ${address} gave a wrong name or password; after ${this.most} within a minute nothing from there is looked at for a minute`,
+      `a client at ${from} gave a wrong name or password; after ${this.most} within a minute nothing from there is looked at for a minute`,
     )
     return { type: "wrong" }
   }

@@ -48,7 +48,8 @@ const incomplete = -2
 const malformed = -3
 
 export class RequestParser {
-  private readonly limits: Limits
+  /** Those of who sends: they may be others from one command to the next. */
+  limits: Limits
   private chunk: Buffer = empty
   private at = 0
   /** Arguments of the request being read; `expected` is how many it will have, 0 between requests. */
@@ -91,6 +92,15 @@ export class RequestParser {
   get weight(): number {
     const missing = this.bulk < 0 ? 0 : this.bulk - Math.min(this.bulk, this.partBytes)
     return this.chunk.length + this.size - missing + (this.args.length + this.parts.length) * ARGUMENT_WEIGHT
+  }
+
+  /** Holds no more of the chunks than what is missing of the next command. */
+  compact(): void {
+    this.before += this.at
+    this.chunk = Buffer.from(this.chunk.subarray(this.at))
+    this.at = 0
+    this.args = this.args.map((word) => Buffer.from(word))
+    this.parts = this.parts.map((part) => Buffer.from(part))
   }
 
   /** Drops everything that it holds. */

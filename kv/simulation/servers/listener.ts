@@ -94,6 +94,7 @@ export class SimulatedListener {
       },
       clientCount: () => open.size,
       netOutput: () => 0,
+      named: () => {},
       kill: () => 0,
     }
     this.shared = {
@@ -114,6 +115,7 @@ export class SimulatedListener {
         })
       },
       log: complain,
+      complain: (_, message) => complain(message),
     }
   }
 
