@@ -43,9 +43,10 @@ const foldAddresses = (sum: number, addresses: Addresses): number => {
   for (const name of names) out = foldText(foldText(out, name), addresses[name] ?? "")
   return out
 }
-const foldConfiguration = (sum: number, { voters, outgoing, learners, addresses }: Configuration): number => {
+const foldConfiguration = (sum: number, { voters, outgoing, learners, addresses, level }: Configuration): number => {
   const members = foldMembers(foldMembers(foldMembers(sum, voters), outgoing), learners)
-  return addresses === undefined ? members : foldAddresses(members, addresses)
+  const placed = addresses === undefined ? members : foldAddresses(members, addresses)
+  return level === undefined ? placed : fold(placed, level)
 }
 
 const NOOP = 1

@@ -3,7 +3,7 @@
  * settings are read, and at the gate (term.ts). The core never reaches a number that its codecs cannot write.
  */
 import { brokenAt } from "./chain.ts"
-import type { Entry, HardState, LogBase, Message, Persist } from "./types.ts"
+import type { Configuration, Entry, HardState, LogBase, Message, Persist } from "./types.ts"
 
 /** 48 bits, which JavaScript and the codecs represent exactly: counters, stamps, offsets. */
 export const MAX_COUNT = 2 ** 48 - 1
@@ -27,7 +27,11 @@ export const isChain = (value: number): boolean => (value | 0) === value
 /** Unsigned 32 bits: checksums and lengths. */
 export const isWord = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff
 
-const flawOfBase = ({ index, term, time, chain }: LogBase): string | null =>
+/** 0 would be none. */
+const flawOfConfiguration = ({ level = 1 }: Configuration): string | null =>
+  isWord(level) && level > 0 ? null : `level ${level}`
+
+const flawOfBase = ({ index, term, time, chain, configuration }: LogBase): string | null =>
   !isChain(chain)
     ? `chain ${chain}`
     : !isIndex(index)
@@ -35,7 +39,7 @@ const flawOfBase = ({ index, term, time, chain }: LogBase): string | null =>
       : !isTerm(term)
         ? `term ${term}`
         : isCount(time)
-          ? null
+          ? flawOfConfiguration(configuration)
           : `time ${time}`
 
 /** `entries` must continue after `prevIndex` and `prevTerm`; their terms never decrease and are at most `maxTerm`. */
@@ -56,6 +60,8 @@ const flawOfEntries = (
     if (!isCount(entry.time)) return `time ${entry.time} of entry ${index}`
     if (entry.kind === "command" && !isWord(entry.payload.checksum))
       return `checksum ${entry.payload.checksum} of entry ${index}`
+    const flaw = entry.kind === "configuration" ? flawOfConfiguration(entry.configuration) : null
+    if (flaw !== null) return flaw
     term = entry.term
   }
   return isIndex(index) ? null : `index ${index}`

@@ -49,7 +49,8 @@ export type Event =
   /** Hand leadership over (to the most suitable voter if `to` is null); ignored unless this node leads. */
   | { readonly type: "TransferRequested"; readonly to: Member | null }
   /**
-   * Make these the voters and learners of the cluster (paper §6), with these addresses (as before, if none are given).
+   * Make these the voters and learners of the cluster (paper §6), with these addresses and this feature level (as before,
+   * if none are given).
    * One Respond answers `ref`.
    */
   | {
@@ -58,5 +59,6 @@ export type Event =
       readonly voters: readonly Member[]
       readonly learners: readonly Member[]
       readonly addresses?: Addresses
+      readonly level?: number
     }
 export type EventType = Event["type"]

@@ -22,7 +22,7 @@ export { copyState } from "./copy.ts"
 export { entryBytes, Log } from "./log.ts"
 export { rules, type Rule } from "./notes.ts"
 export { hasQuorum, majority, quorumValue, voteResult } from "./quorum.ts"
-export { configurationOf, emptyConfiguration, isVoter, membersOf, votersOf } from "./membership.ts"
+export { configurationOf, emptyConfiguration, isVoter, levelOf, membersOf, votersOf } from "./membership.ts"
 export { origin, originOf, storedAfter, type StoredLog } from "./stored.ts"
 export {
   recordClaim,

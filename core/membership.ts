@@ -4,6 +4,8 @@ import type { Configuration, Entry, Index, LogBase, Member, State } from "./type
 
 export const emptyConfiguration: Configuration = { voters: [], outgoing: [], learners: [] }
 
+export const levelOf = ({ level = 1 }: Configuration): number => level
+
 export const configurationOf = (state: State): Configuration =>
   state.configurations.at(-1)?.configuration ?? emptyConfiguration
 

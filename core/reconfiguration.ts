@@ -8,7 +8,7 @@ import { MAX_INDEX } from "./domain.ts"
 import { appendToLog } from "./durability.ts"
 import { nextStamp } from "./clock.ts"
 import { handOver } from "./handover.ts"
-import { configurationOf, isVoter, membersOf } from "./membership.ts"
+import { configurationOf, isVoter, levelOf, membersOf } from "./membership.ts"
 import { closeSnapshot, newProgress, progressOf } from "./progress.ts"
 import { replicationTargets, targetsAsOf } from "./removal.ts"
 import { sendAppend } from "./replication.ts"
@@ -27,15 +27,16 @@ const sameAddresses = (now: Addresses = {}, then: Addresses = now): boolean => {
 }
 
 /**
- * A valid change leaves at least one voter, names no member twice, and changes something. And "before they are added to
- * the configuration, the new servers join the cluster as non-voting members", thesis §4.2.1. Otherwise a new voter
- * without a configuration could not vote, and a server that lost its disk would vote beside its earlier incarnation.
+ * A valid change leaves at least one voter, names no member twice, does not lower the level, and changes something. And
+ * "before they are added to the configuration, the new servers join the cluster as non-voting members", thesis §4.2.1.
+ * Otherwise a new voter without a configuration could not vote, and a server that lost its disk would vote beside its
+ * earlier incarnation.
  */
-const isValidChange = (now: Configuration, { voters, learners, addresses }: Change): boolean => {
+const isValidChange = (now: Configuration, { voters, learners, addresses, level = levelOf(now) }: Change): boolean => {
   const names = [...voters, ...learners].map(({ name }) => name)
-  if (voters.length === 0 || new Set(names).size !== names.length) return false
-  if (sameMembers(now.voters, voters) && sameMembers(now.learners, learners) && sameAddresses(now.addresses, addresses))
-    return false
+  if (voters.length === 0 || new Set(names).size !== names.length || level < levelOf(now)) return false
+  const same = sameMembers(now.voters, voters) && sameMembers(now.learners, learners)
+  if (same && sameAddresses(now.addresses, addresses) && level === levelOf(now)) return false
   return voters.every((voter) => membersOf(now).some((member) => sameMember(member, voter)))
 }
 
@@ -87,12 +88,13 @@ export const onConfigurationChangeProposed = (turn: Turn, ref: number, change: C
   }
   note(turn, "member.changeStarted")
   const now = configurationOf(state)
-  const { voters, learners, addresses = now.addresses } = change
+  const { voters, learners, addresses = now.addresses, level = now.level } = change
   appendConfiguration(state, {
     voters,
     outgoing: sameMembers(now.voters, voters) ? [] : now.voters,
     learners,
     ...(addresses === undefined ? {} : { addresses }),
+    ...(level === undefined ? {} : { level }),
   })
   respond(turn, ref, { type: "ProposalAppended", first: state.log.lastIndex, term: state.currentTerm })
 }

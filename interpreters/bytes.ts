@@ -193,12 +193,17 @@ export const writeConfiguration = (w: ByteWriter, configuration: Configuration):
     w.text(name)
     w.text(address)
   }
+  w.u32(configuration.level ?? 0)
 }
 export const readConfiguration = (r: ByteReader): Configuration => {
   const members = { voters: readMembers(r), outgoing: readMembers(r), learners: readMembers(r) }
-  const count = r.count(8)
-  if (count === 0) return members
-  return { ...members, addresses: Object.fromEntries(Array.from({ length: count }, () => [r.text(), r.text()])) }
+  const places = Array.from({ length: r.count(8) }, () => [r.text(), r.text()] as const)
+  const level = r.u32()
+  return {
+    ...members,
+    ...(places.length === 0 ? {} : { addresses: Object.fromEntries(places) }),
+    ...(level === 0 ? {} : { level }),
+  }
 }
 
 export const writeBase = (w: ByteWriter, base: LogBase): void => {

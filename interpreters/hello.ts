@@ -11,6 +11,7 @@ import {
   type Sighting,
   type Start,
 } from "../core/index.ts"
+import { ownFeatures, type Features } from "./features.ts"
 import { MEMBER_LOST } from "./mending.ts"
 
 /** What a node tells all its peers about itself. It changes when the cluster is formed. */
@@ -29,12 +30,14 @@ export interface LocalHello {
   readonly recovered: Held
   /** Why its directory is not to be trusted, as a peer has told it. Such a node says nothing else any more. */
   readonly refused: string | null
+  /** Default: what this version can do, in a cluster of the first level. */
+  readonly features?: Features
 }
 export interface Hello extends LocalHello {
-  readonly protocol: number
   readonly member: Member
   /** The name of the member that the sender means to reach. */
   readonly target: string
+  readonly features: Features
 }
 
 export type HelloRefusalReason =
@@ -48,6 +51,7 @@ export type HelloRefusalReason =
   | "Superseded"
   | "StartedTwice"
   | "Untrusted"
+  | "LevelTooLow"
 /** True for refusals that concern a directory for ever: it counts as lost. */
 export const isFinal = ({ reason }: Refusal): boolean => reason === "RolledBack" || reason === "Superseded"
 export interface Refusal {
@@ -83,12 +87,25 @@ export const judge = (
       reason: "WrongTarget",
       detail: `${self.name} wanted to speak to ${expected}, but ${name} answered: correct the address of ${expected} in the peer list of ${self.name}.`,
     }
+  const low = levelTooLow(self, local, hello)
+  if (low !== null) return low
   if (!known(name))
     return {
       reason: "UnknownPeer",
       detail: `${name} is not in the peer list of ${self.name}, nor a member that it knows of: if it is to join, add it (stepraft member add ${name}, or members.add in a program); otherwise stop it.`,
     }
   return null
+}
+
+const cannot = (name: string, { version, level }: Features, by: string, needed: number): Refusal => ({
+  reason: "LevelTooLow",
+  detail: `${name} runs version ${version}, which does feature levels up to ${level}, but the cluster of ${by} is at level ${needed}, which no later version takes back: start ${name} with a version that does level ${needed}, and without a lower --feature-level-max. Its data are kept as they are, and no message was exchanged.`,
+})
+/** Either end may be the one that cannot read what the other's cluster writes. */
+const levelTooLow = (self: Member, { features: own = ownFeatures }: LocalHello, hello: Hello): Refusal | null => {
+  const { features: theirs, member } = hello
+  if (theirs.level < own.clusterLevel) return cannot(member.name, theirs, self.name, own.clusterLevel)
+  return own.level < theirs.clusterLevel ? cannot(self.name, own, member.name, theirs.clusterLevel) : null
 }
 
 /** `certified`: the name in the sender's certificate. */

@@ -24,11 +24,10 @@ export const bytes: fc.Arbitrary<Uint8Array> = fc.uint8Array({ maxLength: 300 })
 
 export const member: fc.Arbitrary<Member> = fc.record({ name: text, incarnation: text })
 const members = fc.array(member, { maxLength: 4 })
-export const configuration: fc.Arbitrary<Configuration> = fc.record({
-  voters: members,
-  outgoing: members,
-  learners: members,
-})
+export const configuration: fc.Arbitrary<Configuration> = fc.record(
+  { voters: members, outgoing: members, learners: members, level: fc.integer({ min: 1, max: 9 }) },
+  { requiredKeys: ["voters", "outgoing", "learners"] },
+)
 export const payload: fc.Arbitrary<Payload> = bytes.map(payloadOf)
 
 type Unplaced = Entry extends infer E ? (E extends Entry ? Omit<E, "index"> : never) : never

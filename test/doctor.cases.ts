@@ -46,6 +46,7 @@ export const status = (id: string): NodeStatus => ({
   cluster: "c",
   pid: 1,
   version: "1.0.0",
+  features: { level: 1, highest: 1, heldBy: null },
   role: id === "n1" ? "leader" : "follower",
   term: 3,
   leader: "n1",

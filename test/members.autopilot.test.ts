@@ -1,6 +1,7 @@
 /** What a leader does about members by itself: one server on the pure face, who is connected, and how long somebody has been away. */
 import { expect, test } from "vitest"
 import type { Member } from "../core/index.ts"
+import { ownFeatures } from "../interpreters/features.ts"
 import {
   awayNow,
   chore,
@@ -32,7 +33,9 @@ const viewOf = (it: Server, ...connected: readonly Member[]): LeaderView => {
     leader: it.state.role,
     presence: (name) => {
       const found = connected.findLast((one) => one.name === name)
-      return found === undefined ? null : { member: found, connected: true, address: `at ${name}` }
+      return found === undefined
+        ? null
+        : { member: found, connected: true, address: `at ${name}`, features: ownFeatures }
     },
   }
 }
@@ -112,7 +115,7 @@ test("a leader looks every second, and does one thing at a time; what would lose
             member: one,
             connected: true,
             address: "as a dials it",
-            hello: { cluster: null, advertises },
+            hello: { cluster: null, advertises, features: ownFeatures },
           })),
       },
       surroundings: {

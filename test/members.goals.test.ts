@@ -1,6 +1,7 @@
 /** The next step towards a goal, as the leader knows it: one server on the pure face, and who is connected. */
 import { describe, expect, test } from "vitest"
 import type { Member } from "../core/index.ts"
+import { ownFeatures } from "../interpreters/features.ts"
 import { makeMembers, nextStep, type Goal, type RunningMembers, type GoalStep } from "../interpreters/members/index.ts"
 import { realSurroundings } from "../interpreters/surroundings.ts"
 import { accepted, leader, member, members, server, voting, type Server } from "./server.ts"
@@ -25,7 +26,9 @@ const step = (it: Server, goal: Goal, ...connected: readonly Member[]): GoalStep
       leader: it.state.role,
       presence: (name) => {
         const found = there.findLast((one) => one.name === name)
-        return found === undefined ? null : { member: found, connected: true, address: `at ${name}` }
+        return found === undefined
+          ? null
+          : { member: found, connected: true, address: `at ${name}`, features: ownFeatures }
       },
     },
     goal,

@@ -5,6 +5,7 @@
  */
 import { describe, expect, test } from "vitest"
 import type { State } from "../core/index.ts"
+import { ownFeatures } from "../interpreters/features.ts"
 import {
   awayNow,
   chore,
@@ -30,7 +31,7 @@ const viewOf = (c: Cluster, state: State): LeaderView | null =>
         leader: state.role,
         presence: (name) =>
           c.names.includes(name) && c.isUp(name)
-            ? { member: c.world.node(name).member, connected: true, address: null }
+            ? { member: c.world.node(name).member, connected: true, address: null, features: ownFeatures }
             : null,
       }
 

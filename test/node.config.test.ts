@@ -149,7 +149,7 @@ describe("forming", () => {
   const peer = (member: Member, hello: Partial<Hello> = {}, connected = true): Peer => ({
     name: member.name,
     connected,
-    hello: { ...fresh, protocol: 3, member, target: "", listens: "", advertises: "", dials: "", ...hello },
+    hello: { ...fresh, member, target: "", listens: "", advertises: "", dials: "", ...hello },
   })
   test("the first by name founds, once all are connected and empty", () => {
     expect(decide(a, [peer(c), peer(b)])).toEqual({ type: "found", founding })

@@ -58,6 +58,7 @@ export const localCluster = async (size: number, change: Partial<NodeConfig> = {
       service: {},
       space: { lowWater: 1, highWater: 2 },
       segmentBytes: null,
+      featureLevelMax: null,
       sessionIdle: null,
       maxClients: null,
       clientIdleTimeout: null,

@@ -36,17 +36,7 @@ const link = (member: Member, change: Partial<Link> = {}): Link => ({
   transitMs: 2,
   behindBytes: 0,
   arriving: null,
-  hello: {
-    ...fresh,
-    protocol: 3,
-    member,
-    target: "n1",
-    listens: "",
-    advertises: "",
-    dials: "",
-    empty: false,
-    cluster: "c",
-  },
+  hello: { ...fresh, member, target: "n1", listens: "", advertises: "", dials: "", empty: false, cluster: "c" },
   ...change,
 })
 const facts = (change: Partial<Facts> = {}): Facts => ({
@@ -68,17 +58,7 @@ const down = (member: Member, problem: string): Link => link(member, { connected
 const empty = (name: string): Link =>
   link(
     { name, incarnation: "new" },
-    {
-      hello: {
-        ...fresh,
-        protocol: 3,
-        member: { name, incarnation: "new" },
-        target: "n1",
-        listens: "",
-        advertises: "",
-        dials: "",
-      },
-    },
+    { hello: { ...fresh, member: { name, incarnation: "new" }, target: "n1", listens: "", advertises: "", dials: "" } },
   )
 const forming: Partial<Facts> = {
   state: null,
@@ -162,7 +142,11 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
   ],
   [
     "a member that is not listed",
-    { leaderlessMs: 4000, links: [link(n3)], unlisted: [{ name: "n2", member: n2, empty: false, address: "h:2" }] },
+    {
+      leaderlessMs: 4000,
+      links: [link(n3)],
+      unlisted: [{ name: "n2", member: n2, empty: false, features: fresh.features, address: "h:2" }],
+    },
     "no leader",
     /is known here, though a majority is connected \(n2 is a member and not in the peer list of n1: add n2=h:2\)/,
   ],

@@ -12,8 +12,10 @@ import {
   type Received,
 } from "../interpreters/tcp/codec.ts"
 import { FrameParser, FRAME_HEADER, closeFrame, frameLimit, openFrame } from "../interpreters/tcp/frame.ts"
+import { ownFeatures } from "../interpreters/features.ts"
 import {
-  PROTOCOL,
+  agreedOn,
+  PROTOCOLS,
   readHandshake,
   readPreamble,
   writeHello,
@@ -396,6 +398,7 @@ describe("handshake", () => {
     listens: name,
     advertises: name,
     dials: name,
+    features: fc.record({ version: name, level: fc.nat(), clusterLevel: fc.nat() }),
   })
   test("hello and refusal come back as they went, and every truncation is MalformedBytes", () => {
     fc.assert(
@@ -405,7 +408,7 @@ describe("handshake", () => {
         const frame = w.take()
         same(readHandshake(frame, FRAME_HEADER, frame.length), {
           type: "Hello",
-          hello: { ...local, protocol: PROTOCOL, member: self, target },
+          hello: { ...local, member: self, target },
         })
         for (let to = FRAME_HEADER + 1; to < frame.length; to++)
           expect(() => readHandshake(frame, FRAME_HEADER, to)).toThrow(MalformedBytes)
@@ -443,6 +446,7 @@ describe("handshake", () => {
           { listens: bad },
           { advertises: bad },
           { dials: bad },
+          { features: { ...ownFeatures, version: bad } },
           { founding },
         ].map((change) => () => read(good, "n2", { ...local, ...change })),
       ]
@@ -456,12 +460,25 @@ describe("handshake", () => {
     expect(detail.startsWith("\\x1b]0;owned\\x07\\x0axxx")).toBe(true)
     expect(detail).toMatch(/x… \(198011 more characters\)$/)
   })
-  test("a preamble is known by its first byte and complete with its tenth", () => {
+  test("a hello of a later version may have more at its end: what is known of it is read, and the rest skipped", () => {
+    const w = new ByteWriter(16)
+    writeHello(w, { name: "n1", incarnation: "a" }, "n2", { ...fresh, listens: "h:1", advertises: "", dials: "" })
+    const frame = Buffer.concat([w.take(), Buffer.from("more")])
+    expect(readHandshake(frame, FRAME_HEADER, frame.length)).toMatchObject({ type: "Hello", hello: { listens: "h:1" } })
+  })
+  test("the highest version of the protocol that both know is spoken", () => {
+    const { lowest, highest } = PROTOCOLS
+    expect(agreedOn({ lowest: 1, highest: highest + 9 })).toBe(highest)
+    expect(agreedOn({ lowest, highest: lowest })).toBe(lowest)
+    expect(agreedOn({ lowest: highest + 1, highest: highest + 9 })).toBeNull()
+    expect(agreedOn({ lowest: 1, highest: lowest - 1 })).toBeNull()
+  })
+  test("a preamble is known by its first byte and complete with its last", () => {
     const w = new ByteWriter(16)
     writePreamble(w)
     const all = w.take()
     for (let i = 0; i < all.length; i++) expect(readPreamble(all.subarray(0, i))).toBeNull()
-    expect(readPreamble(all)).toEqual({ protocol: PROTOCOL })
+    expect(readPreamble(all)).toEqual(PROTOCOLS)
     for (const foreign of ["GET / HTTP/1.1\r\n", "*1\r\n$4\r\nPING\r\n", "\u0016\u0003\u0001", "\u0000"])
       expect(readPreamble(Buffer.from(foreign.slice(0, 1), "latin1"))).toBe("foreign")
   })

@@ -6,7 +6,7 @@ import { ByteWriter } from "../interpreters/bytes.ts"
 import { payloadOf } from "../interpreters/payload.ts"
 import { writeMessage } from "../interpreters/tcp/codec.ts"
 import { closeFrame, openFrame } from "../interpreters/tcp/frame.ts"
-import { PROTOCOL } from "../interpreters/tcp/handshake.ts"
+import { PREAMBLE, PROTOCOLS } from "../interpreters/tcp/handshake.ts"
 import {
   allConnected,
   fresh,
@@ -66,6 +66,12 @@ const met = (made: Node, hello: Buffer): Promise<void> => {
   return until("the hello is answered", () => first.got().length > 0).then(() => void first.socket.destroy())
 }
 const at = (port: number): { readonly host: string; readonly port: number } => ({ host: "127.0.0.1", port })
+const speaking = (lowest: number, highest: number, bytes: Uint8Array): Buffer => {
+  const out = Buffer.from(bytes)
+  out.writeUInt16BE(lowest, PREAMBLE - 4)
+  out.writeUInt16BE(highest, PREAMBLE - 2)
+  return out
+}
 /** The link between a and b has neither been lost nor hurt. */
 const unharmed = async (a: Node, b: Node): Promise<void> => {
   a.received.length = 0
@@ -130,14 +136,41 @@ describe("refused by both sides, with the reason", () => {
     expect(says(a, "DuplicateName")).toBe(true)
     await unharmed(a, b)
   })
-  test.each([PROTOCOL - 1, PROTOCOL + 1])("another protocol version, dialling or dialled: %i", async (version) => {
+  test("a version that cannot do the cluster's level, whichever end it is; and the start of one that can", async () => {
+    const low = { version: "0.1.0", level: 1, clusterLevel: 1 }
+    const [a, b] = [
+      await node("a", { hello: { features: { version: "0.2.0", level: 2, clusterLevel: 2 } } }),
+      await node("b", { hello: { features: low } }),
+    ]
+    const said = "b runs version 0.1.0, which does feature levels up to 1, but the cluster of a is at level 2"
+    b.transport.setPeer("a", at(a.port))
+    await until("both say so", () => says(a, "LevelTooLow", said) && says(b, "LevelTooLow", said))
+    expect(a.transport.unlisted()).toMatchObject([{ name: "b", features: low }])
+    a.transport.setPeer("b", at(b.port))
+    await until("the status says so", () => a.peer("b").problem?.includes(said) === true)
+    b.transport.announce({ ...fresh, features: { version: "0.2.0", level: 2, clusterLevel: 1 } })
+    await allConnected(a, b)
+    expect(a.links).toEqual(["+b/b-1"])
+  })
+  const { lowest, highest } = PROTOCOLS
+  test("a node of a version to come speaks the protocol that both know", async () => {
     const a = await node("a")
-    const theirs = Buffer.from(preambleAndHello(memberOf("b"), "a"))
-    theirs[9] = version
+    a.transport.setPeer("b", at(1))
+    const newer = client(a.port, speaking(lowest - 1, highest + 1, preambleAndHello(memberOf("b"), "a")))
+    await until("it is greeted", () => newer.got().length > PREAMBLE)
+    expect(says(a, "WrongVersion")).toBe(false)
+  })
+  test.each([
+    [lowest - 2, lowest - 1],
+    [highest + 1, highest + 2],
+  ])("no protocol version in common, dialling or dialled: %i to %i", async (from, to) => {
+    const a = await node("a")
+    const theirs = speaking(from, to, preambleAndHello(memberOf("b"), "a"))
     const newer = client(a.port, theirs)
     await until("it is cut off", () => newer.closed())
-    expect(newer.got().toString("latin1")).toContain(`a speaks protocol ${PROTOCOL}, the other end ${version}`)
-    expect(says(a, "WrongVersion", `the other end ${version}`)).toBe(true)
+    const said = `a speaks protocol ${lowest}, the other end ${from} to ${to}`
+    expect(newer.got().toString("latin1")).toContain(said)
+    expect(says(a, "WrongVersion", said)).toBe(true)
     const port = await serve((socket) => socket.write(theirs))
     a.transport.setPeer("b", at(port))
     await until("the dialling side says so", () => says(a, "WrongVersion", `refused b at 127.0.0.1:${port}`))
@@ -164,7 +197,7 @@ describe("bytes of others close their own connection and nothing else", () => {
     a.transport.setPeer("evil", at(1))
     const hello = preambleAndHello(memberOf("evil"), "a")
     const huge = Buffer.from("80000000000000000102", "hex")
-    const early = client(a.port, Buffer.concat([hello.subarray(0, 10), huge]))
+    const early = client(a.port, Buffer.concat([hello.subarray(0, PREAMBLE), huge]))
     await until("it is cut off", () => early.closed())
     expect(says(a, "BrokenStream", "a frame of 2147483648 bytes is announced, the limit is 262144")).toBe(true)
     await met(a, hello)
@@ -175,7 +208,10 @@ describe("bytes of others close their own connection and nothing else", () => {
     damaged[30] = (damaged[30] ?? 0) ^ 4
     const flipped = client(a.port, damaged)
     await until("so is the damaged one", () => flipped.closed())
-    const silent = client(a.port, Buffer.concat([hello, hello.subarray(10), Buffer.from("00000001d202ef8d00", "hex")]))
+    const silent = client(
+      a.port,
+      Buffer.concat([hello, hello.subarray(PREAMBLE), Buffer.from("00000001d202ef8d00", "hex")]),
+    )
     await until("and the one with a message of no kind", () => silent.closed())
     await unharmed(a, b)
   })
@@ -187,11 +223,11 @@ describe("bytes of others close their own connection and nothing else", () => {
     const start = openFrame(w)
     writeMessage(w, heartbeat(1), null)
     closeFrame(w, start)
-    const early = client(a.port, Buffer.concat([hello.subarray(0, 10), w.take()]))
+    const early = client(a.port, Buffer.concat([hello.subarray(0, PREAMBLE), w.take()]))
     await until("it is cut off", () => early.closed())
     expect(says(a, "a message arrived before the hello")).toBe(true)
     await met(a, hello)
-    const changed = client(a.port, Buffer.concat([hello, preambleAndHello(memberOf("b"), "a").subarray(10)]))
+    const changed = client(a.port, Buffer.concat([hello, preambleAndHello(memberOf("b"), "a").subarray(PREAMBLE)]))
     await until("it is cut off", () => changed.closed())
     expect(changed.got().length).toBeGreaterThan(0)
     expect(says(a, "evil became b")).toBe(true)

@@ -6,6 +6,8 @@ import { connect, type Socket } from "node:net"
 import type { Member, Message } from "../core/index.ts"
 import { ByteWriter } from "../interpreters/bytes.ts"
 import type { TransportHandlers } from "../interpreters/contract.ts"
+import { ownFeatures } from "../interpreters/features.ts"
+import type { Hello } from "../interpreters/hello.ts"
 import type { Tls } from "../interpreters/tls/index.ts"
 import type { Sightings } from "../interpreters/starts.ts"
 import { writeHello, writePreamble, type Greeting } from "../interpreters/tcp/handshake.ts"
@@ -18,7 +20,7 @@ import {
 } from "../interpreters/tcp/index.ts"
 
 /** Of a first start of an empty directory. */
-export const fresh: LocalHello = {
+export const fresh: LocalHello & Pick<Hello, "features"> = {
   cluster: null,
   clientAddress: "127.0.0.1:0",
   empty: true,
@@ -26,6 +28,7 @@ export const fresh: LocalHello = {
   start: { number: 1, words: [1] },
   recovered: { term: 0, index: 0 },
   refused: null,
+  features: ownFeatures,
 }
 export const memberOf = (name: string, incarnation = `${name}-1`): Member => ({ name, incarnation })
 

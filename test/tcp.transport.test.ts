@@ -4,7 +4,6 @@ import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, test } from "vitest"
 import type { Entry, Message } from "../core/index.ts"
 import { payloadOf } from "../interpreters/payload.ts"
-import { PROTOCOL } from "../interpreters/tcp/handshake.ts"
 import { ListenFailed, makeTcpTransport } from "../interpreters/tcp/index.ts"
 import { allConnected, fresh, introduce, memberOf, open, until, type Node, type NodeOptions } from "./tcp.nodes.ts"
 
@@ -132,7 +131,6 @@ describe("three nodes", () => {
     expect(heard).toEqual([
       {
         ...fresh,
-        protocol: PROTOCOL,
         member: a.self,
         target: "b",
         listens: `127.0.0.1:${a.port}`,

@@ -17,8 +17,8 @@ import type { WorldDifference } from "./diff.ts"
 
 const names = (members: readonly Member[]): string => members.map(({ name }) => name).join(" ")
 
-export const configurationText = ({ voters, outgoing, learners }: Configuration): string =>
-  `${outgoing.length > 0 ? `joint: ${names(outgoing)} → ` : ""}${names(voters) || "nobody"}${learners.length > 0 ? `, learners ${names(learners)}` : ""}`
+export const configurationText = ({ voters, outgoing, learners, level }: Configuration): string =>
+  `${outgoing.length > 0 ? `joint: ${names(outgoing)} → ` : ""}${names(voters) || "nobody"}${learners.length > 0 ? `, learners ${names(learners)}` : ""}${level === undefined ? "" : `, level ${level}`}`
 
 /** Describes a user's commands; null: they are shown by their checksums. */
 type Words = MachineWords | null
@@ -99,7 +99,7 @@ export const eventText = (event: Event, words: Words = null): string => {
     case "SnapshotTaken":
       return `its state machine is durable through ${event.base.index}`
     case "ConfigurationChangeProposed":
-      return `an operator wants ${configurationText({ voters: event.voters, outgoing: [], learners: event.learners })}`
+      return `an operator wants ${configurationText({ ...event, outgoing: [] })}`
     case "SpaceChanged":
       return event.low ? "its disk is nearly full" : "its disk has room again"
     case "Started":

@@ -4,7 +4,7 @@
  */
 import type { Configuration, Event, Outcome, Payload, ProposalOutcome, ReadOutcome } from "../../core/index.ts"
 
-/** The new voters and learners, and the members' addresses (unchanged if they are not given). */
+/** The new voters and learners, the members' addresses, and the feature level (unchanged if they are not given). */
 export type ConfigurationChange = Omit<Configuration, "outgoing">
 type Proposed = Extract<Event, { type: "Proposed" }>
 interface Part {
@@ -65,7 +65,7 @@ export const makePendingRequests = (): PendingRequests => {
       reads.set(ref, done)
       return { type: "ReadRequested", ref }
     },
-    change: ({ voters, learners, addresses }, done) => {
+    change: ({ voters, learners, addresses, level }, done) => {
       const ref = nextRef++
       proposals.set(ref, [{ offset: 0, done }])
       return {
@@ -74,6 +74,7 @@ export const makePendingRequests = (): PendingRequests => {
         voters,
         learners,
         ...(addresses === undefined ? {} : { addresses }),
+        ...(level === undefined ? {} : { level }),
       }
     },
     seal: () => {

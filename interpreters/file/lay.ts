@@ -22,11 +22,18 @@ export const layLog = async (
   name: string,
   cluster: string,
   term: number,
-  after: Omit<LogBase, "configuration">,
+  after: LogBase,
   files: Files = nodeFiles,
 ): Promise<Laid> => {
   const self = { name, incarnation: randomBytes(8).toString("hex") }
-  const founding: Configuration = { voters: [self], outgoing: [], learners: [] }
+  // What the state was written with stays readable for members that can do its level only.
+  const { level } = after.configuration
+  const founding: Configuration = {
+    voters: [self],
+    outgoing: [],
+    learners: [],
+    ...(level === undefined ? {} : { level }),
+  }
   const base = { ...after, configuration: founding }
   await files.makeDirectory(directory)
   const { file } = await createSegment(files, directory, 1, {

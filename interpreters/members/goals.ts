@@ -6,6 +6,7 @@
 import {
   configurationOf,
   hasQuorum,
+  levelOf,
   sameMember,
   type Addresses,
   type Configuration,
@@ -15,6 +16,7 @@ import {
   type Progress,
   type State,
 } from "../../core/index.ts"
+import type { Features } from "../features.ts"
 
 export type Goal =
   /**
@@ -45,6 +47,7 @@ export interface Presence {
   readonly member: Member
   readonly connected: boolean
   readonly address: string | null
+  readonly features: Features
 }
 
 export interface CatchUp {
@@ -69,6 +72,7 @@ export type RefusalReason =
   | "notAVoter"
   | "busy"
   | "exhausted"
+  | "levelTooLow"
   | "notPossible"
 export type GoalStep =
   | { readonly type: "done"; readonly text: string }
@@ -177,6 +181,12 @@ const quorumKept = (view: LeaderView, voters: readonly Member[], even: boolean, 
 /** A connected process that can become a member; otherwise how to find it, and what to wait for. */
 const newcomer = (view: LeaderView, name: string, address: string | null): Presence | GoalStep => {
   const presence = view.presence(name)
+  const level = levelOf(configurationOf(view.state))
+  if (presence !== null && presence.features.level < level)
+    return refuse(
+      "levelTooLow",
+      `${name} runs version ${presence.features.version} and does feature levels up to ${presence.features.level}, but the cluster is at level ${level}: it could not read what the others write. Nothing was changed. Start ${name} with a version that does level ${level}, and without a lower --feature-level-max`,
+    )
   if (presence?.connected === true) return presence
   const at = presence?.address ?? null
   if (address !== null && at !== address)

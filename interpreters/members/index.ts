@@ -11,6 +11,7 @@ export {
   type GoalStep,
   type LeaderView,
 } from "./goals.ts"
+export { heldBy, raise } from "./level.ts"
 export type { MemberList, MemberView, Newcomer } from "./list.ts"
 export {
   makeMembers,

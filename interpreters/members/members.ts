@@ -6,10 +6,12 @@
 import { sameMember, type Member } from "../../core/index.ts"
 import type { ServiceMessage, Transport } from "../contract.ts"
 import type { Driver } from "../driver/index.ts"
+import { ownFeatures, type Features } from "../features.ts"
 import type { Surroundings } from "../surroundings.ts"
 import { awayNow, chore, NOBODY, type Autopilot } from "./autopilot.ts"
 import { MemberAborted, MemberNoLeader, MemberRefused, MemberUnfinished, type MemberError } from "./errors.ts"
-import { nextStep, type CatchUp, type Goal, type Presence, type GoalStep } from "./goals.ts"
+import { raise } from "./level.ts"
+import { nextStep, type CatchUp, type Goal, type GoalStep, type LeaderView, type Presence } from "./goals.ts"
 import { listMembers, type MemberList } from "./list.ts"
 import {
   encodeQuestion,
@@ -28,10 +30,20 @@ export interface Acquaintances {
     readonly connected: boolean
     readonly address?: string
     /** What the peer says about itself. `advertises`: the address for all others; empty: they use their own lists. */
-    readonly hello?: { readonly cluster: string | null; readonly advertises?: string } | null
+    readonly hello?: {
+      readonly cluster: string | null
+      readonly advertises?: string
+      readonly features: Features
+    } | null
+    /** Who came under that name lately, and cannot do the level of the cluster. */
+    readonly tooLow?: { readonly member: Member; readonly features: Features } | null
   }[]
   /** Processes that dial this node and are not among its peers. */
-  readonly unlisted?: () => readonly { readonly member: Member; readonly address: string }[]
+  readonly unlisted?: () => readonly {
+    readonly member: Member
+    readonly address: string
+    readonly features: Features
+  }[]
   /** Try to reach that peer at this address. */
   readonly reach?: (name: string, address: string) => void
 }
@@ -47,6 +59,8 @@ export interface MembersOptions {
   readonly report?: (text: string) => void
   /** What it does about members automatically while it leads. Default: nothing. */
   readonly autopilot?: Autopilot | null
+  /** What this node says about itself. */
+  readonly features?: () => Features
 }
 
 export interface VerbProgress {
@@ -118,8 +132,8 @@ const LONGEST_PAUSE_MS = 250
 const ANSWER_MS = 1000
 /** A member that is silent for less than this is no reason to refuse. */
 const SURE_MS = 1500
-/** The pause between two checks of the autopilot. */
-const AUTOPILOT_MS = 1000
+/** The pause between two checks of what a leader does by itself. */
+const LOOK_MS = 1000
 /** If there has been no leader for this long when the timeout comes, that is given as the reason. */
 const LEADERLESS_MS = 1000
 
@@ -131,6 +145,7 @@ export const makeMembers = ({
   cluster = () => null,
   report = () => undefined,
   autopilot = null,
+  features = () => ownFeatures,
 }: MembersOptions): RunningMembers => {
   const { now, after, random } = surroundings
   const bootId = Math.floor(random() * 2 ** 32)
@@ -146,21 +161,25 @@ export const makeMembers = ({
     if (!connected || hello?.advertises === undefined) return dialled ?? null
     return hello.advertises === "" ? null : hello.advertises
   }
+  const present = (member: Member, peer: Peer): Presence => ({
+    member,
+    connected: peer.connected,
+    address: foundAt(peer),
+    features: peer.hello?.features ?? ownFeatures,
+  })
   const presenceOf = (name: string): Presence | null => {
-    if (name === self().name) return { member: self(), connected: true, address }
+    if (name === self().name) return { member: self(), connected: true, address, features: features() }
     const peer = transport.peers?.().find((one) => one.name === name)
-    if (peer?.member != null) return { member: peer.member, connected: peer.connected, address: foundAt(peer) }
+    if (peer?.tooLow != null && !peer.connected) return { ...peer.tooLow, connected: false, address: foundAt(peer) }
+    if (peer?.member != null) return present(peer.member, peer)
     const other = transport.unlisted?.().find(({ member }) => member.name === name)
-    return other === undefined ? null : { member: other.member, connected: false, address: other.address }
+    return other === undefined ? null : { ...other, connected: false }
   }
   const others = (): readonly Presence[] => {
     const peers = (transport.peers?.() ?? []).flatMap((peer) =>
-      peer.member === null || !peer.connected ? [] : [{ member: peer.member, connected: true, address: foundAt(peer) }],
+      peer.member === null || !peer.connected ? [] : [present(peer.member, peer)],
     )
-    return [
-      ...peers,
-      ...(transport.unlisted?.() ?? []).map(({ member, address: at }) => ({ member, connected: false, address: at })),
-    ]
+    return [...peers, ...(transport.unlisted?.() ?? []).map((one) => ({ ...one, connected: false }))]
   }
 
   // ------------------------------------------------------------------------------------------- the leader
@@ -217,14 +236,7 @@ export const makeMembers = ({
   }
 
   let away = NOBODY
-  const lookAfter = (pilot: Autopilot): void => {
-    const state = driver.state()
-    const { role } = state
-    if (role.type !== "leader") {
-      away = NOBODY
-      return
-    }
-    const view = { state, leader: role, presence: presenceOf }
+  const lookAfter = (view: LeaderView, pilot: Autopilot): void => {
     away = awayNow(view, away, now())
     const goal = chore(view, pilot, away, now())
     const step = goal === null ? null : nextStep(view, goal)
@@ -232,7 +244,18 @@ export const makeMembers = ({
     report(`autopilot: ${step.text}`)
     take(step, () => undefined)
   }
-  const looking = autopilot === null ? null : surroundings.every(AUTOPILOT_MS, () => lookAfter(autopilot))
+  const looking = surroundings.every(LOOK_MS, () => {
+    const state = driver.state()
+    const { role } = state
+    if (role.type !== "leader") {
+      away = NOBODY
+      return
+    }
+    const view = { state, leader: role, presence: presenceOf }
+    const step = raise(view)
+    if (step !== null) take(step, () => undefined)
+    else if (autopilot !== null) lookAfter(view, autopilot)
+  })
 
   driver.onService((from, message) => {
     if (stopped) return
@@ -441,7 +464,7 @@ export const makeMembers = ({
     transfer: (to, options) => pursue({ type: "transfer", to: to ?? null, from: null }, options),
     stop: () => {
       stopped = true
-      looking?.cancel()
+      looking.cancel()
       for (const end of open.values()) end(null)
       for (const end of enders) end()
     },

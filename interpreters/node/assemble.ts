@@ -6,8 +6,16 @@
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { LogBase, Member, Settings } from "../../core/index.ts"
+import {
+  configurationOf,
+  levelOf,
+  type Configuration,
+  type LogBase,
+  type Member,
+  type Settings,
+} from "../../core/index.ts"
 import type { Driver } from "../driver/index.ts"
+import type { Features } from "../features.ts"
 import { openFileStorage, type FileStorage, type FileStorageOptions, type StorageError } from "../file/index.ts"
 import type { LocalHello } from "../hello.ts"
 import type { Logger } from "../log.ts"
@@ -21,15 +29,17 @@ import {
   NodeFailed,
   type BootstrapRefused,
   type HttpUnavailable,
+  type LevelTooHigh,
   type LostTail,
   type StateUnusable,
   type StateWithoutLog,
 } from "./errors.ts"
 import { healthOf, isAmnesiac, watchHealth } from "./health.ts"
+import { levelTooHigh } from "./level.ts"
 import { findPlace, refusedText, watchRefused } from "./place.ts"
 import { repairItself, setAside } from "./repair.ts"
 import { recoveredPosition, requireNoState, requireWholeLog } from "./recovery.ts"
-import { factsOf, type Alive, type RecoverableMachine } from "./status.ts"
+import { factsOf, version, type Alive, type RecoverableMachine } from "./status.ts"
 
 /** What the driver of a server is made from. */
 export interface Foundation<M> {
@@ -37,6 +47,8 @@ export interface Foundation<M> {
   readonly transport: TcpTransport & Pick<KnownAddresses, "reach">
   readonly machine: M
   readonly position: LogBase | null
+  /** What this server says about itself. */
+  readonly features: () => Features
 }
 /** The service that runs on the driver. */
 export interface Built {
@@ -104,7 +116,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
   assembly: Assembly<M, B, E>,
 ): Effect.Effect<
   OpenedServer<B, E>,
-  StateWithoutLog | StateUnusable | StorageError | TcpError | HttpUnavailable,
+  StateWithoutLog | StateUnusable | StorageError | TcpError | HttpUnavailable | LevelTooHigh,
   Scope.Scope
 > =>
   Effect.gen(function* () {
@@ -140,6 +152,16 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
     alive.phase = { doing: cluster === null ? "forming" : "opening" }
     if (cluster === null) yield* requireNoState(directory, state)
 
+    const configuration = configurationIn(storage.stored)
+    const features = (): Features => ({
+      version,
+      level: alive.highestLevel,
+      clusterLevel: levelOf(built === null ? configuration : configurationOf(built.driver.state())),
+    })
+    let built: Built | null = null
+    const unreadable = levelTooHigh(data, configuration, features())
+    if (unreadable !== null) return yield* Effect.fail(unreadable)
+
     const hello: LocalHello = {
       cluster,
       clientAddress,
@@ -148,9 +170,9 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
       start: storage.start,
       recovered: storage.recovered,
       refused: storage.refused === null ? null : refusedText(id, storage.refused),
+      features: features(),
     }
     const { peers, advertise } = assembly
-    const configuration = configurationIn(storage.stored)
     const addresses = makeAddresses({
       self,
       listed: peers,
@@ -188,8 +210,8 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
       founding: storage.identity.founding,
       empty: storage.identity.cluster === null,
       refused: alive.refused === null ? null : refusedText(id, alive.refused),
+      features: features(),
     })
-    let built: Built | null = null
     const withdraw = (): void => {
       if (alive.refused !== null) built?.withdraw(refusedText(id, alive.refused))
     }
@@ -221,11 +243,22 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
         const position = recoveredPosition(machine.position(), machine.stats?.().damaged ?? null, storage.stored, log)
         const standing = yield* Effect.try({
           try: () =>
-            assembly.build({ storage, transport: { ...transport, reach: addresses.reach }, machine, position }),
+            assembly.build({
+              storage,
+              transport: { ...transport, reach: addresses.reach },
+              machine,
+              position,
+              features,
+            }),
           catch: (cause) => new NodeFailed({ node: id, cause: errorOf(cause) }),
         })
         built = standing
         alive.running = { driver: standing.driver, machine, counters: standing.counters }
+        watchLevel(standing.driver, (now) => {
+          const found = levelTooHigh(data, now, features())
+          if (found !== null) fail(found)
+          else transport.announce(helloNow())
+        })
         const stopKeeping = addresses.keep(standing.driver)
         yield* Effect.addFinalizer(() => Effect.sync(stopKeeping))
         const stopRepairing = repairItself(data, id, standing.members, log, (aside) => {
@@ -258,6 +291,15 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
       }).pipe(Effect.flatMap(run)),
     }
   })
+
+/** Others are told as soon as a log holds a higher level, before it is committed. */
+const watchLevel = (driver: Driver, changed: (now: Configuration) => void): void => {
+  let level = levelOf(configurationOf(driver.state()))
+  driver.onConfiguration((now) => {
+    if (levelOf(now) !== level) changed(now)
+    level = levelOf(now)
+  })
+}
 
 /** Logs what happens to the server while it runs. Returns the function that ends it. */
 const watch = (alive: Alive, { driver, stop }: Built, log: Logger): (() => Promise<void>) => {

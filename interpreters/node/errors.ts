@@ -37,6 +37,17 @@ export class LostTail extends Data.TaggedError("LostTail")<{
     return `the data of this node reach entry ${this.executed} of term ${this.term}, but ${this.log} ${now}, and no snapshot was restored that would explain it: the log has lost its end, with acknowledged entries and perhaps a vote. Nothing was changed. Bring the whole log back as it was last. If that cannot be, this member's disk is lost. ${MEMBER_LOST}`
   }
 }
+/** The cluster writes what this version, or what it may do of it, cannot read. */
+export class LevelTooHigh extends Data.TaggedError("LevelTooHigh")<{
+  readonly data: string
+  readonly version: string
+  readonly level: number
+  readonly cluster: number
+}> {
+  override get message(): string {
+    return `the cluster of ${this.data} is at feature level ${this.cluster}, which no later version takes back, and this is version ${this.version}, which does levels up to ${this.level}. Nothing was changed. Start the version that ran here last, or a later one, and without a lower --feature-level-max`
+  }
+}
 /** An option of `replicate` has an impossible value. */
 export class OptionsInvalid extends Data.TaggedError("OptionsInvalid")<{
   readonly field: string

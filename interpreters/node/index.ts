@@ -5,6 +5,7 @@ export { openDurableMachine, type DurableOptions } from "./durable.ts"
 export {
   BootstrapRefused,
   HttpUnavailable,
+  LevelTooHigh,
   LostTail,
   NodeFailed,
   OptionsInvalid,
@@ -14,6 +15,7 @@ export {
 export { exposed, isLoopback, PEERS_EXPOSED } from "./exposure.ts"
 export { decide, formed, newClusterId, type Formation, type Forming, type Peer } from "./forming.ts"
 export { healthOf, isAmnesiac, isLoading } from "./health.ts"
+export type { FeatureStatus } from "./level.ts"
 export { makeLog, type LogOptions } from "./log.ts"
 export { makeReplica, replicaService, replicate, type ReplicateError, type ReplicateOptions } from "./replicate.ts"
 export {

@@ -51,6 +51,12 @@ const server = (alive: Alive, status: ServerStatus): readonly Metric[] => {
       help: "1 for each reason why the server is not well, as status and INFO say it; no sample if it is.",
       samples: troubles.map(({ reason }) => ({ labels: { reason }, value: 1 })),
     },
+    gauge(
+      "server_feature_level",
+      "The feature level of the cluster: what its members may write.",
+      status.features.level,
+    ),
+    gauge("server_feature_level_max", "The highest feature level that this server can do.", status.features.highest),
     gauge("server_has_leader", "1 if a leader is known here.", status.leader !== null),
     gauge("server_is_leader", "1 if this server leads.", status.role === "leader"),
     gauge("server_is_learner", "1 if this server is a learner.", status.role === "learner"),

@@ -33,6 +33,7 @@ import {
   OptionsInvalid,
   StateUnusable,
   type BootstrapRefused,
+  type LevelTooHigh,
   type HttpUnavailable,
   type LostTail,
   type StateWithoutLog,
@@ -85,6 +86,8 @@ export interface ReplicateOptions<State, Command, Result> {
    * off.
    */
   readonly autopilot?: Autopilot
+  /** The feature level that the cluster does not rise above while this server says so. Default: what every member can do. */
+  readonly featureLevelMax?: number
   /** Compares the results of all servers at this interval, in milliseconds (NotDeterministic). Default: never. */
   readonly compareEvery?: number
   /** Receives log lines for people. Default: warnings and errors go to stderr. */
@@ -95,6 +98,7 @@ export type ReplicateError =
   | TlsUnusable
   | HttpUnavailable
   | BootstrapRefused
+  | LevelTooHigh
   | StateWithoutLog
   | LostTail
   | StateUnusable
@@ -193,7 +197,7 @@ export const makeReplica = <State, Command, Result>(
       running?.fail(lost)
     }
     let refuse: (why: string) => void = () => {}
-    const alive = beginning(id, listen)
+    const alive = beginning(id, listen, options.featureLevelMax)
     const { storage, join } = yield* openServer(alive, {
       data: options.data,
       peers,
@@ -222,7 +226,7 @@ export const makeReplica = <State, Command, Result>(
           },
           catch: (cause) => new StateUnusable({ directory, cause }),
         }),
-      build: ({ storage, transport, machine, position }) => {
+      build: ({ storage, transport, machine, position, features }) => {
         const replica = runReplica({
           self: storage.identity.self,
           storage,
@@ -234,6 +238,7 @@ export const makeReplica = <State, Command, Result>(
           cluster: () => storage.identity.cluster,
           report: (text) => log("warn", text),
           compareEvery: options.compareEvery ?? null,
+          features,
           ...(options.settings === undefined ? {} : { settings: options.settings }),
           ...(options.autopilot === undefined ? {} : { autopilot: options.autopilot }),
           ...(options.service === undefined ? {} : { service: options.service }),

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url"
 import { configurationOf } from "../../core/index.ts"
 import type { StateMachine } from "../contract.ts"
 import type { Driver } from "../driver/index.ts"
+import { HIGHEST_LEVEL } from "../features.ts"
 import type { FileStorage } from "../file/index.ts"
 import type { Refused } from "../starts.ts"
 import { addressText, type Address, type PeerLink, type TcpTransport } from "../tcp/index.ts"
@@ -20,6 +21,7 @@ import {
   type Health,
   type Phase,
 } from "./health.ts"
+import { featureStatus, type FeatureStatus } from "./level.ts"
 
 export interface PeerStatus {
   readonly id: string
@@ -32,6 +34,9 @@ export interface PeerStatus {
   readonly lastContactMs: number | null
   /** The peer's wall clock minus the cluster's time, from what it last told the leader; null: not known here. */
   readonly clockOffsetMs: number | null
+  /** The release that it runs, and the highest feature level that it does; null: it has not said so yet. */
+  readonly version: string | null
+  readonly highestLevel: number | null
   /** Why it is not connected, or why a process of that name was refused lately; null: neither. */
   readonly problem: string | null
 }
@@ -41,6 +46,7 @@ export interface ServerStatus {
   readonly cluster: string | null
   readonly pid: number
   readonly version: string
+  readonly features: FeatureStatus
   readonly role: "leader" | "follower" | "candidate" | "preCandidate" | "learner" | "starting" | "forming" | "amnesiac"
   readonly term: number
   readonly leader: string | null
@@ -83,6 +89,8 @@ export interface Alive {
   /** The address at which it listens to its peers. */
   readonly listen: Address
   readonly startedAt: number
+  /** The highest feature level that it does. */
+  readonly highestLevel: number
   /** What the server is doing until its state machine runs. */
   phase: Phase
   storage: FileStorage | null
@@ -109,9 +117,11 @@ export interface Alive {
   /** Why it cannot continue, or null. */
   failed: string | null
 }
-export const beginning = (id: string, listen: Address): Alive => ({
+/** `levelMax`: it does no higher feature level, whatever its version could. */
+export const beginning = (id: string, listen: Address, levelMax: number | null = null): Alive => ({
   id,
   listen,
+  highestLevel: Math.min(HIGHEST_LEVEL, levelMax ?? HIGHEST_LEVEL),
   startedAt: performance.now(),
   phase: { doing: "reading", bytes: 0, file: 1, files: 1 },
   storage: null,
@@ -139,7 +149,7 @@ const versionIn = (relative: string): string | null => {
     return null
   }
 }
-const version = versionIn("../../package.json") ?? versionIn("../../../package.json") ?? "unknown"
+export const version = versionIn("../../package.json") ?? versionIn("../../../package.json") ?? "unknown"
 
 const roleOf = (alive: Alive, { reason }: Health): ServerStatus["role"] => {
   if (alive.refused !== null || reason === "amnesiac") return "amnesiac"
@@ -187,6 +197,8 @@ const peersOf = (alive: Alive): PeerStatus[] => {
       lag: matchIndex === null || state === undefined ? null : state.log.lastIndex - matchIndex,
       lastContactMs: link.lastReceivedMs === null ? null : Math.round(link.lastReceivedMs),
       clockOffsetMs: state === undefined ? null : peerClockOffset(state, link.name),
+      version: (link.tooLow ?? link.hello)?.features.version ?? null,
+      highestLevel: (link.tooLow ?? link.hello)?.features.level ?? null,
       problem: link.refused ?? link.problem ?? (foreign.includes(link) ? strangerText([link]) : null),
     }
   })
@@ -230,6 +242,7 @@ export const statusOf = (alive: Alive): ServerStatus => {
     cluster: storage?.identity.cluster ?? null,
     pid: process.pid,
     version,
+    features: featureStatus(alive),
     role: roleOf(alive, health),
     term: state?.currentTerm ?? 0,
     leader: leader?.name ?? null,

@@ -1,6 +1,7 @@
 /** One port: hello, welcome, frames, and one clear reason when it ends. It knows nothing of peers and their links. */
 import { nextTurn } from "../turns.ts"
 import type { ServiceMessage } from "../contract.ts"
+import { ownFeatures } from "../features.ts"
 import type { Hello, LocalHello, Refusal } from "../hello.ts"
 import type { Member, Sighting } from "../../core/index.ts"
 import { PORT_PROTOCOL, readFrame, UnreadableFrame, weightOf, type PortFrame, type Sent } from "./frames.ts"
@@ -107,7 +108,7 @@ export class Connection {
     this.post({
       kind: "hello",
       protocol: PORT_PROTOCOL,
-      hello: { ...local, protocol: PORT_PROTOCOL, member: self, target: this.peer },
+      hello: { features: ownFeatures, ...local, member: self, target: this.peer },
     })
   }
   welcome(): void {

@@ -35,10 +35,11 @@ import {
   type TimeoutNow,
 } from "../../core/index.ts"
 import { MAX_SERVICE_BYTES, type ServiceMessage } from "../contract.ts"
+import type { Features } from "../features.ts"
 import type { Hello, Refusal, HelloRefusalReason } from "../hello.ts"
 
-/** A frame of another version closes the port, with that reason. */
-export const PORT_PROTOCOL = 2
+/** A frame of another version closes the port with that reason. */
+export const PORT_PROTOCOL = 3
 
 export interface Sent {
   readonly message: Message
@@ -90,13 +91,16 @@ const either =
 const isMember = record<Member>({ name: isText, incarnation: isText })
 const haveTexts: Check<Readonly<Record<string, string>>> = (value): value is Readonly<Record<string, string>> =>
   isRecord(value) && Object.values(value).every(isText)
-const hasMembers = record<Omit<Configuration, "addresses">>({
+const hasMembers = record<Omit<Configuration, "addresses" | "level">>({
   voters: listOf(isMember),
   outgoing: listOf(isMember),
   learners: listOf(isMember),
 })
 const isConfiguration: Check<Configuration> = (value): value is Configuration =>
-  isRecord(value) && (value["addresses"] === undefined || haveTexts(value["addresses"])) && hasMembers(value)
+  isRecord(value) &&
+  (value["addresses"] === undefined || haveTexts(value["addresses"])) &&
+  (value["level"] === undefined || isCountOf(value["level"])) &&
+  hasMembers(value)
 const isPayload = record<Payload>({ bytes: isBytes, checksum: isNumber })
 const place = { index: isNumber, term: isNumber, time: isNumber, chain: isNumber }
 const isEntry: Check<Entry> = either(
@@ -242,7 +246,6 @@ function isCountOf(value: unknown): value is number {
 }
 const isHeld = record<Held>({ term: isCountOf, index: isCountOf })
 const isHello = record<Hello>({
-  protocol: isNumber,
   member: isMember,
   target: isText,
   cluster: nullable(isText),
@@ -252,6 +255,7 @@ const isHello = record<Hello>({
   start: isStart,
   recovered: isHeld,
   refused: nullable(isText),
+  features: record<Features>({ version: isText, level: isCountOf, clusterLevel: isCountOf }),
 })
 const isRefusal = record<Refusal>({
   reason: one<HelloRefusalReason>(
@@ -264,6 +268,7 @@ const isRefusal = record<Refusal>({
     "RolledBack",
     "Superseded",
     "StartedTwice",
+    "LevelTooLow",
   ),
   detail: isText,
 })

@@ -14,6 +14,7 @@ import {
 import { defaultSettings } from "../../core/index.ts"
 import { type Driver, driverFrom, type DriverOptions, type DriverLeadership, positionOf } from "../driver/index.ts"
 import type { Storage, Transport } from "../contract.ts"
+import type { Features } from "../features.ts"
 import { LeaseRefused, type LeaseTable } from "../lease/index.ts"
 import { makeMembers, type Acquaintances, type Autopilot, type Members } from "../members/index.ts"
 import type { Body } from "./machine/command.ts"
@@ -103,6 +104,8 @@ export interface RunOptions<State, Command, Result> {
   readonly report?: (text: string) => void
   /** What it does about members automatically while it leads. Default: nothing. */
   readonly autopilot?: Autopilot
+  /** What this server says about itself. */
+  readonly features?: () => Features
   /** Called with the driver before it starts. */
   readonly made?: (driver: Driver) => void
   readonly driver?: Partial<Pick<DriverOptions, "timers" | "clock" | "journal">>
@@ -166,6 +169,7 @@ export const runReplica = <State, Command, Result>(
     ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
     ...(options.report === undefined ? {} : { report: options.report }),
     ...(options.autopilot === undefined ? {} : { autopilot: options.autopilot }),
+    ...(options.features === undefined ? {} : { features: options.features }),
   })
   const leadershipOf = ({ leader, term }: DriverLeadership): Leadership => ({
     leader: leader?.name ?? null,

@@ -15,9 +15,9 @@ import {
 } from "./errors.ts"
 import { FrameParser, type Arriving } from "./frame.ts"
 import {
+  agreedOn,
   HELLO_LIMIT,
   PREAMBLE,
-  PROTOCOL,
   readHandshake,
   readPreamble,
   untrusted,
@@ -60,6 +60,8 @@ export class Connection {
   hello: PeerHello | null = null
   /** The hello, once it was accepted. */
   accepted: PeerHello | null = null
+  /** The version that both ends speak; 0 before the other's preamble. */
+  protocol = 0
   /** Our preamble and hello were sent. */
   greeted = false
   lastReceived = 0
@@ -206,8 +208,13 @@ export class Connection {
     const read = readPreamble(all)
     if (read === null) this.preamble = all
     else if (read === "foreign") this.fail(foreignPeer(this.remote, this.expected !== null, all))
-    else if (read.protocol !== PROTOCOL) this.refuse(wrongVersion(this.self, read.protocol))
     else {
+      const protocol = agreedOn(read)
+      if (protocol === null) {
+        this.refuse(wrongVersion(this.self, read))
+        return null
+      }
+      this.protocol = protocol
       this.preamble = null
       return all.subarray(PREAMBLE)
     }

@@ -1,7 +1,10 @@
 /**
- * The handshake. Each end of a new connection sends a preamble (8 magic bytes, 2 bytes of protocol version) and then
- * a Hello frame, the dialling end first. An end that cannot accept the other's hello answers with a Refused frame,
- * so that both can log why. Preamble and Refused keep their form in every later version of the protocol.
+ * The handshake. Each end of a new connection sends a preamble (8 magic bytes, the lowest and the highest version of the
+ * protocol that it speaks, 2 bytes each) and then a Hello frame, the dialling end first. They speak the highest version that
+ * both know. An end that cannot accept the other's hello answers with a Refused frame, so that both can log why.
+ *
+ * Preamble, Hello and Refused are read before a version is agreed on, so they keep their form in every later one; a Hello may
+ * get more fields at its end, which older versions skip.
  */
 import { membersOf, type Member } from "../../core/index.ts"
 import {
@@ -15,21 +18,28 @@ import {
   ByteWriter,
   writeStart,
 } from "../bytes.ts"
+import { ownFeatures, type Features } from "../features.ts"
 import type { Hello, LocalHello, Refusal, HelloRefusalReason } from "../hello.ts"
 import { isPlain, shown } from "../text.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 
-/**
- * What changed in version 5: configurations carry the addresses of members; services exchange questions; chained
- * checksums are computed in another way.
- */
-export const PROTOCOL = 5
+/** The versions of the protocol that this node speaks. 6: configurations carry the feature level, hellos the release. */
+export const PROTOCOLS: Protocols = { lowest: 6, highest: 6 }
+export interface Protocols {
+  readonly lowest: number
+  readonly highest: number
+}
+/** The highest version that both ends speak, or null. */
+export const agreedOn = (theirs: Protocols): number | null => {
+  const highest = Math.min(PROTOCOLS.highest, theirs.highest)
+  return highest < PROTOCOLS.lowest || highest < theirs.lowest ? null : highest
+}
 /**
  * The first byte is neither text nor the start of a TLS record, so that a foreign client is recognised by its first
  * byte.
  */
 const MAGIC = Buffer.from("\u009dstepraf", "latin1")
-export const PREAMBLE = MAGIC.length + 2
+export const PREAMBLE = MAGIC.length + 4
 /** Large enough for a hello; until its hello arrives a connection may not send a larger frame. */
 export const HELLO_LIMIT = 256 * 1024
 
@@ -42,7 +52,9 @@ export interface Greeting extends LocalHello {
   /** The address at which the sender dials the receiver. */
   readonly dials: string
 }
-export interface PeerHello extends Hello, Greeting {}
+export interface PeerHello extends Hello, Greeting {
+  readonly features: Features
+}
 
 const HELLO = 0x40
 const REFUSED = 0x41
@@ -59,19 +71,23 @@ const REASON = [
   "Superseded",
   "StartedTwice",
   "Untrusted",
+  "LevelTooLow",
 ] as const satisfies readonly HelloRefusalReason[]
 
 export const writePreamble = (w: ByteWriter): void => {
   w.raw(MAGIC)
-  w.u8(PROTOCOL >> 8)
-  w.u8(PROTOCOL & 0xff)
+  for (const version of [PROTOCOLS.lowest, PROTOCOLS.highest]) {
+    w.u8(version >> 8)
+    w.u8(version & 0xff)
+  }
 }
 /** null while the bytes so far may be the beginning of a preamble. */
-export const readPreamble = (bytes: Uint8Array): { readonly protocol: number } | "foreign" | null => {
+export const readPreamble = (bytes: Uint8Array): Protocols | "foreign" | null => {
   for (let i = 0; i < Math.min(bytes.length, MAGIC.length); i++) if (bytes[i] !== MAGIC[i]) return "foreign"
-  const high = bytes[MAGIC.length]
-  const low = bytes[MAGIC.length + 1]
-  return high === undefined || low === undefined ? null : { protocol: high * 256 + low }
+  if (bytes.length < PREAMBLE) return null
+  const at = (place: number): number =>
+    (bytes[MAGIC.length + place] ?? 0) * 256 + (bytes[MAGIC.length + place + 1] ?? 0)
+  return { lowest: at(0), highest: at(2) }
 }
 
 const writeNullable = <A>(w: ByteWriter, value: A | null, write: (w: ByteWriter, value: A) => void): void => {
@@ -95,6 +111,10 @@ export const writeHello = (w: ByteWriter, self: Member, target: string, hello: G
   w.text(hello.listens)
   w.text(hello.advertises)
   w.text(hello.dials)
+  const { version, level, clusterLevel } = hello.features ?? ownFeatures
+  w.text(version)
+  w.u32(level)
+  w.u32(clusterLevel)
   closeFrame(w, at)
 }
 export const writeRefused = (w: ByteWriter, refusal: Refusal): void => {
@@ -152,7 +172,6 @@ export const readHandshake = (buffer: Buffer, from: number, to: number): Handsha
     return { type: "Refused", refusal: { reason, detail: shown(r.text(), LONGEST_REASON) } }
   }
   const hello: PeerHello = {
-    protocol: PROTOCOL,
     member: readMember(r),
     target: r.text(),
     cluster: r.flag() ? r.text() : null,
@@ -165,8 +184,8 @@ export const readHandshake = (buffer: Buffer, from: number, to: number): Handsha
     listens: r.text(),
     advertises: r.text(),
     dials: r.text(),
+    features: { version: r.text(), level: r.u32(), clusterLevel: r.u32() },
   }
-  r.done()
   const founders = hello.founding === null ? [] : membersOf(hello.founding)
   requirePlain([
     ...[hello.member, ...founders].flatMap(({ name, incarnation }) => [name, incarnation]),
@@ -176,6 +195,7 @@ export const readHandshake = (buffer: Buffer, from: number, to: number): Handsha
     hello.listens,
     hello.advertises,
     hello.dials,
+    hello.features.version,
   ])
   return { type: "Hello", hello }
 }
@@ -184,7 +204,8 @@ export const untrusted = (self: Member, why: string): Refusal => ({
   reason: "Untrusted",
   detail: `${self.name} looked at the other end's certificate: ${why}. No message was exchanged.`,
 })
-export const wrongVersion = (self: Member, theirs: number): Refusal => ({
+const spoken = ({ lowest, highest }: Protocols): string => (highest > lowest ? `${lowest} to ${highest}` : `${lowest}`)
+export const wrongVersion = (self: Member, theirs: Protocols): Refusal => ({
   reason: "WrongVersion",
-  detail: `${self.name} speaks protocol ${PROTOCOL}, the other end ${theirs}: run the same release on both, upgrading one node at a time. No message was exchanged.`,
+  detail: `${self.name} speaks protocol ${spoken(PROTOCOLS)}, the other end ${spoken(theirs)}, so they have no version in common: upgrade over a release that speaks both, one node at a time. No message was exchanged.`,
 })

@@ -1,7 +1,7 @@
 export { makeTcpTransport } from "./transport.ts"
 export type { TcpLimits, TcpOptions, TcpTransport, Unlisted } from "./options.ts"
 export type { Dropped, PeerLink } from "./peerLink.ts"
-export { PROTOCOL, type PeerHello } from "./handshake.ts"
+export { agreedOn, PROTOCOLS, type Protocols, type PeerHello } from "./handshake.ts"
 export { isFinal, type Hello, type LocalHello, type Refusal, type HelloRefusalReason } from "../hello.ts"
 export type { Logger, LogLevel } from "../log.ts"
 export { ADDRESS, addressText, parseAddress, type Address } from "./socket.ts"

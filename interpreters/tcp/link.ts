@@ -79,7 +79,7 @@ export class Link {
   private hello: PeerHello | null = null
   /** The sighting of the connected incarnation. */
   private sighting: Sighting | null = null
-  private refusal: { readonly text: string; readonly at: number } | null = null
+  private refusal: { readonly text: string; readonly at: number; readonly tooLow: PeerHello | null } | null = null
   private problem: string | null = "being dialled for the first time"
   private readonly made = performance.now()
   private pending = new ByteWriter()
@@ -288,8 +288,9 @@ export class Link {
   probe(): void {
     this.outbound?.socket.write(aliveFrame(0))
   }
-  rejected(refusal: Refusal): void {
-    this.refusal = { text: `${refusal.reason}: ${refusal.detail}`, at: performance.now() }
+  rejected(refusal: Refusal, hello: PeerHello): void {
+    const tooLow = refusal.reason === "LevelTooLow" ? hello : null
+    this.refusal = { text: `${refusal.reason}: ${refusal.detail}`, at: performance.now(), tooLow }
   }
 
   /** A hello was accepted on this connection. */
@@ -447,6 +448,7 @@ export class Link {
 
   status(): PeerLink {
     const { outbound, inbound, hello } = this
+    const refusal = this.refusal !== null && performance.now() - this.refusal.at < REFUSED_MS ? this.refusal : null
     const last = Math.max(this.lastReceived, outbound?.lastReceived ?? 0, inbound?.lastReceived ?? 0)
     return {
       name: this.name,
@@ -467,7 +469,8 @@ export class Link {
       behindBytes: this.given - this.arrived + this.pending.length,
       arriving: inbound?.arriving ?? null,
       problem: this.live === null ? this.halfway() : null,
-      refused: this.refusal !== null && performance.now() - this.refusal.at < REFUSED_MS ? this.refusal.text : null,
+      refused: refusal?.text ?? null,
+      tooLow: refusal?.tooLow ?? null,
     }
   }
 }

@@ -1,6 +1,7 @@
 /** The options of the transport, and what it offers beyond the contract. */
 import type { Member } from "../../core/index.ts"
 import type { Transport } from "../contract.ts"
+import type { Features } from "../features.ts"
 import type { Hello, LocalHello, Refusal } from "../hello.ts"
 import type { Logger } from "../log.ts"
 import type { Sightings } from "../starts.ts"
@@ -78,4 +79,5 @@ export interface Unlisted {
   readonly empty: boolean
   /** The address at which it says that it listens. */
   readonly address: string
+  readonly features: Features
 }

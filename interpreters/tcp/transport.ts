@@ -115,18 +115,18 @@ class Node {
     }
   }
 
-  private note({ member, empty, listens, advertises }: PeerHello): void {
+  private note({ member, empty, listens, advertises, features }: PeerHello): void {
     const { name } = member
     const at = performance.now()
     for (const [known, one] of this.unknown) if (at - one.at > LATELY_MS) this.unknown.delete(known)
     if (this.unknown.size < STRANGERS || this.unknown.has(name))
-      this.unknown.set(name, { name, member, empty, address: advertises === "" ? listens : advertises, at })
+      this.unknown.set(name, { name, member, empty, address: advertises === "" ? listens : advertises, features, at })
   }
   unlisted(): readonly Unlisted[] {
     const now = performance.now()
     return [...this.unknown.values()]
       .filter(({ name, at }) => now - at < LATELY_MS && !this.links.has(name))
-      .map(({ name, member, empty, address }) => ({ name, member, empty, address }))
+      .map(({ at: _, ...one }) => one)
   }
 
   link(name: string, places: readonly Address[]): Link {
@@ -194,8 +194,8 @@ class Node {
       refusal = startedTwice(this.self, hello, live)
     }
     if (refusal !== null) {
-      if (refusal.reason === "UnknownPeer") this.note(hello)
-      link?.rejected(refusal)
+      if (link === undefined && (refusal.reason === "UnknownPeer" || refusal.reason === "LevelTooLow")) this.note(hello)
+      link?.rejected(refusal, hello)
       connection.refuse(refusal)
     } else if (met !== null && lineage(met.start, hello.start) === "same") good(met)
     else this.sightings.meet(hello.member, hello.start, () => this.judged(connection, hello, good, looked))

@@ -32,7 +32,7 @@ export interface Making {
   readonly name: string
   readonly image: AsyncIterable<Buffer>
   /** What the image stands for. */
-  readonly base: Pick<LogBase, "index" | "term" | "time" | "chain">
+  readonly base: LogBase
   /** The highest term that the old cluster may have had, as far as it is known. */
   readonly term: number
   readonly skip: number

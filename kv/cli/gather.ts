@@ -168,6 +168,8 @@ export const gather = async (
           lag: null,
           lastContactMs: null,
           clockOffsetMs: null,
+          version: null,
+          highestLevel: null,
           problem: null,
         },
         one.reason,

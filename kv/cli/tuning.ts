@@ -32,6 +32,8 @@ const texts = {
   maxPipeline: "Commands of one connection under way at most (4096); the rest waits",
   clientStallTimeout: "Milliseconds after which a client that does not read its answers is disconnected (60000)",
   clientMemory: "Bytes that all clients together may hold (default: a quarter of the memory that this process may use)",
+  featureLevelMax:
+    "The feature level that the cluster does not rise above while this node says so (default: what every member can do)",
 } as const satisfies Partial<Record<Setting, string>>
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)

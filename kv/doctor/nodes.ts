@@ -304,18 +304,24 @@ const clocks = (view: ClusterView): readonly Finding[] =>
   })
 
 const versions = ({ up }: ClusterView): readonly Finding[] => {
-  const found = unique(up.map(({ status }) => status.version))
-  return found.length < 2
-    ? []
-    : [
-        finding(
-          "mixed-versions",
-          up.map(({ id }) => id),
-          up.map(({ id, status }) => `${id} ${status.version}`).join(", "),
-          "an upgrade is under way, or was not finished",
-          "Finish it: one node after the other, waiting until stepraft status shows each one well.",
-        ),
-      ]
+  const found = unique(up.map(({ status }) => `${status.version} ${status.features.highest}`))
+  if (found.length < 2) return []
+  const level = Math.max(...up.map(({ status }) => status.features.level))
+  const highest = Math.max(...up.map(({ status }) => status.features.highest))
+  const held = up.find(({ status }) => status.features.highest === highest)?.status.features.heldBy ?? null
+  return [
+    finding(
+      "mixed-versions",
+      up.map(({ id }) => id),
+      `${up.map(({ id, status }) => `${id} ${status.version}`).join(", ")}; the cluster is at feature level ${level}${held === null ? "" : `, not at ${highest}, because ${held}`}`,
+      "an upgrade is under way, or was not finished; or a node was started with --feature-level-max",
+      `Finish it: one node after the other, waiting until stepraft status shows each one well. ${
+        highest > level
+          ? `Until all do level ${highest}, and the cluster rises to it, each node can go back to its earlier version in the same way.`
+          : `A version that does not do level ${level} takes no part any more.`
+      }`,
+    ),
+  ]
 }
 
 const memberLists = (view: ClusterView): readonly Finding[] => {

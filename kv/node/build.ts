@@ -34,7 +34,7 @@ interface Serving {
 /** The driver, the service on it, and the gate that clients come through once this node is a member. */
 export const build = (
   { config, advertise, journal, trace, alive, gate, log, status, setMembers, setBackups, failed }: Serving,
-  { storage, transport, machine, position }: Foundation<KvMachine>,
+  { storage, transport, machine, position, features }: Foundation<KvMachine>,
 ): Built & { readonly machine: KvMachine } => {
   const { self } = storage.identity
   const driver = driverFrom({
@@ -70,6 +70,7 @@ export const build = (
     cluster: () => storage.identity.cluster,
     report: (text) => log("info", text),
     autopilot: config.autopilot,
+    features,
   })
   setMembers(members)
   const backups = makeBackups({

@@ -78,6 +78,7 @@ const fields = {
   maxFailedLogins: Schema.optionalKey(Whole),
   maxPipeline: Schema.optionalKey(Whole),
   clientStallTimeout: Schema.optionalKey(Millis),
+  featureLevelMax: Schema.optionalKey(Whole),
 }
 const Given = Schema.Struct(fields)
 export type Setting = keyof typeof fields
@@ -121,6 +122,8 @@ export interface NodeConfig {
   readonly limits: Partial<Limits>
   /** Wrong passwords from one address within a minute; null: the default. */
   readonly maxFailedLogins: number | null
+  /** The node does no higher feature level, so its cluster does not rise above it; null: all that its version can. */
+  readonly featureLevelMax: number | null
 }
 
 /** The environment variable of a setting: electionMin is STEPRAFT_ELECTION_MIN. */
@@ -394,6 +397,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
     clientIdleTimeout: given.clientIdleTimeout ?? null,
     clientMemory: given.clientMemory ?? null,
     maxFailedLogins: given.maxFailedLogins ?? null,
+    featureLevelMax: given.featureLevelMax ?? null,
     limits: {
       ...picked(given, ["maxClientsPerAddress", "maxHandshakes", "maxUnauthenticated"]),
       ...(given.maxPipeline === undefined ? {} : { pipelinedCommands: given.maxPipeline }),

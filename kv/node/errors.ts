@@ -17,6 +17,7 @@ import { NodeHalted } from "../../interpreters/driver/index.ts"
 import {
   BootstrapRefused,
   type HttpUnavailable,
+  LevelTooHigh,
   LostTail,
   type NodeFailed,
   type StateUnusable,
@@ -45,6 +46,7 @@ export type NodeError =
   | TlsUnusable
   | UsersUnusable
   | BootstrapRefused
+  | LevelTooHigh
   | RecoveryUnfinished
   | StateWithoutLog
   | LostTail
@@ -61,6 +63,7 @@ const lasting = [
   TlsUnusable,
   UsersUnusable,
   BootstrapRefused,
+  LevelTooHigh,
   RecoveryUnfinished,
   StateWithoutLog,
   LostTail,
@@ -91,4 +94,5 @@ export const isLasting = (error: NodeError): boolean =>
   ("cause" in error &&
     (error.cause instanceof NodeHalted ||
       error.cause instanceof DirectoryGone ||
+      error.cause instanceof LevelTooHigh ||
       refusals.has(codeOf(error.cause) ?? "")))

@@ -80,7 +80,7 @@ export const serveNode = (
   Effect.gen(function* () {
     const log = options.log ?? makeLog({ node: config.id, json: config.logJson, least: config.logLevel })
     const failure = makeFailure()
-    const alive = beginning(config.id, config.peer)
+    const alive = beginning(config.id, config.peer, config.featureLevelMax)
     const advertise = config.advertisePeer ?? addressText(config.peer)
     let members: RunningMembers | null = null
     let backups: Backups | null = null

@@ -4,7 +4,7 @@ import type { Driver } from "../../interpreters/driver/index.ts"
 import { Barriers, wire } from "../../interpreters/replica/index.ts"
 import { realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import { Faults } from "../faults.ts"
-import type { NodeStatus, Replied, Reply, Service } from "../types.ts"
+import type { Call, NodeStatus, Replied, Reply, Service } from "../types.ts"
 import { ClientSessions } from "./clientSessions.ts"
 import { openOwnSession, writeInOwnSession } from "./ownSession.ts"
 import {
@@ -14,6 +14,7 @@ import {
   type ServiceMachine,
   type ServiceSettings,
 } from "./parts.ts"
+import { gated, levelRefusal } from "./gate.ts"
 import { codeOf, refusalsOf } from "./replies.ts"
 import { Ticks } from "./ticks.ts"
 import { hexOf } from "../sessionKey.ts"
@@ -89,7 +90,11 @@ export const makeService = (options: ServiceOptions): RunningService => {
   }
   /** Writes whose `before` must be called before they are executed: usually none. */
   let awaited = 0
+  const unwritable = (calls: readonly Call[]): Reply | null =>
+    levelRefusal(calls, gated, driver.state(), options.status)
   const write: Service["write"] = (calls, exec, watches, done, before) => {
+    const refusal = unwritable(calls)
+    if (refusal !== null) return parts.soon(() => safe(done)(refusal))
     if (before === undefined) return writeInOwnSession(parts, own, { calls, exec, watches, before }, safe(done))
     awaited++
     const ended = (reply: Reply): void => {
@@ -124,8 +129,11 @@ export const makeService = (options: ServiceOptions): RunningService => {
 
   return {
     write,
-    writeInSession: (session, sequence, lowest, calls, exec, watches, done) =>
-      clients.write(session, sequence, lowest, calls, exec, watches, safe(done)),
+    writeInSession: (session, sequence, lowest, calls, exec, watches, done) => {
+      const refusal = unwritable(calls)
+      if (refusal !== null) return parts.soon(() => safe(done)(refusal))
+      clients.write(session, sequence, lowest, calls, exec, watches, safe(done))
+    },
     openSession: (owner, done) => clients.open(owner, safe(done)),
     closeSession: (session, done) => clients.close(session, safe(done)),
     barrier: (opened) => barriers.join(safe(opened)),

@@ -3,6 +3,7 @@
  * committed and elected. Logs are persistent values, so an old one costs only a reference.
  */
 import {
+  levelOf,
   sameMember,
   type Configuration,
   type Effect,
@@ -149,9 +150,10 @@ const configurationSum = (configuration: Configuration): number => {
   if (known !== undefined) return known
   const { voters, outgoing, learners } = configuration
   let sum = 7
-  for (const char of JSON.stringify(
-    [voters, outgoing, learners].map((side) => side.map((member) => [member.name, member.incarnation])),
-  ))
+  for (const char of JSON.stringify([
+    ...[voters, outgoing, learners].map((side) => side.map((member) => [member.name, member.incarnation])),
+    levelOf(configuration),
+  ]))
     sum = (Math.imul(sum, 31) + (char.codePointAt(0) ?? 0)) | 0
   sums.set(configuration, sum)
   return sum

@@ -3,7 +3,7 @@
  * a message may be ignored, because it might as well have been lost; but not the term that it carries. The sources are the
  * paper's Figure 2 and §5–§7, and the thesis §3.10, §4, §6.4 and §9.6.
  */
-import { brokenAt, flawOf, TERM_LEAP } from "../../core/index.ts"
+import { brokenAt, flawOf, levelOf, TERM_LEAP } from "../../core/index.ts"
 import type {
   ConfigurationEntry,
   Effect,
@@ -261,13 +261,11 @@ const taken = (
   return [at, { ...at, tail: [...at.tail, ...entries] }]
 }
 
-/** §6: a change starts with the joint configuration, or with the new one if the voters stay the same. */
+/** §6: a change starts with the joint configuration, or with the new one if the voters stay the same. The level never falls. */
 const changed = (
   scene: Scene,
   at: Possible,
-  voters: readonly Member[],
-  learners: readonly Member[],
-  ref: number,
+  { voters, learners, level, ref }: Extract<Event, { readonly type: "ConfigurationChangeProposed" }>,
 ): readonly Possible[] => {
   const now = configurationIn(scene, at)
   const index = lastIn(at) + 1
@@ -280,7 +278,8 @@ const changed = (
     now === undefined ||
     now.outgoing.length > 0 ||
     open ||
-    termOfIn(scene, at, at.commit) !== at.term
+    termOfIn(scene, at, at.commit) !== at.term ||
+    (level !== undefined && level < levelOf(now))
   )
     return [at]
   // Thesis §4.2.1: "new servers join the cluster as non-voting members", until they have caught up.
@@ -291,7 +290,7 @@ const changed = (
   const entry = scene.target(index)
   const decides =
     voters.length === now.voters.length && voters.every((voter) => now.voters.some((one) => same(one, voter)))
-  const configuration = { voters, learners, outgoing: decides ? [] : now.voters }
+  const configuration = { voters, learners, outgoing: decides ? [] : now.voters, level: level ?? levelOf(now) }
   if (entry?.kind !== "configuration" || entry.term !== at.term)
     return scene.replaceable
       ? [
@@ -309,7 +308,11 @@ const sameSide = (a: readonly Member[], b: readonly Member[]): boolean =>
 export const sameConfiguration = (
   a: ConfigurationEntry["configuration"],
   b: ConfigurationEntry["configuration"],
-): boolean => sameSide(a.voters, b.voters) && sameSide(a.outgoing, b.outgoing) && sameSide(a.learners, b.learners)
+): boolean =>
+  sameSide(a.voters, b.voters) &&
+  sameSide(a.outgoing, b.outgoing) &&
+  sameSide(a.learners, b.learners) &&
+  levelOf(a) === levelOf(b)
 
 /** §7, Figure 13: entries after the snapshot are kept if the log holds its last entry; otherwise the log is discarded. */
 const restored = (scene: Scene, at: Possible, base: LogBase): readonly Possible[] => {
@@ -430,7 +433,7 @@ export const after = (scene: Scene, at: Possible, event: Event): readonly Possib
     case "Proposed":
       return taken(scene, at, event.payloads, event.ref, null)
     case "ConfigurationChangeProposed":
-      return changed(scene, at, event.voters, event.learners, event.ref)
+      return changed(scene, at, event)
     case "PeerDisconnected":
       return at.role === "follower" && same(at.leader, event.peer)
         ? [at, { ...at, leader: null, fresh: at.fresh && scene.settings.leaseReads }]

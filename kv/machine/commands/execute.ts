@@ -21,6 +21,8 @@ export interface CommandSpec {
   readonly lastKey: number
   readonly step: number
   readonly flags: readonly string[]
+  /** The feature level from which it may be written (kv/UPGRADES.md). */
+  readonly level: number
   /** null: only the read side of a machine can execute it (see scan.ts). */
   readonly handler: CommandHandler | null
 }
@@ -49,6 +51,7 @@ const write = (
   lastKey,
   step,
   flags: ["write", ...flags],
+  level: 1,
   handler,
 })
 const read = (
@@ -66,6 +69,7 @@ const read = (
   lastKey,
   step,
   flags: ["readonly", ...flags],
+  level: 1,
   handler,
 })
 

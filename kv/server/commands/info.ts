@@ -27,6 +27,8 @@ const server = ({ host, status }: Asked): Lines => ({
   redis_version: redisVersion,
   redis_mode: host.redirect ? "cluster" : "standalone",
   stepraft_version: status.version,
+  feature_level: status.features.level,
+  feature_level_max: status.features.highest,
   os: `${process.platform} ${process.arch}`,
   arch_bits: 64,
   node_version: process.version,

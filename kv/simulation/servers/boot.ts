@@ -3,6 +3,7 @@
  * node in the world (entries executed, answers, another leader) are passed on as the real driver and state machine do.
  */
 import type { Outcome } from "../../../core/index.ts"
+import { committedLevel, HIGHEST_LEVEL } from "../../../interpreters/features.ts"
 import { WorldDriver, type Loop, type LoopProcess } from "../../../interpreters/replica/world/index.ts"
 import { mix, type World, type WorldStep } from "../../../interpreters/simulation/index.ts"
 import { NODE_OWNER } from "../../machine/index.ts"
@@ -119,6 +120,7 @@ export class Boot implements LoopProcess {
       cluster: null,
       pid: 1,
       version: "simulated",
+      features: { level: committedLevel(state), highest: HIGHEST_LEVEL, heldBy: null },
       role: state.role.type,
       term: state.currentTerm,
       leader: this.face.leadership.leader?.name ?? null,
@@ -145,6 +147,8 @@ export class Boot implements LoopProcess {
         lag: null,
         lastContactMs: null,
         clockOffsetMs: null,
+        version: "simulated",
+        highestLevel: HIGHEST_LEVEL,
         problem: null,
       })),
       counters: {},
