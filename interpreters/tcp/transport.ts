@@ -126,7 +126,7 @@ class Node {
     const now = performance.now()
     return [...this.unknown.values()]
       .filter(({ name, at }) => now - at < LATELY_MS && !this.links.has(name))
-      .map(({ at: _, ...one }) => one)
+      .map(({ name, member, empty, address, features }) => ({ name, member, empty, address, features }))
   }
 
   link(name: string, places: readonly Address[]): Link {
