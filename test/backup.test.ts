@@ -1,9 +1,9 @@
 /** Backups: one state of the history, restored as another cluster in which nothing goes back that anybody may have seen. */
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { expect, test } from "vitest"
-import { makeDirectory } from "../kv/backup/directory.ts"
-import { BackupDamaged, AlreadyThere } from "../kv/backup/errors.ts"
+import { makeDirectory, requireOwner } from "../kv/backup/directory.ts"
+import { BackupDamaged, AlreadyThere, OwnedByAnother } from "../kv/backup/errors.ts"
 import { checkImage, openBackup } from "../kv/backup/file.ts"
 import { saveBackup } from "../kv/backup/save.ts"
 import { temporaryFolder } from "./cluster.ts"
@@ -87,6 +87,21 @@ test("a backup taken under load is one state of the history; restored it is a cl
     expect(stale).toBeInstanceOf(ErrorReply)
     expect((stale as ErrorReply).text).toMatch(/^SESSIONEXPIRED/)
   }))
+
+test("root makes nothing in a folder of somebody else's, whose service could not open it", async () => {
+  const path = temporaryFolder()
+  const { uid } = statSync(path)
+  await requireOwner(path)
+  await requireOwner(path, 1 + uid)
+  if (uid !== 0) return expect(requireOwner(path, 0)).rejects.toBeInstanceOf(OwnedByAnother)
+  chownSync(path, 65_534, 65_534)
+  const image = (async function* () {})()
+  const base = { index: 1, term: 1, time: 1, chain: 1, configuration: { voters: [], outgoing: [], learners: [] } }
+  const making = { name: "n1", image, base, term: 1, skip: 0 }
+  for (const data of [path, join(path, "data")])
+    await expect(makeDirectory({ data, ...making })).rejects.toThrow(/belongs to the user 65534, .*runuser -u/)
+  expect(readdirSync(path)).toEqual([])
+})
 
 test("a backup that was changed or cut anywhere is refused by name, and nothing is made of it", () =>
   withLocalCluster(1, async (cluster) => {

@@ -8,6 +8,7 @@ import { afterEach, describe, expect, test } from "vitest"
 import { paintFor } from "../interpreters/cli/paint.ts"
 import { startLoad, makeCounter } from "../kv/cli/bench/load.ts"
 import { startChild } from "../kv/cli/cluster/child.ts"
+import { access, advised, speakAsTold } from "../kv/cli/access.ts"
 import { gather, isHealthy, leaderAmong, type NodeRow } from "../kv/cli/gather.ts"
 import { makeLatencyHistogram } from "../kv/cli/bench/histogram.ts"
 import { readLayout, recordedClients, writeLayout } from "../kv/cli/cluster/layout.ts"
@@ -99,6 +100,19 @@ describe("status", () => {
 
   test("without a leader the table says what that means", () => {
     expect(statusTable({ nodes: [], leader: null }, paintFor(process.stdout))).toMatch(/No leader/)
+  })
+})
+
+describe("who this program is", () => {
+  const nobody = { tls: false, tlsCa: null, tlsCert: null, tlsKey: null, user: null }
+  test("a user without a password is refused, and a bare refusal of a node says how to log in", () => {
+    expect(() => speakAsTold({ ...nobody, user: "alice" }, [""], {})).toThrow(/STEPRAFT_PASSWORD, which is not set/)
+    speakAsTold({ ...nobody, user: "alice" }, [""], { STEPRAFT_PASSWORD: "x" })
+    expect(access().login).toEqual({ username: "alice", password: "x" })
+    speakAsTold(nobody, [""], {})
+    expect(access().login).toBeNull()
+    expect(advised("NOAUTH", "NOAUTH Authentication required.")).toMatch(/--user NAME .*--tls-cert/)
+    expect(advised("NOPERM", "no")).toBe("no")
   })
 })
 

@@ -12,6 +12,7 @@ import { defaultLimits } from "../kv/server/limits/limits.ts"
 import { defaultServiceSettings } from "../kv/service/index.ts"
 import { decodeConfig, flagOf, settingNames, variableOf, type NodeConfig, type Setting } from "../kv/node/index.ts"
 import { strangeVariables } from "../kv/node/config.ts"
+import { threadAdvice } from "../kv/node/launch.ts"
 import { temporaryFolder } from "./cluster.ts"
 import { fencesOf, root, walk } from "./house.ts"
 
@@ -66,6 +67,8 @@ describe("deployment files", () => {
     expect(directive(unit, "RestartPreventExitStatus")).toBe(`${exitCodes.usage} ${exitCodes.lasting}`)
     expect(Number(directive(unit, "TimeoutStopSec")) * 1000).toBeGreaterThan(stopMs)
     expect(directive(unit, "EnvironmentFile")).toBe("/etc/stepraft/node.env")
+    const [variable = "", value] = directive(unit, "Environment").split("=")
+    expect(threadAdvice({ [variable]: value })).toBeNull()
     expect(unit).toMatch(/^ExecStart=\/usr\/bin\/stepraft serve$/m)
     const backup = read("stepraft-backup.service")
     expect(backup).toContain(`--endpoints ${config.client.host}:${config.client.port}`)
@@ -83,6 +86,7 @@ describe("deployment files", () => {
     })
     expect((/^EXPOSE (.+)$/m.exec(file)?.[1] ?? "").split(" ").map(Number)).toEqual(portsOf(config))
     expect(file).toContain(`http://127.0.0.1:${config.http?.port}/livez`)
+    expect(threadAdvice(containerEnv)).toBeNull()
     expect(config.dataDir.startsWith(`${/^VOLUME (.+)$/m.exec(file)?.[1]}/`)).toBe(true)
     const described = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
       readonly bin: object
@@ -137,7 +141,13 @@ describe("deployment files", () => {
     const units = names.filter((name) => /\.(service|timer)$/.test(name))
     expect(units).toHaveLength(3)
     if (has("systemd-analyze")) checked("systemd-analyze", ["verify", ...units.map((name) => join("deploy", name))])
-    if (has("promtool")) checked("promtool", ["check", "config", "deploy/prometheus.yml"])
+    // The second as for nodes whose HTTP has certificates.
+    const secured = read("prometheus.yml").replaceAll(/# (?=scheme|tls_config)/g, "")
+    expect(secured).toContain("    tls_config:")
+    writeFileSync(join(copy, "deploy", "secured.yml"), secured)
+    writeFileSync(join(copy, "deploy", "ca.crt"), "")
+    for (const name of ["prometheus", "secured"])
+      if (has("promtool")) checked("promtool", ["check", "config", `deploy/${name}.yml`])
     writeFileSync(join(copy, "deploy", "kustomization.yaml"), "resources: [kubernetes.yaml]\n")
     if (has("kubectl")) checked("kubectl", ["kustomize", "deploy"])
   })
@@ -153,7 +163,7 @@ describe("the pages", () => {
   const flags = new Set(
     sources
       .flatMap((text) => Array.from(text.matchAll(/\w\(\s*"([a-z][a-z-]*)"/g), ([, name = ""]) => `--${name}`))
-      .concat("--help", "--version", settingNames.map(flagOf)),
+      .concat("--help", "--version"),
   )
   const pages = ["README.md", ...["core", "interpreters", "kv", "spec"].flatMap((house) => walk(house, ".md"))]
   /** After a prompt, which may tell the machine; or after another command. */
@@ -204,6 +214,9 @@ describe("the pages", () => {
       ),
     )
     expect([...rows.keys()].toSorted()).toEqual(settingNames.map(flagOf).toSorted())
+    const spelt = readFileSync(join(root, "kv/cli/tuning.ts"), "utf8")
+    const lacking = settingNames.filter((name) => !flags.has(flagOf(name)) && !spelt.includes(`  ${name}:`))
+    expect(lacking, "settings that are no flag of serve").toEqual([])
     const defaults: Readonly<Partial<Record<Setting, number>>> = {
       ...Object.fromEntries(Object.entries(defaultSettings).filter(([name]) => rows.has(flagOf(name as Setting)))),
       writeTimeout: defaultServiceSettings.writeTimeout,

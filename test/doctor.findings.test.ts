@@ -1,6 +1,7 @@
 /** The doctor's judgement, by table: facts of a cluster, and what is found in them. The same on real clusters: process.doctor.long.test.ts. */
 import { readFileSync } from "node:fs"
 import { expect, test } from "vitest"
+import { wellText } from "../kv/cli/doctor.ts"
 import { diagnose } from "../kv/doctor/diagnose.ts"
 import type { NodeFacts } from "../kv/doctor/facts.ts"
 import { FINDINGS, guideOf, type FindingName } from "../kv/doctor/findings.ts"
@@ -17,6 +18,10 @@ import {
   starting,
 } from "./doctor.cases.ts"
 
+const unwritten: NodeFacts["probes"] = [
+  { kind: "read", ms: 3, error: null, text: "" },
+  { kind: "write", ms: 2, error: "NOPERM", text: "me has the role read, and STEPRAFT SESSION needs write" },
+]
 const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[] = [
   ["nothing wrong", {}, [], /^$/],
   [
@@ -272,6 +277,7 @@ const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[
     ["out-of-descriptors"],
     /n2 has 3 clients of at most 10000, and turned 12 away/,
   ],
+  ["whoever asks may not write", { n1: { probes: unwritten }, n2: { probes: unwritten } }, [], /^$/],
   [
     "two versions",
     { n3: { both: { status: { version: "1.1.0" } } } },
@@ -352,6 +358,30 @@ test("every finding stands in the table above, and its page in the guide", () =>
   }
 })
 
+test("well is told of the nodes that answer, and of what was not tried", () => {
+  const facts = factsOf({ n1: { probes: unwritten } })
+  const { nodes } = factsOf({ n4: null })
+  expect(wellText({ ...facts, nodes: [...facts.nodes, ...nodes.filter(({ last }) => last === null)] })).toMatch(
+    /^all is well: 3 nodes, n1 leads in term 3, .*; no write was tried: me has the role read/,
+  )
+})
+test("a node that does not let the doctor in lives", () => {
+  for (const silence of [
+    "n3:1 answered: NOAUTH Authentication required.",
+    "n3:1: WRONGPASS invalid",
+    "n3:1: self-signed certificate",
+  ]) {
+    const facts = factsOf({})
+    const shut = facts.nodes.map((node) => (node.id === "n3" ? { ...node, last: null, silence, probes: [] } : node))
+    expect(diagnose({ ...facts, nodes: shut })).toMatchObject([
+      {
+        name: "node-unreachable",
+        cause: expect.stringMatching(/^it lives/) as unknown,
+        next: expect.stringContaining("STEPRAFT_PASSWORD") as unknown,
+      },
+    ])
+  }
+})
 test("an address that was given and does not answer is never well", () => {
   const facts = factsOf({})
   const stranger: NodeFacts = {

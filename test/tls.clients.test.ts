@@ -83,7 +83,8 @@ describe("the client library", () => {
   })
   test("says why it does not believe a node, and what a node in TLS wants", async () => {
     const endpoints = `127.0.0.1:${portOf("n1")}`
-    await expect(connect({ endpoints, tls: { ca: stranger.certificate }, timeoutMs })).rejects.toThrow(/certificate/)
+    for (const tls of [{ ca: stranger.certificate }, true])
+      await expect(connect({ endpoints, tls, timeoutMs })).rejects.toThrow(/certificate.* Give the cluster's, ca\.crt/)
     await expect(connect({ endpoints, timeoutMs })).rejects.toThrow(/if it speaks TLS, so must this client/)
   })
 })

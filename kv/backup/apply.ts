@@ -4,7 +4,7 @@ import { realpath } from "node:fs/promises"
 import { sameMember, votersOf, type Member } from "../../core/index.ts"
 import { nodeFiles, takeLock, type DirectoryLock } from "../../interpreters/file/index.ts"
 import { parseAddress } from "../../interpreters/tcp/index.ts"
-import { makeDirectory, type Made } from "./directory.ts"
+import { makeDirectory, requireOwner, type Made } from "./directory.ts"
 import {
   AddressUnknown,
   LossNotAccepted,
@@ -138,6 +138,7 @@ export const applyRecovery = async (
     if (at === undefined || best.damage.length > 0) throw new NoSurvivor({ directories, found: best.damage.join("; ") })
     await requireLost(plan, peers, timeout)
     if (!acceptLostWrites) throw new LossNotAccepted({ after: new Date(best.last.time).toISOString() })
+    await requireOwner(at.data)
     await requireMovable(at.data)
     return { ...(await decideRecovery(at.data, stamp, (to) => remake(at, plan, to, skip), certain, move)), plan }
   })

@@ -10,7 +10,7 @@
  */
 import { randomBytes } from "node:crypto"
 import { existsSync } from "node:fs"
-import { chmod, mkdir, readdir, rename, rm, rmdir } from "node:fs/promises"
+import { chmod, mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import { isIndex, type LogBase } from "../../core/index.ts"
 import { layLog, nodeFiles } from "../../interpreters/file/index.ts"
@@ -20,7 +20,7 @@ import { syncDirectory } from "../machine/leveldb/database.ts"
 import { Directories } from "../machine/leveldb/directories.ts"
 import { Incoming } from "../machine/leveldb/incoming.ts"
 import { isShortage } from "../machine/leveldb/room.ts"
-import { AlreadyThere, NoRoomToLook, NoRoomToMake, SkipTooFar } from "./errors.ts"
+import { AlreadyThere, NoRoomToLook, NoRoomToMake, OwnedByAnother, SkipTooFar } from "./errors.ts"
 
 /** More than a cluster executes in days: enough for what came after a backup, and for 28,000 restores one after the other. */
 export const DEFAULT_SKIP = 10_000_000_000
@@ -47,6 +47,12 @@ export interface Made {
 
 const isEmpty = async (directory: string): Promise<boolean> => (await readdir(directory)).length === 0
 
+/** What is made here belongs to whoever makes it: root would lock out the service that the folder is for. */
+export const requireOwner = async (path: string, self = process.getuid?.()): Promise<void> => {
+  const { uid } = await stat(path)
+  if (self === 0 && uid !== 0) throw new OwnedByAnother({ path, uid })
+}
+
 /** Made beside its place and put there as a whole: what a crash leaves is named DIR.unfinished-… and may be removed. */
 export const makeDirectory = async ({ data, name, image, base, term, skip }: Making): Promise<Made> => {
   if (existsSync(data) && !(await isEmpty(data))) throw new AlreadyThere({ path: data })
@@ -56,6 +62,7 @@ export const makeDirectory = async ({ data, name, image, base, term, skip }: Mak
   const parent = dirname(place)
   // Only what is missing is made: a directory that is there is not ours to close.
   if (!existsSync(parent)) await nodeFiles.makeDirectory(parent)
+  await requireOwner(existsSync(place) ? place : parent)
   const making = join(parent, `${basename(place)}.unfinished-${randomBytes(4).toString("hex")}`)
   await mkdir(making, { mode: 0o700 })
   try {

@@ -7,6 +7,15 @@ export class AlreadyThere extends Data.TaggedError("AlreadyThere")<{ readonly pa
     return `${this.path} is there already. Nothing was changed: nothing is ever overwritten. Give another place, or move it away.`
   }
 }
+/** Root would make for a service what the service could not open. */
+export class OwnedByAnother extends Data.TaggedError("OwnedByAnother")<{
+  readonly path: string
+  readonly uid: number
+}> {
+  override get message(): string {
+    return `${this.path} belongs to the user ${this.uid}, and this is root: the node that runs as that user could not open what root makes there. Nothing was changed. Run the same command as that user: runuser -u "$(stat -c %U ${this.path})" -- stepraft …`
+  }
+}
 export class BackupDamaged extends Data.TaggedError("BackupDamaged")<{
   readonly file: string
   readonly found: string

@@ -28,6 +28,12 @@ const read = (flag: string, file: string | undefined): string | undefined => {
 }
 const ON: ReadonlySet<string | undefined> = new Set(["1", "true", "yes"])
 
+/** To the bare refusal of a node: how this program is told who it is. */
+export const advised = (code: string, text: string): string =>
+  code === "NOAUTH" && text.endsWith("Authentication required.")
+    ? `${text} Say who you are: --user NAME with STEPRAFT_PASSWORD, or --tls-cert FILE and --tls-key FILE.`
+    : text
+
 /** Flags, then the environment, then what the addresses say. */
 export const speakAsTold = (flags: AccessFlags, addresses: readonly string[], env = process.env): void => {
   const ca = read("--tls-ca", flags.tlsCa ?? env["STEPRAFT_TLS_CA"])
@@ -45,11 +51,15 @@ export const speakAsTold = (flags: AccessFlags, addresses: readonly string[], en
     addresses.some((address) => address.trim().startsWith("rediss://"))
   const username = flags.user ?? env["STEPRAFT_USER"]
   const password = env["STEPRAFT_PASSWORD"]
-  speakAs(
-    accessOf(addresses, {
-      ...(secure ? { tls: material } : {}),
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password }),
-    }),
-  )
+  const as = accessOf(addresses, {
+    ...(secure ? { tls: material } : {}),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+  })
+  if (flags.user !== null && as.login === null)
+    throw failure(
+      `--user ${flags.user}: the password is taken from STEPRAFT_PASSWORD, which is not set`,
+      exitCodes.usage,
+    )
+  speakAs(as)
 }

@@ -1,7 +1,7 @@
 /** One request to one node, on its own connection: for status tables, the cluster's summary line and the benchmark. */
 import { type Argument, encodeRequest } from "../client/resp.ts"
 import { realSurroundings } from "../../interpreters/surroundings.ts"
-import { access } from "./access.ts"
+import { access, advised } from "./access.ts"
 import { dialAs, type Connection } from "../client/connection.ts"
 import { type Endpoint, parseStatus, showEndpoint } from "../client/endpoints.ts"
 import type { NodeStatus, Reply } from "../types.ts"
@@ -17,7 +17,7 @@ export const ask = (endpoint: Endpoint, words: readonly Argument[], timeoutMs: n
           connection.send(encodeRequest(words), (reply) => {
             clearTimeout(timer)
             connection.drop()
-            resolve(reply)
+            resolve(reply.type === "error" ? { ...reply, text: advised(reply.code, reply.text) } : reply)
           }),
         down: (reason) => {
           clearTimeout(timer)

@@ -1,7 +1,8 @@
 /** get, set and their like: one command through the client, its reply decorated for people and raw in a pipe. */
-import { access } from "./access.ts"
+import { access, advised } from "./access.ts"
 import { connect, type Client } from "../client/client.ts"
 import type { Endpoint } from "../client/endpoints.ts"
+import { ServerError } from "../client/errors.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 
 export interface DataOptions {
@@ -21,6 +22,8 @@ export const withClient = async (options: DataOptions, use: (client: Client) => 
   })
   try {
     await use(client)
+  } catch (error) {
+    throw error instanceof ServerError ? failure(advised(error.code, error.message)) : error
   } finally {
     await client.close()
   }

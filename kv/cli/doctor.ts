@@ -6,10 +6,14 @@ import { type Paint, paintFor } from "../../interpreters/cli/paint.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 import { survey, type SurveyOptions } from "./survey.ts"
 
-const wellText = ({ nodes }: ClusterFacts): string => {
+export const wellText = ({ nodes }: ClusterFacts): string => {
+  // Whoever is silent and a finding otherwise is here a name in somebody's list only.
+  const answering = nodes.filter(({ last }) => last !== null).length
   const leader = nodes.find(({ last }) => last?.status.role === "leader")
-  const slowest = Math.max(0, ...nodes.flatMap(({ probes }) => probes.map(({ ms }) => ms)))
-  return `all is well: ${nodes.length} ${nodes.length === 1 ? "node" : "nodes"}, ${leader?.id ?? "?"} leads in term ${leader?.last?.status.term ?? "?"}, the slowest of a read and a write at each node took ${Math.round(slowest)} ms`
+  const probes = nodes.flatMap((node) => node.probes)
+  const slowest = Math.max(0, ...probes.map(({ ms }) => ms))
+  const denied = probes.find(({ error }) => error === "NOPERM")
+  return `all is well: ${answering} ${answering === 1 ? "node" : "nodes"}, ${leader?.id ?? "?"} leads in term ${leader?.last?.status.term ?? "?"}, the slowest of a read and a write at each node took ${Math.round(slowest)} ms${denied === undefined ? "" : `; no ${denied.kind} was tried: ${denied.text}`}`
 }
 export const findingText = ({ name, severity, nodes, evidence, cause, next, guide }: Finding, paint: Paint): string => {
   const title = `${severity} ${name}: ${nodes.join(", ")}`

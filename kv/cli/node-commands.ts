@@ -93,6 +93,10 @@ export const serveCommand = Command.make(
       "peers",
       "All nodes of the cluster, this one too: n1=HOST:PORT,n2=HOST:PORT,…; for one that joins later some members do",
     ),
+    advertise: maybeString(
+      "advertise",
+      "HOST:PORT where clients find this node, if that is not where it listens (default: --client)",
+    ),
     advertisePeer: maybeString(
       "advertise-peer",
       "HOST:PORT where the other nodes find this one (default: its entry in --peers, else --peer); none: by their own --peers only",
@@ -149,13 +153,13 @@ export const serveCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Run one node"),
   Command.withDescription(
-    "Run one node of a cluster. What is not given as a flag is taken from the environment (STEPRAFT_ID, STEPRAFT_DATA, STEPRAFT_CLIENT, STEPRAFT_PEER, STEPRAFT_PEERS, …), then from the JSON file. SIGTERM hands leadership over and stops it, with exit code 0; exit code 1 means that it stopped itself and said why, 3 that no restart will mend that (in a unit file: RestartPreventExitStatus=2 3).",
+    "Run one node of a cluster. What is not given as a flag is taken from the environment (STEPRAFT_ID, STEPRAFT_DATA, STEPRAFT_CLIENT, STEPRAFT_PEER, STEPRAFT_PEERS, …), then from the JSON file. SIGTERM hands leadership over and stops it, with exit code 0; exit code 1 means that it stopped itself and said why, 3 that no restart will mend that (in a unit file: RestartPreventExitStatus=2 3). Defaults, and when to change one: kv/SETTINGS.md.",
   ),
   Command.withExamples([
     {
       command:
-        "stepraft serve --id n1 --data /var/lib/stepraft --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --peers n1=10.0.0.1:8001,n2=10.0.0.2:8001,n3=10.0.0.3:8001 --bootstrap",
-      description: "the first start of the first node",
+        "stepraft serve --id n1 --data /var/lib/stepraft --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --peers n1=10.0.0.1:8001,n2=10.0.0.2:8001,n3=10.0.0.3:8001",
+      description: "the first of three; likewise n2 and n3, each with its own name and addresses, in any order",
     },
     { command: "stepraft serve --config /etc/stepraft.json", description: "all from a file" },
   ]),

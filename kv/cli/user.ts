@@ -6,8 +6,8 @@ import type { UserRole } from "../server/users/roles.ts"
 
 const ENDS: ReadonlySet<string> = new Set(["\r", "\n", "\u0004"])
 
-/** The first line of standard input; on a terminal without showing it. */
-const askPassword = (): Promise<string> =>
+/** The next line of standard input; on a terminal without showing it. */
+const askPassword = (prompt: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const { stdin } = process
     const hidden = stdin.isTTY
@@ -28,7 +28,7 @@ const askPassword = (): Promise<string> =>
       }
     }
     if (hidden) {
-      process.stderr.write("Password: ")
+      process.stderr.write(prompt)
       stdin.setRawMode(true)
     }
     stdin.on("data", take).once("end", finish)
@@ -37,7 +37,9 @@ const askPassword = (): Promise<string> =>
 export const hash = async (name: string, role: UserRole, generate: boolean): Promise<void> => {
   if (!/^[!-~]{1,128}$/.test(name) || name.startsWith("#"))
     throw failure("a user's name has 1 to 128 printable characters and does not begin with #", exitCodes.usage)
-  const password = generate ? randomBytes(18).toString("base64url") : await askPassword()
+  const password = generate ? randomBytes(18).toString("base64url") : await askPassword("Password: ")
+  if (process.stdin.isTTY && !generate && password !== "" && (await askPassword("Once more: ")) !== password)
+    throw failure("that was another one. Nothing was made: try again", exitCodes.failed)
   if (password === "") throw failure("no password was given on standard input", exitCodes.usage)
   if (generate) process.stderr.write(`password: ${password}\n`)
   process.stdout.write(`${name} ${role} ${await hashOf(Buffer.from(password))}\n`)

@@ -42,6 +42,14 @@ export type Dial = (
 const FINAL: ReadonlySet<string> = new Set(["WRONGPASS", "NOAUTH", "NOPERM"])
 const isFinal = (code: string, text: string): boolean => FINAL.has(code) || text.startsWith("AUTH <password> called")
 
+/** What a certificate lacks whose authority is not known here, as OpenSSL names it. */
+const UNKNOWN_AUTHORITY: ReadonlySet<string> = new Set([
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+])
+
 const materialOf = ({ ca, cert, key, servername }: NonNullable<Access["tls"]>): tls.ConnectionOptions => {
   const asBuffer = (pem: string | Uint8Array): string | Buffer => (typeof pem === "string" ? pem : Buffer.from(pem))
   return {
@@ -127,7 +135,11 @@ export const openConnection = (
       end(`${showEndpoint(endpoint)}: ${error instanceof Error ? error.message : String(error)}`)
     }
   })
-  socket.on("error", (error) => end(`${showEndpoint(endpoint)}: ${error.message}`))
+  socket.on("error", (error: NodeJS.ErrnoException) =>
+    end(
+      `${showEndpoint(endpoint)}: ${error.message}${UNKNOWN_AUTHORITY.has(error.code ?? "") ? ": this client trusts no authority that has signed it. Give the cluster's, ca.crt (tls.ca, --tls-ca)" : ""}`,
+    ),
+  )
   socket.on("close", () => {
     const hint =
       secured === null && socket.bytesRead === 0

@@ -213,8 +213,9 @@ export const snapshotFailing = (view: ClusterView): readonly Finding[] => {
 }
 const leaderText = ({ id }: Up): string => `the leader ${id}`
 
-const isBad = ({ error, ms }: Probe): boolean =>
-  error === null ? ms > SLOW_ANSWER_MS : error !== "SPACELOW" && error !== "LOADING" && error !== "MOVED"
+/** Found otherwise, or nothing that ails the cluster: the role of whoever asks. */
+const NO_TIMEOUT: ReadonlySet<string> = new Set(["SPACELOW", "LOADING", "MOVED", "NOPERM"])
+const isBad = ({ error, ms }: Probe): boolean => (error === null ? ms > SLOW_ANSWER_MS : !NO_TIMEOUT.has(error))
 const probeText = (id: string, { kind, ms, error, text }: Probe): string =>
   error === null
     ? `a ${kind} at ${id} took ${span(ms)}`
@@ -289,6 +290,8 @@ const CAUSES: ReadonlySet<string> = new Set([
   "out-of-descriptors",
 ])
 
+/** It was reached: what is wrong is between it and whoever asks. */
+const SHUT = /\b(?:NOAUTH|WRONGPASS|NOPERM|TLS|certificate)\b/
 export const unreachable = (view: ClusterView): readonly Finding[] => {
   const { silent, voters, up } = view
   const away = silent.map(({ id }) => id).filter((id) => voters.includes(id))
@@ -300,8 +303,10 @@ export const unreachable = (view: ClusterView): readonly Finding[] => {
       .filter(({ connected, silentMs }) => connected && (silentMs ?? Number.POSITIVE_INFINITY) < 2500)
       .map(({ from }) => from)
     const hangs = links.filter(({ connected }) => connected)
-    const cause =
-      heard.length > 0
+    const shut = SHUT.test(node.silence ?? "")
+    const cause = shut
+      ? "it lives, and does not let this client in"
+      : heard.length > 0
         ? `${list(heard)} ${one(heard, "hears", "hear")} from it, so its process lives: its port for clients is closed to this machine, or full`
         : hangs.length > 0
           ? `not a byte from it for ${span(Math.min(...hangs.map(({ silentMs }) => silentMs ?? 0)))}, and no connection was closed: its process is paused or hangs, its machine is gone, or the network is`
@@ -309,8 +314,9 @@ export const unreachable = (view: ClusterView): readonly Finding[] => {
             ? `nothing listens there${up.length === 0 ? "" : ", and no other node reaches it"}: its process has ended, or never ran`
             : `${up.length === 0 ? "nothing is heard from there" : "no other node hears from it"}: its process is paused or hangs, or its machine or network is gone`
     const lost = MEMBER_LOST.replaceAll("NAME", node.id)
-    const next =
-      heard.length > 0
+    const next = shut
+      ? "Mend what it says, and ask again: --user with STEPRAFT_PASSWORD, or --tls-cert and --tls-key, say who you are, --tls-ca whom to believe."
+      : heard.length > 0
         ? `Look from another machine, and whether ${node.id} has too many clients.`
         : up.length === 0
           ? "Give the client port of a node that runs (--port, --host, --endpoints), or start the cluster."

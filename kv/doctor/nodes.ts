@@ -406,7 +406,7 @@ const memberLists = (view: ClusterView): readonly Finding[] => {
             waiting,
             `${list(waiting)} ${one(waiting, "dials", "dial")} the members and ${one(waiting, "is", "are")} none`,
             `${one(waiting, "it was", "they were")} not taken in yet, or removed`,
-            `If ${one(waiting, "it is", "they are")} to belong to the cluster: stepraft member add ${waiting[0] ?? ""}. Else stop ${one(waiting, "it", "them")}.`,
+            `If ${one(waiting, "it is", "they are")} to belong to the cluster: ${waiting.map((id) => `stepraft member add ${id}`).join(", ")}. Else stop ${one(waiting, "it", "them")}.`,
           ),
         ]),
   ]
