@@ -157,7 +157,11 @@ export class ByteReader {
   text(): string {
     const size = this.u32()
     const at = this.step(size)
-    return this.buffer.toString("utf8", at, at + size)
+    const text = this.buffer.toString("utf8", at, at + size)
+    // Bytes that are no UTF-8 are read as others than they are: two names could become one.
+    if (text.includes("\ufffd") && !this.buffer.subarray(at, at + size).equals(Buffer.from(text)))
+      throw new MalformedBytes(`a text of ${size} bytes is not UTF-8`)
+    return text
   }
   /** A count of items of at least `least` bytes each: a false count cannot cause a large allocation. */
   count(least: number): number {
@@ -199,11 +203,9 @@ export const readConfiguration = (r: ByteReader): Configuration => {
   const members = { voters: readMembers(r), outgoing: readMembers(r), learners: readMembers(r) }
   const places = Array.from({ length: r.count(8) }, () => [r.text(), r.text()] as const)
   const level = r.u32()
-  return {
-    ...members,
-    ...(places.length === 0 ? {} : { addresses: Object.fromEntries(places) }),
-    ...(level === 0 ? {} : { level }),
-  }
+  const addresses = Object.fromEntries(places)
+  if (Object.keys(addresses).length < places.length) throw new MalformedBytes("a member with two addresses")
+  return { ...members, ...(places.length === 0 ? {} : { addresses }), ...(level === 0 ? {} : { level }) }
 }
 
 export const writeBase = (w: ByteWriter, base: LogBase): void => {

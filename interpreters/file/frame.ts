@@ -190,12 +190,17 @@ export const readPersist = (r: ByteReader): PersistRecord | null => {
   if (r.at === r.end) return null
   const flags = r.u8()
   if (flags === END) return null
+  // One that changes nothing is not written; a flag that is not known announces what cannot be skipped.
+  if (flags === 0 || flags > (HARD_STATE | TRUNCATE | ENTRIES | BASE))
+    throw new MalformedBytes(`no record has the flags ${flags}`)
   const change: PersistRecord = {
     hardState: flags & HARD_STATE ? readHardState(r) : null,
     truncateFrom: flags & TRUNCATE ? r.u48() : null,
     entries: flags & ENTRIES ? readEntries(r) : NO_ENTRIES,
     base: flags & BASE ? readBase(r) : null,
   }
+  if (flags & ENTRIES && change.entries.length === 0)
+    throw new MalformedBytes("a record announces entries and has none")
   const flaw = flawOfPersist(change)
   if (flaw !== null) throw new MalformedBytes(`no log holds ${flaw}`)
   return change

@@ -57,7 +57,7 @@ const FILE = "FORMAT"
  */
 const VERSION = 4
 /** The first line tells people and later versions what this is; the rest is binary. */
-const TITLE = /^stepraft data directory, format (\d+)\n/
+const TITLE = /^stepraft data directory, format ([1-9]\d{0,8})\n/
 
 export const encodeFormat = (
   { identity, first, last, start: own, met, refused, synced }: DirectoryFormat,
@@ -116,6 +116,7 @@ export const decodeFormat = (file: string, bytes: Buffer): DirectoryFormat => {
       index: r.u48(),
     }))
     r.done()
+    if (first < 1 || last < first - 1) throw new MalformedBytes(`no log has the segments ${first} to ${last}`)
     return { identity: { self, cluster, founding }, first, last, start: own, met, refused, synced }
   } catch (error) {
     if (error instanceof MalformedBytes) throw new IdentityUnreadable({ file, reason: error.message })

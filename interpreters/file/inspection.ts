@@ -3,7 +3,7 @@
  * record that a crash tore is no damage: it was never acknowledged, and the next start removes it.
  */
 import type { Entry } from "../../core/index.ts"
-import { brokenAt } from "../../core/index.ts"
+import { brokenAt, flawOfStored } from "../../core/index.ts"
 import { MalformedBytes, ByteReader } from "../bytes.ts"
 import type { Stored } from "../contract.ts"
 import { codeOf } from "./errors.ts"
@@ -131,7 +131,12 @@ const storedIn = (reading: Reading, path: string): Stored | null => {
     return null
   }
   const broken = brokenAt(stored.base.chain, stored.entries)
-  if (broken === null) return stored
+  if (broken === null) {
+    const flaw = flawOfStored(stored.hardState, stored.base, stored.entries)
+    if (flaw !== null)
+      reading.damage.push({ file: path, offset: null, reason: `no server starts from it: ${flaw}`, resumes: null })
+    return stored
+  }
   reading.damage.push({
     file: path,
     offset: null,
@@ -152,12 +157,26 @@ export const inspectLog = async (files: Files, directory: string): Promise<LogFo
   const reading: Reading = { rebuilt: null, intact: true, damage: [] }
   const segments: SegmentFound[] = []
   const { first, last, synced } = format
-  for (let number = first; number <= last; number++) {
+  const names = await files.list(directory)
+  const isListed = (number: number): boolean => number >= first && number <= last
+  const damaged = (number: number, reason: string): void => {
+    reading.damage.push({ file: segmentPath(directory, number), offset: null, reason, resumes: null })
+    reading.intact = false
+  }
+  // However many FORMAT lists: a row of missing ones is told once.
+  const gone = (from: number, to: number): void => {
+    if (from < to) damaged(from, `it is gone, and so is every file after it through ${segmentPath(directory, to)}`)
+    else if (from === to) damaged(from, "it is gone")
+  }
+  let next = first
+  const numbers = names.map(segmentNumber).filter((number) => number !== undefined)
+  for (const number of numbers.filter(isListed).toSorted((a, b) => a - b)) {
+    gone(next, number - 1)
+    next = number + 1
     const file = segmentPath(directory, number)
     const bytes = await bytesOf(files, file)
     if (bytes === null || bytes.length === 0) {
-      reading.damage.push({ file, offset: null, reason: bytes === null ? "it is gone" : "it is empty", resumes: null })
-      reading.intact = false
+      damaged(number, bytes === null ? "it is gone" : "it is empty")
       continue
     }
     const found = readSegment(file, number, bytes, number === last, reading)
@@ -173,9 +192,10 @@ export const inspectLog = async (files: Files, directory: string): Promise<LogFo
       reading.intact = false
     }
   }
-  const unlisted = (await files.list(directory)).filter((name) => {
+  gone(next, last)
+  const unlisted = names.filter((name) => {
     const number = segmentNumber(name)
-    return number !== undefined && (number < first || number > last)
+    return number !== undefined && !isListed(number)
   })
   const stored = storedIn(reading, directory)
   const founded =

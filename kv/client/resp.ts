@@ -92,10 +92,10 @@ export const makeDecoder = (reply: (reply: Reply) => void, push: (reply: Reply) 
   /** Reads one value; false if the buffer ends before it does (nothing is consumed then). */
   const advance = (): boolean => {
     const end = buffer.indexOf(crlf, position, "latin1")
-    if (end < 0) {
-      if (buffer.length - position > maxLine) throw new MalformedReply("not a RESP reply: its first line does not end")
-      return false
-    }
+    // However many pieces it came in.
+    if ((end < 0 ? buffer.length : end) - position > maxLine)
+      throw new MalformedReply("not a RESP reply: its first line does not end")
+    if (end < 0) return false
     const line = buffer.toString("utf8", position + 1, end)
     const kind = String.fromCharCode(buffer[position] ?? 0)
     const next = end + 2
@@ -113,6 +113,9 @@ export const makeDecoder = (reply: (reply: Reply) => void, push: (reply: Reply) 
           missing = next + length + 2 - buffer.length
           return false
         }
+        // Else the length was wrong, and the next reply would be read from within this one.
+        if (buffer[next + length] !== 0x0d || buffer[next + length + 1] !== 0x0a)
+          throw new MalformedReply(`not a RESP reply: ${length} bytes do not end where they should`)
         const bytes = buffer.subarray(next, next + length)
         position = next + length + 2
         // A verbatim string starts with its format, as in "txt:".
@@ -204,20 +207,18 @@ export const errorOf = (line: string): Extract<Reply, { readonly type: "error" }
     : { type: "error", code: line.slice(0, space), text: line.slice(space + 1) }
 }
 
+/** -1: there is none. */
 const count = (line: string): number => {
   const value = Number(line)
-  if (line === "" || !Number.isSafeInteger(value)) throw new MalformedReply(`not a length: ${JSON.stringify(line)}`)
+  if (!(line === "-1" || /^\d+$/.test(line)) || !Number.isSafeInteger(value))
+    throw new MalformedReply(`not a length: ${JSON.stringify(line)}`)
   return value
 }
 
 const integer = (line: string): number | bigint => {
+  if (!/^[+-]?\d+$/.test(line)) throw new MalformedReply(`not an integer: ${JSON.stringify(line)}`)
   const value = Number(line)
-  if (Number.isSafeInteger(value) && line !== "") return value
-  try {
-    return BigInt(line)
-  } catch {
-    throw new MalformedReply(`not an integer: ${JSON.stringify(line)}`)
-  }
+  return Number.isSafeInteger(value) ? value + 0 : BigInt(line)
 }
 
 /** A reply as plain JavaScript; `text` decides whether bulk strings become strings or stay bytes. */
