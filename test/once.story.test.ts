@@ -49,6 +49,7 @@ class Node {
         beforeTurn: (listener) => this.turns.push(listener),
         onChange: () => {},
         onApplied: (listener) => this.appliers.push(listener),
+        replicatedTime: () => 0,
         state: () =>
           ({
             log: Log.of({ index: 0, term: 0, time: 0, chain: 0, configuration: nobody }, log),

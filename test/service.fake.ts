@@ -95,6 +95,7 @@ export class FakeWorld {
     this.service = makeService({
       driver: {
         ...driver,
+        replicatedTime: () => this.time,
         state: () =>
           ({
             log: Log.of(

@@ -9,7 +9,7 @@
  * was heard" is not handled at once, but only after the sockets have been polled once more and the resulting batch has not
  * restarted it. A heartbeat timer is handled at once, because it means that this node has to send.
  */
-import { checkSettings, rules } from "../../core/index.ts"
+import { checkSettings, replicatedTime, rules } from "../../core/index.ts"
 import type {
   Configuration,
   Effect,
@@ -22,6 +22,7 @@ import type {
   ReadOutcome,
   Rule,
   Runner,
+  Stamp,
   State,
   Term,
   Timer,
@@ -73,6 +74,8 @@ export interface Driver {
   /** Make this the configuration. Refused unless this node leads (paper §6). `done` as for propose. */
   readonly change: (change: ConfigurationChange, done: (outcome: ProposalOutcome) => void) => void
   readonly state: () => Readonly<State>
+  /** The replicated clock at this moment: the state knows what it showed at the last batch. */
+  readonly replicatedTime: () => Stamp
   readonly leadership: () => DriverLeadership
   /** Schedule a turn; listeners of `beforeTurn` may propose in it. */
   readonly wake: () => void
@@ -462,6 +465,7 @@ export const makeDriver = (options: DriverOptions): Driver => {
     },
     transfer: (to) => push({ type: "TransferRequested", to }),
     state: () => runner.state,
+    replicatedTime: () => replicatedTime(runner.state) + clock.read().monotonic - runner.state.clock.monotonic,
     leadership: () => leadership,
     wake,
     beforeTurn: (listener) => {

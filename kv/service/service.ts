@@ -1,5 +1,4 @@
 /** What a running node does for its connections: the parts wired to the driver and the state machine. */
-import { replicatedTime } from "../../core/index.ts"
 import type { Driver } from "../../interpreters/driver/index.ts"
 import { Barriers, wire } from "../../interpreters/replica/index.ts"
 import { realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
@@ -20,7 +19,7 @@ import { Ticks } from "./ticks.ts"
 import { hexOf } from "../sessionKey.ts"
 
 export interface ServiceOptions {
-  readonly driver: ServiceDriver & Pick<Driver, "state">
+  readonly driver: ServiceDriver & Pick<Driver, "state" | "replicatedTime">
   readonly machine: ServiceMachine
   /** Whose session it is: the same for all lives of this node, and for no other node. */
   readonly owner: string
@@ -55,7 +54,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
   const own = openOwnSession(parts, options.owner)
   const clients = new ClientSessions(parts, (index) => driver.state().log.termAt(index))
   const barriers = new Barriers(parts)
-  const ticks = new Ticks(parts, () => replicatedTime(driver.state()))
+  const ticks = new Ticks(parts, driver.replicatedTime)
 
   const throwLater = (thrown: unknown): void =>
     parts.soon(() => {

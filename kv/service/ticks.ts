@@ -15,6 +15,8 @@ export class Ticks {
   /** When the outstanding Tick was proposed, and its index once known. */
   private proposedAt: number | null = null
   private index = Number.POSITIVE_INFINITY
+  /** Looks again when a deadline passes before the next regular look, so that keys are gone on time. */
+  private alarm: { readonly cancel: () => void } | null = null
 
   constructor(parts: ServiceParts, time: () => Stamp) {
     this.parts = parts
@@ -29,7 +31,8 @@ export class Ticks {
     }
     if (this.proposedAt !== null && now() - this.proposedAt < GIVE_UP_MS) return
     const deadline = machine.earliestDeadline()
-    if (deadline === null || deadline > this.time()) return
+    if (deadline === null) return
+    if (deadline > this.time()) return this.awaitDeadline(deadline)
     const proposedAt = now()
     this.proposedAt = proposedAt
     this.index = Number.POSITIVE_INFINITY
@@ -42,5 +45,23 @@ export class Ticks {
   }
   appliedThrough(index: number): void {
     if (index >= this.index) this.proposedAt = null
+    const { driver, machine } = this.parts
+    if (this.alarm !== null || driver.leadership().role !== "leader") return
+    const deadline = machine.earliestDeadline()
+    // What is due already waits for the regular look, which paces the removal of many keys.
+    if (deadline !== null && deadline > this.time()) this.awaitDeadline(deadline)
+  }
+  stop(): void {
+    this.alarm?.cancel()
+  }
+
+  private awaitDeadline(deadline: Stamp): void {
+    const { settings, after } = this.parts
+    const left = deadline - this.time()
+    if (left >= settings.tickMs || this.alarm !== null) return
+    this.alarm = after(left, () => {
+      this.alarm = null
+      this.tick()
+    })
   }
 }

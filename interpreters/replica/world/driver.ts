@@ -3,14 +3,14 @@
  * the world runs the turns. Each request becomes an action of the world, so a recorded script replays without the
  * service.
  */
-import type { Event, Outcome, State } from "../../../core/index.ts"
-import { type DriverLeadership, leadershipOf, makePendingRequests } from "../../driver/index.ts"
+import { type Event, type Outcome, type State, replicatedTime } from "../../../core/index.ts"
+import { type Driver, type DriverLeadership, leadershipOf, makePendingRequests } from "../../driver/index.ts"
 import type { World, WorldStep } from "../../simulation/index.ts"
 import type { ReplicaDriver } from "../session/parts.ts"
 
 export class WorldDriver {
   readonly name: string
-  readonly driver: ReplicaDriver & { readonly state: () => Readonly<State> }
+  readonly driver: ReplicaDriver & Pick<Driver, "state" | "replicatedTime">
   leadership: DriverLeadership = { role: "follower", term: 0, leader: null }
   /** A turn was requested. */
   woken = false
@@ -47,6 +47,7 @@ export class WorldDriver {
       onChange: (listener) => void this.changed.push(listener),
       onApplied: (listener) => void this.applied.push(listener),
       state: () => this.state(),
+      replicatedTime: () => replicatedTime(this.state()),
     }
   }
   private push(event: Event): void {
