@@ -4,13 +4,15 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterEach, describe, expect, test } from "vitest"
+import { afterEach, describe, expect, test, vi } from "vitest"
 import { paintFor } from "../interpreters/cli/paint.ts"
 import { startLoad, makeCounter } from "../kv/cli/bench/load.ts"
 import { startChild } from "../kv/cli/cluster/child.ts"
 import { access, advised, speakAsTold } from "../kv/cli/access.ts"
 import { gather, isHealthy, leaderAmong, type NodeRow } from "../kv/cli/gather.ts"
 import { makeLatencyHistogram } from "../kv/cli/bench/histogram.ts"
+import { watchKey } from "../kv/cli/lock.ts"
+import { carryOut } from "../kv/cli/members.ts"
 import { readLayout, recordedClients, writeLayout } from "../kv/cli/cluster/layout.ts"
 import { openLogFile } from "../kv/cli/cluster/log-file.ts"
 import { busyPorts } from "../kv/cli/cluster/ports.ts"
@@ -19,6 +21,17 @@ import { changeOf, statusTable, summary } from "../kv/cli/table.ts"
 import { makeStore, startFake } from "./client.fake.ts"
 import { until as inTime } from "./cluster.ts"
 
+/** What is printed meanwhile: to stdout, and to stderr. */
+const listening = (): { readonly out: () => string; readonly err: () => string; readonly stop: () => void } => {
+  const said = { stdout: "", stderr: "" }
+  const spies = (["stdout", "stderr"] as const).map((stream) =>
+    vi.spyOn(process[stream], "write").mockImplementation((text) => {
+      said[stream] += String(text)
+      return true
+    }),
+  )
+  return { out: () => said.stdout, err: () => said.stderr, stop: () => spies.forEach((spy) => spy.mockRestore()) }
+}
 const cleanups: (() => Promise<void> | void)[] = []
 afterEach(async () => {
   for (const clean of cleanups.splice(0)) await clean()
@@ -330,5 +343,61 @@ describe("the benchmark", () => {
     expect(answered).toBe(50)
     expect(failures).toHaveLength(1)
     for (const key of store.data.keys()) expect(key).toMatch(/^key:0000000000\d\d$/)
+  })
+})
+
+describe("a node that hangs, and an outage", () => {
+  test("a verb goes on at another node, which the first one named before it hung", async () => {
+    const store = makeStore()
+    const servers = [await startFake(store, "n1"), await startFake(store, "n2")]
+    for (const { close } of servers) cleanups.push(close)
+    const asked: string[] = []
+    store.fate = ([, verb], id) => {
+      if (verb !== "TRANSFER") return "serve"
+      asked.push(id)
+      if (id === "n2") return { reply: "+n3 leads\r\n", executed: false }
+      const again = asked.length > 1
+      return again
+        ? "mute"
+        : { reply: "-UNFINISHED not done within 0.5 s: it is wanted. Nothing was changed\r\n", executed: false }
+    }
+    const said = listening()
+    try {
+      const [first] = servers
+      const endpoints = [{ host: "127.0.0.1", port: first?.port ?? 0 }]
+      await carryOut(["STEPRAFT", "TRANSFER"], 600_000, { endpoints, output: "table" }, new AbortController().signal)
+      expect([asked, said.out()]).toEqual([["n1", "n1", "n2"], "n3 leads\n"])
+    } finally {
+      said.stop()
+    }
+  })
+
+  test("watch goes on after it, and says that changes were not seen", async () => {
+    const store = makeStore()
+    const server = await startFake(store)
+    cleanups.push(server.close)
+    store.data.set("k", "one")
+    const over = new AbortController()
+    const said = listening()
+    const watching = watchKey(
+      { endpoints: [{ host: "127.0.0.1", port: server.port }], timeoutMs: 60, key: "k", intervalMs: 5 },
+      over.signal,
+    )
+    try {
+      await inTime("it has looked", () => said.out() === "one\n")
+      store.fate = () => ({ reply: "-NOLEADER no leader\r\n", executed: false })
+      await inTime("it has noticed", () => said.err().includes("it goes on looking"))
+      store.data.set("k", "two")
+      store.fate = () => "serve"
+      await inTime("it looks again", () => said.out() === "one\ntwo\n")
+      expect(said.err()).toMatch(/answered again after \d+ s; changes in between were not seen/)
+      // What no time mends ends it.
+      store.fate = () => ({ reply: "-NOPERM not allowed\r\n", executed: false })
+      await expect(watching).rejects.toThrow(/NOPERM/)
+    } finally {
+      over.abort()
+      said.stop()
+      await watching.catch(() => undefined)
+    }
   })
 })

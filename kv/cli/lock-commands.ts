@@ -67,7 +67,7 @@ export const watchCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Print a value whenever it changes"),
   Command.withDescription(
-    "Print the value of a key now and whenever it has changed, until interrupted. It looks again and again, so a value that stood between two looks only is not seen.",
+    "Print the value of a key now and whenever it has changed, until interrupted. It looks again and again, so a value that stood between two looks only is not seen. Through an outage it goes on, and says on stderr that it did not look meanwhile.",
   ),
   Command.withExamples([
     { command: "stepraft watch config | while read -r line; do ./apply.sh; done", description: "act on it" },

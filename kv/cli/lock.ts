@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { exitCodes, failure, whenDying } from "../../interpreters/cli/runtime.ts"
 import { LeaseRefused, lock, type Lock } from "../../interpreters/lease/index.ts"
 import type { Client } from "../client/client.ts"
+import { NoLeader, TimedOut, Unknown } from "../client/errors.ts"
 import { type DataOptions, printNow, withClient } from "./data.ts"
 
 export interface LockOptions extends DataOptions {
@@ -123,16 +124,37 @@ export const runLocked = (options: LockOptions, signal: AbortSignal): Promise<vo
     if (code !== exitCodes.fine) throw failure("", code)
   })
 
+/** What is over once the cluster is well again. */
+const isOutage = (error: unknown): error is Error =>
+  error instanceof NoLeader || error instanceof TimedOut || error instanceof Unknown
+
+/** The first look must succeed: nobody may have been asked at all. Later it goes on after an outage, and says that it did not look meanwhile. */
 export const watchKey = (
   options: DataOptions & { readonly key: string; readonly intervalMs: number },
   signal: AbortSignal,
 ): Promise<void> =>
   withClient(options, async (client) => {
     let before: Uint8Array | null | undefined
+    let outageSince: number | null = null
+    const look = async (): Promise<void> => {
+      const asked = performance.now()
+      try {
+        const now = await client.getBuffer(options.key)
+        if (outageSince !== null) {
+          const seconds = Math.max(1, Math.round((performance.now() - outageSince) / 1000))
+          process.stderr.write(`stepraft: answered again after ${seconds} s; changes in between were not seen\n`)
+        }
+        outageSince = null
+        if (before === undefined || !same(before, now)) printNow(now)
+        before = now
+      } catch (error) {
+        if (before === undefined || !isOutage(error)) throw error
+        if (outageSince === null) process.stderr.write(`stepraft: ${error.message}; it goes on looking\n`)
+        outageSince ??= asked
+      }
+    }
     while (!signal.aborted) {
-      const now = await client.getBuffer(options.key)
-      if (before === undefined || !same(before, now)) printNow(now)
-      before = now
+      await look()
       await sleep(options.intervalMs, undefined, { signal }).catch(() => undefined)
     }
   })

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises"
 import type { MemberList, MemberView } from "../../interpreters/members/index.ts"
 import { paintFor, type Paint } from "../../interpreters/cli/paint.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
-import { showEndpoint, type Endpoint } from "../client/endpoints.ts"
+import { clientsOf, showEndpoint, type Endpoint } from "../client/endpoints.ts"
 import type { Reply } from "../types.ts"
-import { ask } from "./ask.ts"
+import { ask, askStatus } from "./ask.ts"
 import { recordedClients } from "./cluster/layout.ts"
 
 export interface Asking {
@@ -16,6 +16,8 @@ export interface Asking {
 /** One question waits so long at the node, so that progress is seen and an interrupted command begins nothing any more. */
 const STEP_MS = 500
 const SLACK_MS = 5000
+/** Beyond the time that it was given to wait. */
+const HANGS_MS = 250
 const PAUSE_MS = 200
 
 const bytesOf = (reply: Reply): string => (reply.type === "bulk" ? Buffer.from(reply.bytes).toString() : "")
@@ -32,17 +34,47 @@ const endpointsFor = (given: readonly Endpoint[]): readonly Endpoint[] => {
       }),
   ]
 }
-/** The first that answers. Rejects with why the last one did not. */
-const askAny = async (endpoints: readonly Endpoint[], words: readonly string[]): Promise<Reply> => {
-  let why: Error = new Error("no node was given")
-  for (const endpoint of endpoints) {
-    try {
-      return await ask(endpoint, words, STEP_MS + SLACK_MS)
-    } catch (error) {
-      why = error instanceof Error ? error : new Error(String(error))
+interface Answered {
+  readonly reply: Reply
+  readonly endpoint: Endpoint
+}
+/**
+ * The first answer of all. One that is silent may hang: then the next one is asked too, and what is asked may be asked twice.
+ * Rejects with why the last one did not answer.
+ */
+const askAny = (endpoints: readonly Endpoint[], words: readonly string[]): Promise<Answered> =>
+  new Promise((resolve, reject) => {
+    let asked = 0
+    let open = 0
+    const next = (why: string): void => {
+      const endpoint = endpoints[asked++]
+      if (endpoint === undefined) {
+        if (open === 0) reject(failure(`no node answers: ${why}`))
+        return
+      }
+      open += 1
+      const hangs = setTimeout(() => next(""), STEP_MS + HANGS_MS)
+      ask(endpoint, words, STEP_MS + SLACK_MS).then(
+        (reply) => {
+          clearTimeout(hangs)
+          resolve({ reply, endpoint })
+        },
+        (error: unknown) => {
+          clearTimeout(hangs)
+          open -= 1
+          next(error instanceof Error ? error.message : String(error))
+        },
+      )
     }
-  }
-  throw failure(`no node answers: ${why.message}`)
+    next("no node was given")
+  })
+const others = (all: readonly Endpoint[], one: Endpoint): readonly Endpoint[] =>
+  all.filter((each) => showEndpoint(each) !== showEndpoint(one))
+/** All that are known once this one has said whom it knows. */
+const withItsPeers = async (all: readonly Endpoint[], one: Endpoint): Promise<readonly Endpoint[]> => {
+  const status = await askStatus(one, STEP_MS).catch(() => null)
+  const told = status === null ? [] : clientsOf(status)
+  return [...all, ...told.filter((each) => others(all, each).length === all.length)]
 }
 
 /** Errors after which the same may be sent again: it is not done yet. */
@@ -54,11 +86,12 @@ export const carryOut = async (
   { endpoints, output }: Asking,
   signal: AbortSignal,
 ): Promise<void> => {
-  const all = endpointsFor(endpoints)
+  let all = endpointsFor(endpoints)
+  let learnt = false
   const until = performance.now() + timeoutMs
   let told = ""
   for (;;) {
-    const reply = await askAny(all, [...words, "WAIT", String(Math.min(STEP_MS, timeoutMs))])
+    const { reply, endpoint } = await askAny(all, [...words, "WAIT", String(Math.min(STEP_MS, timeoutMs))])
     if (reply.type === "simple") {
       process.stdout.write(
         output === "json" ? `${JSON.stringify({ done: true, text: reply.text })}\n` : `${reply.text}\n`,
@@ -75,6 +108,13 @@ export const carryOut = async (
     const what = /^not done within [\d.]+ s: (.*?)\. (?:What was begun|Nothing was changed)/u.exec(text)?.[1] ?? text
     if (what !== told) process.stderr.write(`${what}\n`)
     told = what
+    if (!learnt) all = await withItsPeers(all, endpoint)
+    learnt = true
+    // It answers: ask it first. But who knows of no leader may be cut off from one.
+    all =
+      code === "NOLEADER" || code === "LOADING"
+        ? [...others(all, endpoint), endpoint]
+        : [endpoint, ...others(all, endpoint)]
     await sleep(PAUSE_MS, undefined, { signal }).catch(() => undefined)
   }
 }
@@ -127,7 +167,7 @@ const tableOf = (list: MemberList, paint: Paint): string => {
 
 /** Exit code 0 if there is a leader and every member is reachable with the directory that the cluster knows, else 1. */
 export const list = async ({ endpoints, output }: Asking): Promise<void> => {
-  const reply = await askAny(endpointsFor(endpoints), ["STEPRAFT", "MEMBER", "LIST"])
+  const { reply } = await askAny(endpointsFor(endpoints), ["STEPRAFT", "MEMBER", "LIST"])
   if (reply.type === "error") throw failure(`${reply.code} ${reply.text}`)
   const found = JSON.parse(bytesOf(reply)) as MemberList
   process.stdout.write(`${output === "json" ? JSON.stringify(found) : tableOf(found, paintFor(process.stdout))}\n`)
