@@ -1,6 +1,10 @@
 /** The doctor and the diagnostics on a node of this process: nothing is found in one that is well, and no user data leave it. */
 import { expect, test } from "vitest"
+import { makeLog } from "../interpreters/node/index.ts"
+import { decodeRecord } from "../kv/machine/layout.ts"
 import { collect } from "../kv/cli/diagnostics.ts"
+import { bundleOf } from "../kv/doctor/bundle.ts"
+import { Faults } from "../kv/faults.ts"
 import { withLocalCluster } from "./node.help.ts"
 
 test("diagnostics hold status, INFO, settings and findings of every node, and no key, no value, no name that a client chose", () =>
@@ -42,3 +46,46 @@ test("diagnostics hold status, INFO, settings and findings of every node, and no
       { kind: "write", error: null },
     ])
   }))
+
+test("lines of the log go along without what they quote, in both forms; what is no line of it does not", () => {
+  const secret = "confidential"
+  for (const json of [false, true]) {
+    const log: string[] = []
+    const write = makeLog({ node: "n1", json, least: "info", write: (line) => log.push(...line.trimEnd().split("\n")) })
+    write("info", "leading in term 7")
+    try {
+      decodeRecord(Buffer.from(`it's ${secret} "${secret}`), Buffer.alloc(0))
+    } catch (error) {
+      write("warn", `the state machine is damaged: ${String(error)}`)
+    }
+    new Faults((text) => write("error", text)).report(
+      "SET of a client",
+      new SyntaxError(`${secret} is no number, ${secret}`),
+    )
+    write("error", `a command ended in an internal error and was not executed: ${new TypeError(secret).stack ?? ""}`)
+    log.push(`throw new Error("${secret}")`, secret)
+    const facts = {
+      nodes: [{ id: "n1", client: null, silence: null, first: null, last: null, probes: [] }],
+      apartMs: 0,
+    }
+    const bundle = bundleOf(
+      facts,
+      new Map([["n1", { settings: {}, log }]]),
+      { version: "1", node: "", platform: "" },
+      "",
+    )
+    const [told] = bundle.nodes
+    const text = told?.log.join("\n") ?? ""
+    expect(text).not.toContain(secret)
+    for (const kept of [
+      "leading in term 7",
+      "the state machine is damaged",
+      "SET of a client failed",
+      "SyntaxError (its text left out)",
+      "TypeError (its text left out)",
+      "doctor.node.test.ts",
+    ])
+      expect(text).toContain(kept)
+    expect(told?.log).toHaveLength(log.length)
+  }
+})

@@ -1,10 +1,11 @@
 /**
  * One file with what an expert needs to know of a cluster. No user data: no key, no value, no name that a client gave itself.
- * So it is made of what is named here, and nothing is taken whole that a client could have written into.
+ * So it is made of what is named here, and nothing is taken whole that a client could have written into (redact.ts).
  */
 import { diagnose } from "./diagnose.ts"
 import type { ClusterFacts, Look } from "./facts.ts"
 import type { Finding } from "./findings.ts"
+import { quietly, withoutData, withoutQuotes } from "./redact.ts"
 
 export interface NodeBundle {
   readonly id: string
@@ -58,10 +59,20 @@ export const bundleOf = (
         : [[id, `${last.status.version}, Node ${last.info["node_version"] ?? "?"}, ${last.info["os"] ?? "?"}`]],
     ),
   ),
-  findings: diagnose(facts),
+  findings: quietly(diagnose(facts)) as readonly Finding[],
   apartMs: Math.round(facts.apartMs),
   nodes: facts.nodes.map(({ id, client, silence, first, last, probes }) => {
     const { settings, log } = told.get(id) ?? { settings: {}, log: [] }
-    return { id, client, silence, first, last, probes, settings, logSummary: summaryOf(log), log }
+    return {
+      id,
+      client,
+      silence: silence === null ? null : withoutQuotes(silence),
+      first: quietly(first) as Look | null,
+      last: quietly(last) as Look | null,
+      probes: quietly(probes) as typeof probes,
+      settings,
+      logSummary: summaryOf(log),
+      log: log.map(withoutData),
+    }
   }),
 })
