@@ -43,7 +43,9 @@ const pilot: Autopilot = { voters: 3, after: 1000 }
 /** What it does at `now` about c, which it has missed since 0. */
 const does = (it: Server, options: Autopilot, now: number, ...connected: readonly Member[]): Goal | null => {
   const view = viewOf(it, ...connected)
-  return chore(view, options, awayNow(view, awayNow(view, NOBODY, 0), now), now)
+  let away = awayNow(view, NOBODY, 0)
+  for (let at = 1000; at < now; at += 1000) away = awayNow(view, away, at)
+  return chore(view, options, awayNow(view, away, now))
 }
 
 test("a voter that is away is replaced by a learner that waits, after the stated time and not before; without one it is waited for", () => {
@@ -82,10 +84,20 @@ test("learners that have caught up are promoted while too few vote, and no other
 test("who is heard of again, and whoever came in its place, is counted anew", () => {
   const it = without("abc", "d")
   const first = awayNow(viewOf(it), NOBODY, 10)
-  expect([...first.values()]).toEqual([10])
-  expect(awayNow(viewOf(it), first, 500)).toEqual(first)
+  expect([...first.silent.values()]).toEqual([0])
+  const later = awayNow(viewOf(it), first, 510)
+  expect([...later.silent.values()]).toEqual([500])
   it.receive("c", accepted(1, { round: 5 }))
-  expect(awayNow(viewOf(it), first, 600)).toEqual(NOBODY)
+  expect(awayNow(viewOf(it), later, 600).silent).toEqual(NOBODY.silent)
+})
+
+test("a leader that was suspended does not take its own pause for the silence of others", () => {
+  const view = viewOf(without("abc", "d"), member("d"))
+  const before = awayNow(view, awayNow(view, NOBODY, 0), 500)
+  // It did not look for an hour; then it counts on from where it was.
+  const paused = awayNow(view, before, 3_600_500)
+  expect(chore(view, pilot, paused)).toBeNull()
+  expect(chore(view, pilot, awayNow(view, paused, 3_601_000))).toMatchObject({ type: "replace", name: "c", by: "d" })
 })
 
 test("a leader looks every second, and does one thing at a time; what would lose the quorum it does not do; without being told to it does nothing", () => {

@@ -80,7 +80,7 @@ const leave = function* (c: Cluster, victim: string, took: (step: GoalStep) => v
         return
       away = awayNow(view, name === by ? away : NOBODY, c.now)
       by = name
-      const goal = chore(view, { voters: 3, after: 600 }, away, c.now)
+      const goal = chore(view, { voters: 3, after: 600 }, away)
       if (goal !== null) {
         const step = nextStep(view, goal)
         took(step)

@@ -74,6 +74,12 @@ describe("configuration", () => {
       ["heartbeat", "STEPRAFT_HEARTBEAT", '"fast"', "number"],
     ],
     [
+      "an autopilot that takes an election for a death",
+      { ...least, autopilotVoters: 3, autopilotAfter: 9999 },
+      {},
+      ["autopilotAfter", "--autopilot-after", "9999", "ten times electionMax (10000)"],
+    ],
+    [
       "memory for clients that holds no large command",
       { ...least, clientMemory: 1_000_000 },
       {},

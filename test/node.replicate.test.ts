@@ -221,6 +221,7 @@ describe("replicate", () => {
     [{ listen: "127.0.0.1:70000" }, "listen"],
     [{ listen: "0.0.0.0:1" }, "tls"],
     [{ peers: { a: "127.0.0.1:1", b: "db2:1" } }, "tls"],
+    [{ autopilot: { voters: 3, after: 9999 } }, "autopilot.after"],
   ])("wrong options are told by name: %j", async (wrong, field) => {
     await expect(
       replicate({ id: "a", data: join(home, "none"), peers: { a: "127.0.0.1:1" }, machine, ...wrong }),

@@ -35,7 +35,7 @@ longTest(
       const workload = startWorkload(cluster)
       await goesOn(workload)
       for (const id of cluster.ids) {
-        const before = await wipe(cluster, id, "--autopilot-voters", "3", "--autopilot-after", "5000")
+        const before = await wipe(cluster, id, "--autopilot-voters", "3", "--autopilot-after", "10000")
         const { code, text } = await stepraft("member", "replace", id, "--port", portOf(cluster, other(cluster, id)))
         expect([code, text]).toEqual([0, expect.stringMatching(new RegExp(`${id} (votes|is a voter)`)) as string])
         expect((await cluster.status(id))?.incarnation).not.toBe(before)

@@ -5,13 +5,16 @@
  * the same refusals: never one that would lose the quorum. It relies only on what this leader hears itself, so a new
  * leader starts to count again.
  */
-import { configurationOf, sameMember, type Member, type Millis } from "../../core/index.ts"
+import { configurationOf, sameMember, type Member, type Millis, type Settings } from "../../core/index.ts"
 import { isCaughtUp, isReachable, type Goal, type LeaderView } from "./goals.ts"
 
 export interface Autopilot {
   /** How many voters there should be. */
   readonly voters: number
-  /** How long a voter must have been silent before it is replaced, in milliseconds. Default: five minutes. */
+  /**
+   * How long a voter must have been silent before it is replaced, in milliseconds. Default: five minutes; at least ten
+   * times the longest election timeout.
+   */
   readonly after?: Millis
   /**
    * There are never fewer voters than this, even while one that came back is still catching up. Default: a majority of
@@ -20,36 +23,46 @@ export interface Autopilot {
   readonly least?: number
 }
 export const AUTOPILOT_AFTER_MS = 300_000
+/** Less would take members for dead that a few elections, or a restart, have kept silent. */
+export const leastAfter = ({ electionMax }: Pick<Settings, "electionMax">): Millis => 10 * electionMax
 export const leastOf = ({ voters, least }: Pick<Autopilot, "voters" | "least">): number =>
   least ?? Math.floor(voters / 2) + 1
 
-/** Since when each voter has been silent, in the order in which that was noticed. */
-export type Away = ReadonlyMap<string, Millis>
-export const NOBODY: Away = new Map()
+/** How long each voter has been silent while this leader looked, in the order in which that was noticed. */
+export interface Away {
+  /** When it looked last; null: not yet. */
+  readonly looked: Millis | null
+  readonly silent: ReadonlyMap<string, Millis>
+}
+export const NOBODY: Away = { looked: null, silent: new Map() }
+/** Who looks later than this after the last time was itself suspended, or had no processor: it was not the others that were silent. */
+const GAP_MS = 3000
 const keyOf = ({ name, incarnation }: Member): string => `${name} ${incarnation}`
 
 /** A voter that is heard from again is dropped from the list. */
 export const awayNow = (view: LeaderView, before: Away, now: Millis): Away => {
+  const passed = before.looked === null ? 0 : now - before.looked
+  const counted = passed <= GAP_MS ? passed : 0
   const away = configurationOf(view.state).voters.filter((voter) => !isReachable(view, voter))
   const keys = new Set(away.map(keyOf))
-  const kept = [...before].filter(([key]) => keys.has(key))
-  return new Map([...kept, ...[...keys].flatMap((key) => (before.has(key) ? [] : [[key, now] as const]))])
+  const kept = [...before.silent].flatMap(([key, millis]) => (keys.has(key) ? [[key, millis + counted] as const] : []))
+  const fresh = [...keys].flatMap((key) => (before.silent.has(key) ? [] : [[key, 0] as const]))
+  return { looked: now, silent: new Map([...kept, ...fresh]) }
 }
 
 /** The next step to take; null: none. */
 export const chore = (
   view: LeaderView,
   { after = AUTOPILOT_AFTER_MS, ...numbers }: Autopilot,
-  away: Away,
-  now: Millis,
+  { silent }: Away,
 ): Goal | null => {
   const { voters, learners } = configurationOf(view.state)
   const waiting = learners.find((learner) => isCaughtUp(view, learner))
   if (voters.length < numbers.voters && waiting !== undefined)
     return { type: "promote", name: waiting.name, evenIfQuorumIsLost: false }
-  for (const [key, since] of away) {
+  for (const [key, millis] of silent) {
     const voter = voters.find((one) => keyOf(one) === key)
-    if (voter === undefined || now - since < after) continue
+    if (voter === undefined || millis < after) continue
     const { name } = voter
     const there = view.presence(name)
     const cameBack = there?.connected === true && !sameMember(there.member, voter)

@@ -1,5 +1,14 @@
 /** The members of a cluster and its leader: verbs that any node accepts, and the list. */
-export { AUTOPILOT_AFTER_MS, awayNow, chore, leastOf, NOBODY, type Autopilot, type Away } from "./autopilot.ts"
+export {
+  AUTOPILOT_AFTER_MS,
+  awayNow,
+  chore,
+  leastAfter,
+  leastOf,
+  NOBODY,
+  type Autopilot,
+  type Away,
+} from "./autopilot.ts"
 export { MemberAborted, MemberError, MemberNoLeader, MemberRefused, MemberUnfinished } from "./errors.ts"
 export { membersEffect, type MembersEffect } from "./effect.ts"
 export {

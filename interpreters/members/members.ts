@@ -238,7 +238,7 @@ export const makeMembers = ({
   let away = NOBODY
   const lookAfter = (view: LeaderView, pilot: Autopilot): void => {
     away = awayNow(view, away, now())
-    const goal = chore(view, pilot, away, now())
+    const goal = chore(view, pilot, away)
     const step = goal === null ? null : nextStep(view, goal)
     if (step?.type !== "change") return
     report(`autopilot: ${step.text}`)

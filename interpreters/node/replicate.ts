@@ -22,7 +22,7 @@ import {
   type ReplicaSettings,
   type Runnable,
 } from "../replica/index.ts"
-import type { Autopilot } from "../members/index.ts"
+import { leastAfter, type Autopilot } from "../members/index.ts"
 import { parseAddress, type Address, type TcpError } from "../tcp/index.ts"
 import { openTls, type TlsFiles, type TlsUnusable } from "../tls/index.ts"
 import { isMemberName } from "../text.ts"
@@ -131,6 +131,18 @@ const requireCover = (
     expected: `certificates (tls: { cert, key, ca }; stepraft cert makes them), or plaintext: ["peers"] if you accept that ${PEERS_EXPOSED}`,
   })
 }
+const requirePatience = ({
+  autopilot,
+  settings,
+}: Pick<ReplicateOptions<unknown, unknown, unknown>, "autopilot" | "settings">): void => {
+  const least = leastAfter({ ...defaultSettings, ...settings })
+  if (autopilot?.after === undefined || autopilot.after >= least) return
+  throw new OptionsInvalid({
+    field: "autopilot.after",
+    found: String(autopilot.after),
+    expected: `at least ten times electionMax (${least}): members that a few elections keep silent are not dead`,
+  })
+}
 const WILDCARD: ReadonlySet<string> = new Set(["0.0.0.0", "::"])
 const checked = (
   id: string,
@@ -181,6 +193,7 @@ export const makeReplica = <State, Command, Result>(
       try: () => {
         const addresses = checked(id, options.listen, options.advertise, options.peers)
         requireCover(addresses, options)
+        requirePatience(options)
         return addresses
       },
       catch: (cause) =>

@@ -8,7 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { defaultSettings, type Settings } from "../../core/index.ts"
 import { ADDRESS, addressText, parseAddress, type Address } from "../../interpreters/tcp/index.ts"
-import { leastOf, type Autopilot } from "../../interpreters/members/index.ts"
+import { leastAfter, leastOf, type Autopilot } from "../../interpreters/members/index.ts"
 import { isMemberName } from "../../interpreters/text.ts"
 import type { Limits } from "../server/index.ts"
 import { defaultServiceSettings, type ServiceSettings } from "../service/index.ts"
@@ -357,6 +357,11 @@ const decode = (sources: ConfigSources): NodeConfig => {
     }
     if (leastOf({ voters, ...(least === undefined ? {} : { least }) }) > voters)
       throw invalid("autopilotLeast", `it must not be above autopilotVoters (${voters})`)
+    if (after !== undefined && after < leastAfter(settings))
+      throw invalid(
+        "autopilotAfter",
+        `it must be at least ten times electionMax (${leastAfter(settings)}): members that a few elections keep silent are not dead`,
+      )
     return { voters, ...(after === undefined ? {} : { after }), ...(least === undefined ? {} : { least }) }
   }
   const space =
