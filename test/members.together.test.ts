@@ -154,7 +154,7 @@ describe("verbs for members", () => {
       leader,
     } satisfies Partial<MemberRefused>)
     await expect(members.remove(up, { timeout: 200 })).rejects.toThrow(
-      new RegExp(`of whom ${down} is not heard of: no majority .* Nothing was changed`),
+      new RegExp(`of whom ${down} is silent: no majority .* Nothing was changed`),
     )
     await expect(members.promote("z")).rejects.toMatchObject({ reason: "unknownMember", executed: "no" })
     await expect(members.add("z", { timeout: 200 })).rejects.toMatchObject({

@@ -45,9 +45,9 @@ export const awayNow = (view: LeaderView, before: Away, now: Millis): Away => {
   const counted = passed <= GAP_MS ? passed : 0
   const away = configurationOf(view.state).voters.filter((voter) => !isReachable(view, voter))
   const keys = new Set(away.map(keyOf))
-  const kept = [...before.silent].flatMap(([key, millis]) => (keys.has(key) ? [[key, millis + counted] as const] : []))
+  const kept = [...before.silent].filter(([key]) => keys.has(key))
   const fresh = [...keys].flatMap((key) => (before.silent.has(key) ? [] : [[key, 0] as const]))
-  return { looked: now, silent: new Map([...kept, ...fresh]) }
+  return { looked: now, silent: new Map([...kept.map(([key, millis]) => [key, millis + counted] as const), ...fresh]) }
 }
 
 /** The next step to take; null: none. */

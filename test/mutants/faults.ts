@@ -54,7 +54,7 @@ export const faults: readonly Seeded[] = [
   {
     id: "own-fault-6",
     title: "the autopilot does not wait for the stated time",
-    patches: [{ file: "interpreters/members/autopilot.ts", find: "now - since < after", replace: "now < since" }],
+    patches: [{ file: "interpreters/members/autopilot.ts", find: "millis < after", replace: "millis < 0" }],
   },
   {
     id: "own-fault-7",
@@ -89,8 +89,8 @@ export const faults: readonly Seeded[] = [
     patches: [
       {
         file: "interpreters/members/autopilot.ts",
-        find: "[...before].filter(([key]) => keys.has(key))",
-        replace: "[...before]",
+        find: "[...before.silent].filter(([key]) => keys.has(key))",
+        replace: "[...before.silent]",
       },
     ],
   },
