@@ -22,7 +22,7 @@ import { ServerSession } from "./session/session.ts"
 import { wire } from "./session/wire.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
-/** The outcome as the ledger keeps it, or an error that says what is known instead. */
+/** The outcome as the session table keeps it, or an error that says what is known instead. */
 export type ServiceAnswer =
   | CommandOutcome
   | { readonly type: "failed"; readonly error: NotExecuted | OutcomeUnknown | NotRead }

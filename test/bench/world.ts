@@ -4,18 +4,10 @@
  * An event is what the reducer is fed: a message, a finished write, a timer, a command. Clock readings do not count.
  */
 import type { Recovered } from "../../core/index.ts"
-import {
-  actPure,
-  makeRandom,
-  makeWorld,
-  World,
-  type Action,
-  type WorldOptions,
-  type WorldStep,
-} from "../../interpreters/simulation/index.ts"
+import { actPure, makeWorld, World, type WorldStep } from "../../interpreters/simulation/index.ts"
 import { readOptions } from "../options.ts"
-import { randomAction, settingsOf } from "../worlds.ts"
 import { makeInvariantChecker, makeRefinementChecker } from "../../spec/index.ts"
+import { faultyWorld, storyFor } from "./story.ts"
 
 const usage = `npx tsx test/bench/world.ts [options]
 
@@ -52,38 +44,6 @@ const cheap = ({ events: batch }: WorldStep): void => {
 const rate = (ms: number): string =>
   `${Math.round((events / ms) * 1000).toLocaleString("en")} events/s, ${Math.round((steps / ms) * 1000).toLocaleString("en")} steps/s`
 
-const faulty = (nodes: number, seed: number): WorldOptions => ({
-  seed,
-  nodes,
-  settings: { ...settingsOf(7), snapshotBytes: 20_000, trailingLogBytes: 4000 },
-  network: "lossy",
-  disk: { min: 1, max: 20 },
-})
-/** Commands at many a moment, and faults now and then that end. */
-const scriptFor = (nodes: number, ms: number): readonly Action[] => {
-  const random = makeRandom(3)
-  const names = Array.from({ length: nodes }, (_, i) => `n${i + 1}`)
-  const actions: Action[] = [{ type: "run", ms: 2000 }]
-  for (let now = 0, id = 1; now < ms; now += 10, id++) {
-    actions.push({ type: "propose", node: "leader", id, bytes: 100 }, { type: "run", ms: 10 })
-    if (now % 500 === 0) {
-      const fault = randomAction(random, id, names)
-      const calm = ["corruptDisk", "wipe", "add", "change", "network", "failWrite", "failSync"].includes(fault.type)
-      if (!calm) actions.push(fault)
-      actions.push(
-        { type: "heal" },
-        ...names.flatMap((node): Action[] => [
-          { type: "resume", node },
-          { type: "start", node },
-          { type: "resumeDisk", node },
-          { type: "freeDisk", node },
-        ]),
-      )
-    }
-  }
-  return actions
-}
-
 /** What looks at every step, and at every start. */
 interface Watch {
   (step: WorldStep): void
@@ -97,7 +57,7 @@ const ways: Readonly<Record<string, () => readonly Watch[]>> = {
 }
 
 for (const nodes of [3, 5]) {
-  const story = scriptFor(nodes, 20_000)
+  const story = storyFor(nodes, 20_000)
   console.log(`${nodes} nodes, load and faults`)
   for (const [name, make] of Object.entries(ways))
     measure(
@@ -105,7 +65,7 @@ for (const nodes of [3, 5]) {
       (i) => {
         const watches = make()
         const world = new World({
-          ...faulty(nodes, i + 1),
+          ...faultyWorld(nodes, i + 1),
           started: (node, recovered) => watches.forEach((watch) => watch.started(node, recovered)),
           observe: (step) => {
             for (const watch of watches) watch(step)
@@ -119,7 +79,7 @@ for (const nodes of [3, 5]) {
   measure(
     "  the immutable face",
     (i) => {
-      let state = makeWorld(faulty(nodes, i + 1))
+      let state = makeWorld(faultyWorld(nodes, i + 1))
       for (const action of story.slice(0, 400)) state = actPure(state, action, { observe: cheap })[0]
     },
     rate,

@@ -31,7 +31,7 @@ interface Session {
   /** The outcomes of the commands `lowest` to `last`. */
   readonly outcomes: readonly CommandOutcome[]
 }
-/** The table in a snapshot, as plain data. */
+/** The session table in a snapshot, as plain data. */
 export interface SessionTableImage {
   readonly sessions: readonly (Omit<Session, "outcomes"> & {
     readonly outcomes: readonly (readonly ["r" | "u" | "f", string])[]
