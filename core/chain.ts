@@ -86,7 +86,7 @@ export const chainAfter = (before: Chain, entry: UnchainedEntry | Entry): Chain 
 }
 
 /** The index of the first entry whose chain does not continue that of the entry before it, or null. */
-export const brokenAt = (before: Chain, entries: readonly Entry[]): number | null => {
+export const chainBreaksAt = (before: Chain, entries: readonly Entry[]): number | null => {
   let chain = before
   for (const entry of entries) {
     chain = chainAfter(chain, entry)

@@ -68,7 +68,7 @@ const goOnFrom = (clock: ReplicatedClock, time: Stamp): void => {
  * then reads messages that are as old as the pause was long. So a leader's time that is more than PATIENCE behind
  * counts only after every message for the length of CERTAIN has said the same.
  */
-export const hearTime = (state: State, follower: Follower, time: Stamp, settled: boolean): void => {
+export const receiveLeaderTime = (state: State, follower: Follower, time: Stamp, settled: boolean): void => {
   const { clock } = state
   follower.leaderTime = Math.max(follower.leaderTime, time)
   if (!settled) return
@@ -137,7 +137,13 @@ const compareClocks = (turn: Turn, leader: Leader): void => {
 // ---------------------------------------------------------------------------------------------- leaders
 
 /** A vote carries the voter's clocks, so that a new leader knows the time as early as possible. */
-export const hearVoterClock = (state: State, candidate: Candidate, voter: string, wall: Stamp, time: Stamp): void => {
+export const receiveVoterClock = (
+  state: State,
+  candidate: Candidate,
+  voter: string,
+  wall: Stamp,
+  time: Stamp,
+): void => {
   const { clock } = state
   const offset = offsetOf(state, wall, clock.monotonic - candidate.askedAt)
   if (offset !== null) candidate.wallOffsets[voter] = offset
@@ -169,7 +175,7 @@ export const startClock = (turn: Turn, leader: Leader, candidate: Candidate | nu
  * A follower's reply carries its wall clock, and the latest leader's time that it had received, which shows how old the
  * reading is.
  */
-export const hearFollowerClock = (
+export const receiveFollowerClock = (
   turn: Turn,
   leader: Leader,
   progress: Progress,

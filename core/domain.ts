@@ -2,7 +2,7 @@
  * The domain of every kind of number, checked wherever numbers come in: where bytes become messages or records, where
  * settings are read, and at the gate (term.ts). The core never reaches a number that its codecs cannot write.
  */
-import { brokenAt } from "./chain.ts"
+import { chainBreaksAt } from "./chain.ts"
 import type { Configuration, Entry, HardState, LogBase, Message, Persist } from "./types.ts"
 
 /** 48 bits, which JavaScript and the codecs represent exactly: counters, stamps, offsets. */
@@ -17,7 +17,7 @@ export const MAX_INDEX = MAX_COUNT - 1
  * A term further ahead than this is not believed: at two elections a second it would take 68 years to get there. So one
  * damaged number cannot use up all the terms that exist.
  */
-export const TERM_LEAP = 2 ** 32
+export const MAX_TERM_LEAP = 2 ** 32
 
 export const isCount = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_COUNT
 export const isTerm = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= MAX_TERM
@@ -25,11 +25,11 @@ export const isIndex = (value: number): boolean => Number.isInteger(value) && va
 /** Signed 32 bits (chain.ts). */
 export const isChain = (value: number): boolean => (value | 0) === value
 /** Unsigned 32 bits: checksums and lengths. */
-export const isWord = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff
+export const isUint32 = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff
 
 /** 0 would be none. */
 const flawOfConfiguration = ({ level = 1 }: Configuration): string | null =>
-  isWord(level) && level > 0 ? null : `level ${level}`
+  isUint32(level) && level > 0 ? null : `level ${level}`
 
 const flawOfBase = ({ index, term, time, chain, configuration }: LogBase): string | null =>
   !isChain(chain)
@@ -58,7 +58,7 @@ const flawOfEntries = (
       return `entry ${index} of term ${entry.term}, after one of term ${term}`
     if (!isChain(entry.chain)) return `chain ${entry.chain} of entry ${index}`
     if (!isCount(entry.time)) return `time ${entry.time} of entry ${index}`
-    if (entry.kind === "command" && !isWord(entry.payload.checksum))
+    if (entry.kind === "command" && !isUint32(entry.payload.checksum))
       return `checksum ${entry.payload.checksum} of entry ${index}`
     const flaw = entry.kind === "configuration" ? flawOfConfiguration(entry.configuration) : null
     if (flaw !== null) return flaw
@@ -71,7 +71,7 @@ const named = (name: string, value: number, fits: (value: number) => boolean): s
   fits(value) ? null : `${name} ${value}`
 
 /** Why no correct server can have sent this message: a number outside its domain, or numbers that contradict each other; else null. */
-export const flawOf = (message: Message): string | null => {
+export const flawOfMessage = (message: Message): string | null => {
   if (!isTerm(message.term)) return `term ${message.term}`
   switch (message.type) {
     case "RequestVote":
@@ -114,7 +114,7 @@ export const flawOf = (message: Message): string | null => {
         flawOfBase(message.snapshot) ??
         (message.snapshot.term > message.term ? `snapshot of term ${message.snapshot.term}` : null) ??
         named("offset", message.offset, isCount) ??
-        named("length", message.length, isWord) ??
+        named("length", message.length, isUint32) ??
         named("round", message.round, isCount)
       )
     case "InstallSnapshotReply":
@@ -131,7 +131,7 @@ export const flawOf = (message: Message): string | null => {
       return (
         named("ref", message.ref, isCount) ??
         named("bootId", message.bootId, isCount) ??
-        (message.payloads.every(({ checksum }) => isWord(checksum)) ? null : "a payload's checksum")
+        (message.payloads.every(({ checksum }) => isUint32(checksum)) ? null : "a payload's checksum")
       )
     case "ForwardProposalReply": {
       const { ref, bootId, outcome } = message
@@ -174,4 +174,4 @@ export const flawOfStored = (hardState: HardState, base: LogBase, entries: reado
   named("term", hardState.term, isTerm) ??
   flawOfBase(base) ??
   flawOfEntries(base.index, base.term, MAX_TERM, entries) ??
-  named("a broken chain at entry", brokenAt(base.chain, entries) ?? 0, (at) => at === 0)
+  named("a broken chain at entry", chainBreaksAt(base.chain, entries) ?? 0, (at) => at === 0)

@@ -4,7 +4,7 @@
  * The election timer runs in two stages. For the minimum election timeout after a message from the leader, a follower
  * refuses votes; then the random rest of the timeout follows, in which it grants them.
  */
-import { hearVoterClock } from "./clock.ts"
+import { receiveVoterClock } from "./clock.ts"
 import { configurationOf, isVoter, votersOf } from "./membership.ts"
 import { progressOf } from "./progress.ts"
 import { hasQuorum, voteResult } from "./quorum.ts"
@@ -108,7 +108,7 @@ export const onVoteReply = (turn: Turn, from: Member, message: RequestVoteReply 
   if (role.type !== (message.type === "RequestVoteReply" ? "candidate" : "preCandidate")) return
   if (message.type === "RequestPreVoteReply" && message.granted && message.term !== state.currentTerm + 1) return
   if (!isVoter(configurationOf(state), from)) return
-  if (message.type === "RequestVoteReply") hearVoterClock(state, role, from.name, message.wall, message.time)
+  if (message.type === "RequestVoteReply") receiveVoterClock(state, role, from.name, message.wall, message.time)
   if (role.votes[from.name] !== true) role.votes[from.name] = message.granted
 }
 

@@ -93,7 +93,7 @@ export const snapshotAgrees = (turn: Turn, leader: Member | null, { index, term,
   agrees(turn, leader, index, term, chain)
 
 /** "At most one leader can be elected in a given term" (Election Safety, Figure 3). False: `leader` is a second one. */
-export const onlyLeader = (turn: Turn, leader: Member): boolean => {
+export const isOnlyLeader = (turn: Turn, leader: Member): boolean => {
   const { state } = turn
   const known = state.termLeader
   if (known === null || sameMember(known, leader)) return true

@@ -3,7 +3,7 @@
  * None of these is in the paper; each would leave the cluster with a leader that sends heartbeats and does nothing else.
  */
 import { becomeFollower } from "./roles.ts"
-import { bestTarget, onTransferRequested } from "./transfer.ts"
+import { bestTransferTarget, onTransferRequested } from "./transfer.ts"
 import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
 
 /**
@@ -12,7 +12,7 @@ import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
 export const handOver = (turn: Turn): boolean => {
   const { state } = turn
   const leader = asLeader(state)
-  const target = leader === null ? undefined : bestTarget(state, leader)
+  const target = leader === null ? undefined : bestTransferTarget(state, leader)
   if (target === undefined) return false
   send(turn, target.member, { type: "TimeoutNow", term: state.currentTerm })
   becomeFollower(turn, null)
@@ -85,7 +85,7 @@ export const machineLostPass = (turn: Turn): void => {
     leader === null ||
     state.machine === "ready" ||
     leader.transfer !== null ||
-    bestTarget(state, leader)?.active !== true
+    bestTransferTarget(state, leader)?.active !== true
   )
     return
   note(turn, "transfer.machineLost")

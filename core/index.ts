@@ -3,20 +3,20 @@ export * from "./types.ts"
 export { replicatedTime } from "./clock.ts"
 export { checkSettings, defaultSettings, SettingsInvalid, type Settings } from "./settings.ts"
 export { haltText, type Halted, type HaltReason } from "./halt.ts"
-export { brokenAt, chainAfter, type Chain, type UnchainedEntry } from "./chain.ts"
+export { chainBreaksAt, chainAfter, type Chain, type UnchainedEntry } from "./chain.ts"
 export {
-  flawOf,
+  flawOfMessage,
   flawOfPersist,
   flawOfStored,
   isChain,
   isCount,
   isIndex,
   isTerm,
-  isWord,
+  isUint32,
   MAX_COUNT,
   MAX_INDEX,
   MAX_TERM,
-  TERM_LEAP,
+  MAX_TERM_LEAP,
 } from "./domain.ts"
 export { copyState } from "./copy.ts"
 export { entryBytes, Log } from "./log.ts"
@@ -27,12 +27,12 @@ export { origin, originOf, storedAfter, type StoredLog } from "./stored.ts"
 export {
   recordClaim,
   holdsLess,
-  LINE,
+  MAX_LINEAGE_WORDS,
   lineage,
   NO_START,
   startAfter,
   withSighting,
-  type Held,
+  type DurablePosition,
   type Lineage,
   type Sighting,
   type Start,

@@ -13,16 +13,16 @@ export { knownLeader, sameMember } from "./turn.ts"
 // For authors of storages, transports and codecs: what a log holds after a Persist, its checksums, which numbers can be
 // written, and the recorded starts of a data directory.
 export { origin, storedAfter, type StoredLog } from "./stored.ts"
-export { brokenAt, chainAfter, type Chain, type UnchainedEntry } from "./chain.ts"
+export { chainBreaksAt, chainAfter, type Chain, type UnchainedEntry } from "./chain.ts"
 export {
-  flawOf,
+  flawOfMessage,
   flawOfPersist,
   flawOfStored,
   isChain,
   isCount,
   isIndex,
   isTerm,
-  isWord,
+  isUint32,
   MAX_COUNT,
   MAX_INDEX,
   MAX_TERM,
@@ -34,7 +34,7 @@ export {
   NO_START,
   startAfter,
   withSighting,
-  type Held,
+  type DurablePosition,
   type Lineage,
   type Sighting,
   type Start,

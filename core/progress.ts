@@ -67,7 +67,7 @@ export const releaseInflight = (progress: Progress): void => {
 }
 
 /** With nothing in flight the window is always open, so an entry larger than the window can still be sent. */
-export const windowOpen = (state: State, progress: Progress): boolean => {
+export const isWindowOpen = (state: State, progress: Progress): boolean => {
   const { mode } = progress
   if (mode.type !== "replicate") return false
   const { maxInflight, maxInflightBytes } = state.settings

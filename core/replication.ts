@@ -1,9 +1,9 @@
 /** Log replication (paper §5.3): followers append the leader's entries; the leader sends each follower what it lacks. */
-import { hearFollowerClock, hearTime, replicatedTime } from "./clock.ts"
+import { receiveFollowerClock, receiveLeaderTime, replicatedTime } from "./clock.ts"
 import { appendToLog, truncateLog } from "./durability.ts"
 import { appendAgrees } from "./halt.ts"
 import type { Log } from "./log.ts"
-import { recordRound, probeFrom, progressOf, releaseInflight, replicateFrom, windowOpen } from "./progress.ts"
+import { recordRound, probeFrom, progressOf, releaseInflight, replicateFrom, isWindowOpen } from "./progress.ts"
 import { followLeader } from "./roles.ts"
 import { countHeartbeat, onAcceptedInTransfer } from "./snapshot.ts"
 import { asFollower, asLeader, note, send, type Turn } from "./turn.ts"
@@ -75,7 +75,7 @@ export const onAppendEntries = (turn: Turn, from: Member, message: AppendEntries
   const { prevLogIndex, prevLogTerm, entries, leaderCommit, round } = message
   if (!appendAgrees(turn, from, message)) return
   follower.round = Math.max(follower.round, round)
-  hearTime(state, follower, message.time, message.settled)
+  receiveLeaderTime(state, follower, message.time, message.settled)
   // Entries of earlier terms and this term's no-op are accepted even when space is low: without them no leader could
   // serve a read.
   if (state.spaceLow && entries.some((entry) => entry.kind === "command" && entry.term === state.currentTerm)) {
@@ -161,7 +161,7 @@ export const onAppendAccepted = (turn: Turn, from: Member, message: AppendAccept
     probeFrom(turn, progress, Math.min(verifiedIndex, log.lastIndex) + 1)
     return
   }
-  hearFollowerClock(turn, leader, progress, message.wall, message.leaderTime)
+  receiveFollowerClock(turn, leader, progress, message.wall, message.leaderTime)
   // "If successful: update nextIndex and matchIndex for follower", Figure 2. Late replies never move them back.
   progress.matchIndex = Math.max(progress.matchIndex, message.matchIndex)
   if (message.round >= progress.round) progress.condition = message.condition
@@ -273,7 +273,7 @@ const sendAhead = (turn: Turn, leader: Leader, progress: Progress): void => {
   const { mode } = progress
   if (mode.type !== "replicate") return
   const through = sendThrough(state, leader, progress)
-  while (progress.nextIndex <= through && windowOpen(state, progress)) {
+  while (progress.nextIndex <= through && isWindowOpen(state, progress)) {
     const entries = nextBatch(state, leader, progress)
     const before = progress.nextIndex - 1
     sendAppend(turn, leader, progress, before, entries)

@@ -2,7 +2,7 @@
 import { chainAfter } from "./chain.ts"
 import { nextStamp, startClock } from "./clock.ts"
 import { MAX_INDEX, MAX_TERM } from "./domain.ts"
-import { onlyLeader } from "./halt.ts"
+import { isOnlyLeader } from "./halt.ts"
 import { dropLease } from "./lease.ts"
 import { closeSnapshot, newProgress } from "./progress.ts"
 import { replicationTargets, targetsAsOf } from "./removal.ts"
@@ -99,7 +99,7 @@ export const stepDown = (turn: Turn, term: Term): void => {
  */
 export const followLeader = (turn: Turn, leader: Member): Follower | null => {
   const { state } = turn
-  if (!onlyLeader(turn, leader)) return null
+  if (!isOnlyLeader(turn, leader)) return null
   state.termLeader = leader
   if (state.role.type !== "follower") becomeFollower(turn, leader)
   const follower = state.role

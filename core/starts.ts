@@ -15,11 +15,11 @@ export interface Start {
 /** The directory has never been started. */
 export const NO_START: Start = { number: 0, words: [] }
 /** How many words are kept and sent. A peer that has missed more starts than this can prove nothing. */
-export const LINE = 128
+export const MAX_LINEAGE_WORDS = 128
 
 export const startAfter = (before: Start, word: number): Start => ({
   number: before.number + 1,
-  words: [...before.words.slice(1 - LINE), word],
+  words: [...before.words.slice(1 - MAX_LINEAGE_WORDS), word],
 })
 
 const wordOf = (start: Start, number: number): number | undefined =>
@@ -39,7 +39,7 @@ export const lineage = (met: Start, told: Start): Lineage => {
 }
 
 /** What a member holds durably, or has claimed to hold. */
-export interface Held {
+export interface DurablePosition {
   readonly term: Term
   readonly index: Index
 }
@@ -47,7 +47,7 @@ export interface Held {
  * Within a term acknowledged entries are never truncated; in a later term they may be, so then fewer entries are no
  * loss.
  */
-export const holdsLess = (recovered: Held, said: Held): boolean =>
+export const holdsLess = (recovered: DurablePosition, said: DurablePosition): boolean =>
   recovered.term < said.term || (recovered.term === said.term && recovered.index < said.index)
 
 /** What a node knows about the starts of one incarnation of a peer. */

@@ -2,8 +2,8 @@
  * The gate: the one place where terms are compared (paper §5.1). Returns whether the message is to be handled. If so, its
  * term is the current one, except for pre-votes (whose term nobody has yet) and messages that do not depend on a term.
  */
-import { brokenAt } from "./chain.ts"
-import { flawOf, TERM_LEAP } from "./domain.ts"
+import { chainBreaksAt } from "./chain.ts"
+import { flawOfMessage, MAX_TERM_LEAP } from "./domain.ts"
 import { isSticky } from "./election.ts"
 import { configurationOf, isStranger } from "./membership.ts"
 import { stepDown } from "./roles.ts"
@@ -128,14 +128,14 @@ const countsTowardsQuorum = (message: Message): boolean => {
 
 export const passesGate = (turn: Turn, from: Member, message: Message): boolean => {
   const { state } = turn
-  if (message.term > state.currentTerm + TERM_LEAP || flawOf(message) !== null) {
+  if (message.term > state.currentTerm + MAX_TERM_LEAP || flawOfMessage(message) !== null) {
     note(turn, "term.outOfDomain")
     return false
   }
   if (
     message.type === "AppendEntries" &&
     message.entries.length > 0 &&
-    brokenAt(message.prevLogChain, message.entries) !== null
+    chainBreaksAt(message.prevLogChain, message.entries) !== null
   ) {
     note(turn, "append.chainBroken")
     return false

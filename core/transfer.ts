@@ -7,7 +7,7 @@ import { asLeader, note, send, type Turn } from "./turn.ts"
 import type { Leader, Member, Progress, State } from "./types.ts"
 
 /** The voter with a working state machine and the longest matching log, preferably one that has answered lately. */
-export const bestTarget = (state: State, leader: Leader): Progress | undefined => {
+export const bestTransferTarget = (state: State, leader: Leader): Progress | undefined => {
   const voters = Object.values(leader.progress).filter(
     (progress) => progress.condition === "ready" && isVoter(configurationOf(state), progress.member),
   )
@@ -22,7 +22,7 @@ export const onTransferRequested = (turn: Turn, to: Member | null): void => {
   const { state } = turn
   const leader = asLeader(state)
   if (leader === null || leader.transfer !== null) return
-  const target = to === null ? bestTarget(state, leader) : progressOf(leader, to)
+  const target = to === null ? bestTransferTarget(state, leader) : progressOf(leader, to)
   if (target === undefined || !isVoter(configurationOf(state), target.member)) return
   note(turn, "transfer.started")
   leader.transfer = { to: target.member, sent: false }

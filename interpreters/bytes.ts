@@ -6,8 +6,8 @@
 import {
   isChain,
   isCount,
-  isWord,
-  LINE,
+  isUint32,
+  MAX_LINEAGE_WORDS,
   type Configuration,
   type Entry,
   type LogBase,
@@ -54,7 +54,7 @@ export class ByteWriter {
     this.buffer[at] = value
   }
   u32(value: number): void {
-    if (!isWord(value)) throw NumberOutOfDomain.of(value, 32)
+    if (!isUint32(value)) throw NumberOutOfDomain.of(value, 32)
     const at = this.room(4)
     this.buffer.writeUInt32BE(value, at)
   }
@@ -303,6 +303,6 @@ export const writeStart = (w: ByteWriter, { number, words }: Start): void => {
 export const readStart = (r: ByteReader): Start => {
   const number = r.u48()
   const count = r.u8()
-  if (count !== Math.min(number, LINE)) throw new MalformedBytes(`${count} words for start ${number}`)
+  if (count !== Math.min(number, MAX_LINEAGE_WORDS)) throw new MalformedBytes(`${count} words for start ${number}`)
   return { number, words: Array.from({ length: count }, () => r.u48()) }
 }

@@ -6,13 +6,13 @@ import {
   holdsLess,
   lineage,
   type Configuration,
-  type Held,
+  type DurablePosition,
   type Member,
   type Sighting,
   type Start,
 } from "../core/index.ts"
 import { ownFeatures, type Features } from "./features.ts"
-import { MEMBER_LOST } from "./mending.ts"
+import { LOST_MEMBER_ADVICE } from "./advice.ts"
 
 /** What a node tells all its peers about itself. It changes when the cluster is formed. */
 export interface LocalHello {
@@ -27,7 +27,7 @@ export interface LocalHello {
   /** Which start of its directory this is. */
   readonly start: Start
   /** The position that was durable in its log when this start read it. */
-  readonly recovered: Held
+  readonly recovered: DurablePosition
   /** Why its directory is not to be trusted, as a peer has told it. Such a node says nothing else any more. */
   readonly refused: string | null
   /** Default: what this version can do, in a cluster of the first level. */
@@ -53,13 +53,13 @@ export type HelloRefusalReason =
   | "Untrusted"
   | "LevelTooLow"
 /** True for refusals that concern a directory for ever: it counts as lost. */
-export const isFinal = ({ reason }: Refusal): boolean => reason === "RolledBack" || reason === "Superseded"
+export const isPermanent = ({ reason }: Refusal): boolean => reason === "RolledBack" || reason === "Superseded"
 export interface Refusal {
   readonly reason: HelloRefusalReason
   readonly detail: string
 }
 /** May these two exchange messages? `expected` is the name that this node dialled, or null if the other end dialled. */
-export const judge = (
+export const checkHello = (
   self: Member,
   local: LocalHello,
   known: (name: string) => boolean,
@@ -115,10 +115,10 @@ export const untrustedName = (self: Member, hello: Hello, certified: string): Re
 })
 
 const MEND = (name: string): string =>
-  `Its vote and its acknowledgements count no more; its files were left as they are. If this was a mistake, stop ${name} and bring the right directory back as a whole; otherwise its disk is lost. ${MEMBER_LOST}`
+  `Its vote and its acknowledgements count no more; its files were left as they are. If this was a mistake, stop ${name} and bring the right directory back as a whole; otherwise its disk is lost. ${LOST_MEMBER_ADVICE}`
 
 /** Does the start that sent this hello come after every start of that directory that this node has seen? */
-export const judgeStart = (self: Member, met: Sighting | null, hello: Hello): Refusal | null => {
+export const checkStart = (self: Member, met: Sighting | null, hello: Hello): Refusal | null => {
   const { member, start, recovered, refused } = hello
   const { name, incarnation } = member
   if (refused !== null)

@@ -51,7 +51,7 @@ export {
   type Replica,
   type ReplicaSettings,
   type ReplicaStatus,
-  type Together,
-  type TogetherOptions,
+  type ReplicaGroup,
+  type ReplicaGroupOptions,
   type Unanswered,
 } from "./replica/main.ts"

@@ -6,16 +6,16 @@ import { nextTurn } from "./turns.ts"
 export interface Sightings {
   readonly of: (member: Member) => Sighting | null
   /** `done` is called once the sighting would survive a crash; never if the storage fails. */
-  readonly meet: (member: Member, start: Start, done: (sighting: Sighting) => void) => void
+  readonly record: (member: Member, start: Start, done: (sighting: Sighting) => void) => void
 }
 
 /** In memory only, for interpreters without a disk. */
-export const fleetingSightings = (): Sightings => {
+export const memorySightings = (): Sightings => {
   let all: readonly Sighting[] = []
   const of = (member: Member): Sighting | null => all.find((one) => sameMember(one.member, member)) ?? null
   return {
     of,
-    meet: (member, start, done) => {
+    record: (member, start, done) => {
       const before = of(member)
       const sighting = before ?? { member, start, term: 0, index: 0 }
       sighting.start = start
@@ -26,7 +26,7 @@ export const fleetingSightings = (): Sightings => {
 }
 
 /** Why a node's directory is not to be trusted, according to a peer. */
-export interface Refused {
+export interface RefusedDirectory {
   readonly reason: string
   /** Name of the peer. */
   readonly by: string

@@ -15,7 +15,7 @@ export const shown = (text: string, most = 200): string =>
   text.length <= most ? escaped(text) : `${escaped(text.slice(0, most))}… (${text.length - most} more characters)`
 
 /** True if `shown` would not change the text. */
-export const isPlain = (text: string, most: number): boolean => text.length <= most && escaped(text) === text
+export const isPlainText = (text: string, most: number): boolean => text.length <= most && escaped(text) === text
 
 /**
  * A valid name of a member. It must not be a property of every object (constructor): members are kept by name in plain

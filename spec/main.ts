@@ -11,7 +11,7 @@ export {
 export { makeRefinementChecker, RefinementViolated, type RefinementChecker } from "./refine.ts"
 // Random worlds as scripts: made, checked, shrunk, saved.
 export {
-  asLived,
+  withMending,
   checkerOf,
   checkScript,
   crashPoints,
@@ -26,7 +26,7 @@ export {
   type CrashPoint,
   type CrashPoints,
   type GenerateOptions,
-  type Lived,
+  type MendedScript,
   type Profile,
   type SavedFailure,
   type SaveOptions,

@@ -7,22 +7,22 @@ import type { ObservedStep } from "./invariants/index.ts"
 import { mayHalt } from "./model/halts.ts"
 import {
   after,
-  bornFrom,
-  couldBeLeft,
+  restartedFrom,
+  isPossibleAfterCrash,
   cutFrom,
   dropThrough,
   hear,
   heardByQuorum,
   justify,
   lastOf,
-  owesWrite,
+  checkWritesIssued,
   pushEntry,
   same,
   settle,
   startingPoint,
   termIn,
-  wordIn,
-  wordOf,
+  contentIn,
+  contentOf,
   type AbstractServer,
   type Possible,
   type Scene,
@@ -55,7 +55,7 @@ interface Kept {
 }
 
 const keyOf = ({ term, vote, role, leader, fresh, commit, keep, tail, base, transfer }: Possible): string =>
-  `${term} ${fresh} ${vote?.name} ${role} ${leader?.name} ${commit} ${keep} ${tail.map((entry) => `${entry.term}.${wordOf(entry)}`).join()} ${base?.index} ${transfer}`
+  `${term} ${fresh} ${vote?.name} ${role} ${leader?.name} ${commit} ${keep} ${tail.map((entry) => `${entry.term}.${contentOf(entry)}`).join()} ${base?.index} ${transfer}`
 
 /** Paths that lead to the same state are merged: it has heard what any of them heard. */
 const distinct = (possible: readonly Possible[]): readonly Possible[] => {
@@ -191,7 +191,7 @@ export const makeRefinementChecker = (): RefinementChecker => {
     confirmReads(server)
     const told: ServerStep = { events, server, state, start, end, preVotes: scene.preVotes }
     for (const effect of effects) refuse(justify(told, effect))
-    refuse(owesWrite(told))
+    refuse(checkWritesIssued(told))
     for (const effect of effects) if (effect.type === "Persist") server.disk.queue.push(effect)
     kept.state = state
   }
@@ -205,7 +205,7 @@ export const makeRefinementChecker = (): RefinementChecker => {
         if (
           entry === undefined ||
           termIn(server.log, index) !== entry.term ||
-          wordIn(server.log, index) !== wordOf(entry)
+          contentIn(server.log, index) !== contentOf(entry)
         )
           throw new RefinementViolated(node, `holds an entry ${index} that it never took`, null)
       }
@@ -217,14 +217,14 @@ export const makeRefinementChecker = (): RefinementChecker => {
     if (
       before !== undefined &&
       before.server.self.incarnation === recovered.self.incarnation &&
-      !couldBeLeft(before.server, recovered)
+      !isPossibleAfterCrash(before.server, recovered)
     )
       throw new RefinementViolated(
         node,
         `finds on its disk what no crash could leave: term ${recovered.hardState.term}, ${recovered.entries.length} entries after ${recovered.base.index}`,
         null,
       )
-    servers.set(node, { server: bornFrom(recovered), state: null })
+    servers.set(node, { server: restartedFrom(recovered), state: null })
   }
   return Object.assign(check, { started, sweep })
 }

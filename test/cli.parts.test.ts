@@ -8,8 +8,8 @@ import { afterEach, describe, expect, test, vi } from "vitest"
 import { paintFor } from "../interpreters/cli/paint.ts"
 import { startLoad, makeCounter } from "../kv/cli/bench/load.ts"
 import { startChild } from "../kv/cli/cluster/child.ts"
-import { access, advised, speakAsTold } from "../kv/cli/access.ts"
-import { gather, isHealthy, leaderAmong, type NodeRow } from "../kv/cli/gather.ts"
+import { access, advised, useGivenAccess } from "../kv/cli/access.ts"
+import { gatherStatus, isHealthy, leaderAmong, type NodeRow } from "../kv/cli/gather.ts"
 import { makeLatencyHistogram } from "../kv/cli/bench/histogram.ts"
 import { watchKey } from "../kv/cli/lock.ts"
 import { carryOut } from "../kv/cli/members.ts"
@@ -71,7 +71,7 @@ describe("status", () => {
     cleanups.push(() => Promise.all([first?.close(), second?.close()]).then(() => {}))
     store.leader = "n2"
     await third?.close()
-    const status = await gather([{ host: "127.0.0.1", port: first?.port ?? 0 }], new Map(), 500)
+    const status = await gatherStatus([{ host: "127.0.0.1", port: first?.port ?? 0 }], new Map(), 500)
     expect(status.leader).toBe("n2")
     expect(status.nodes.map(({ id, role }) => [id, role])).toEqual([
       ["n1", "follower"],
@@ -92,7 +92,7 @@ describe("status", () => {
       ["127.0.0.1:1", "n1"],
       [`127.0.0.1:${server.port}`, "n2"],
     ])
-    const status = await gather([{ host: "127.0.0.1", port: 1 }], known, 500)
+    const status = await gatherStatus([{ host: "127.0.0.1", port: 1 }], known, 500)
     expect(status.nodes.map(({ id, role }) => [id, role])).toEqual([
       ["n1", null],
       ["n2", "follower"],
@@ -119,10 +119,10 @@ describe("status", () => {
 describe("who this program is", () => {
   const nobody = { tls: false, tlsCa: null, tlsCert: null, tlsKey: null, user: null }
   test("a user without a password is refused, and a bare refusal of a node says how to log in", () => {
-    expect(() => speakAsTold({ ...nobody, user: "alice" }, [""], {})).toThrow(/STEPRAFT_PASSWORD, which is not set/)
-    speakAsTold({ ...nobody, user: "alice" }, [""], { STEPRAFT_PASSWORD: "x" })
+    expect(() => useGivenAccess({ ...nobody, user: "alice" }, [""], {})).toThrow(/STEPRAFT_PASSWORD, which is not set/)
+    useGivenAccess({ ...nobody, user: "alice" }, [""], { STEPRAFT_PASSWORD: "x" })
     expect(access().login).toEqual({ username: "alice", password: "x" })
-    speakAsTold(nobody, [""], {})
+    useGivenAccess(nobody, [""], {})
     expect(access().login).toBeNull()
     expect(advised("NOAUTH", "NOAUTH Authentication required.")).toMatch(/--user NAME .*--tls-cert/)
     expect(advised("NOPERM", "no")).toBe("no")

@@ -10,7 +10,7 @@ import { simulated } from "../kv/cli/simulated.ts"
 import { runSeed } from "../spec/cli/seed.ts"
 import {
   failureText,
-  save,
+  saveSeedFailure,
   simulate as simulateWith,
   type SimulateFailure,
   type SimulateOptions,
@@ -202,7 +202,7 @@ describe("a seed that fails", () => {
   test("whose script cannot be written is told with what repeats it", () => {
     const { file: _, look: __, judge: ___, repeat, ...seedFailure } = failed
     expect(() =>
-      save(options({ save: join(folder(), "gone"), profile: "partitions", actions: 60 }), 3, {
+      saveSeedFailure(options({ save: join(folder(), "gone"), profile: "partitions", actions: 60 }), 3, {
         ...seedFailure,
         lived: { script, mended: null, history: null },
       }),

@@ -5,7 +5,12 @@ import { join } from "node:path"
 import { afterAll, describe, expect, test } from "vitest"
 import { openDurableMachine } from "../interpreters/node/index.ts"
 import { encodeReplicaCommand } from "../interpreters/replica/machine/command.ts"
-import { jsonCodec, type DurableMachine, type DurableState, type Runnable } from "../interpreters/replica/index.ts"
+import {
+  jsonCodec,
+  type DurableMachine,
+  type DurableState,
+  type RunnableMachine,
+} from "../interpreters/replica/index.ts"
 import { runConformance, stateMachineConformance, type StateMachineSubject } from "../spec/conformance/index.ts"
 import { inSqlite, type Database } from "./examples/sqlite.ts"
 
@@ -28,7 +33,7 @@ const notes = inSqlite({
 let snapshots = 0
 const subject = (machine: DurableMachine<Database, Note, number>): Promise<StateMachineSubject> => {
   let directory = temporary()
-  let current: Runnable<Database> | null = null
+  let current: RunnableMachine<Database> | null = null
   const close = async (): Promise<void> => {
     const open = current
     current = null
@@ -151,13 +156,13 @@ test("a session, its outcomes and leases are there after a restart, and a copy o
     payload: { bytes, checksum: 0 },
   })
   const told: unknown[] = []
-  const open = async (): Promise<Runnable<Database>> => {
+  const open = async (): Promise<RunnableMachine<Database>> => {
     const machine = await openDurableMachine({ machine: notes, directory, self, newId: () => `n${++snapshots}` })
     machine.listen((some) => told.push(...(some ?? [])))
     return machine
   }
   const apply = (
-    machine: Runnable<Database>,
+    machine: RunnableMachine<Database>,
     ...entries: Parameters<typeof machine.apply>[0][number][]
   ): Promise<unknown> =>
     new Promise((applied, failed) => {

@@ -5,7 +5,7 @@ import type { StateMachine, StateMachineHandlers } from "../interpreters/contrac
 import { encodeReplicaCommand } from "../interpreters/replica/machine/command.ts"
 import { jsonCodec, type Machine } from "../interpreters/replica/machine/definition.ts"
 import { openReplicaMachine, type ReplicaMachine } from "../interpreters/replica/machine/machine.ts"
-import { directoryStore } from "../interpreters/node/store.ts"
+import { directorySnapshotStore } from "../interpreters/node/snapshotStore.ts"
 import { encodeCommand } from "../kv/machine/command.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import {
@@ -108,7 +108,7 @@ const fromDefinition = (): Promise<StateMachineSubject> => {
     open: async () => {
       current = await openReplicaMachine({
         machine,
-        store: directoryStore(directory),
+        store: directorySnapshotStore(directory),
         newId: () => `snapshot ${++snapshots}`,
         report: () => undefined,
       })

@@ -12,7 +12,7 @@ import {
   entriesOf,
   freshDisk,
   persist as persistOn,
-  settle,
+  markDurable,
 } from "../interpreters/simulation/server/disk.ts"
 import { foldInPlace, nodeOf } from "../interpreters/simulation/state/fold.ts"
 import { makeWorld } from "../interpreters/simulation/index.ts"
@@ -90,7 +90,7 @@ const simulated = (): Promise<StorageSubject> => {
     const [next] = world.agenda.splice(0, 1)
     if (next?.what.type !== "persisted") return
     world.now = next.at
-    if (settle(node.disk, next.what.seq)) handlers?.persisted(next.what.seq)
+    if (markDurable(node.disk, next.what.seq)) handlers?.persisted(next.what.seq)
   }
   return Promise.resolve({
     open: () => {

@@ -1,7 +1,7 @@
 /** The chained checksum: logs that agree in index and term, but not in content, are noticed by the next append. */
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { brokenAt, initialState, Log, stepAll, type Entry, type Member } from "../core/index.ts"
+import { chainBreaksAt, initialState, Log, stepAll, type Entry, type Member } from "../core/index.ts"
 import { DigestMachine, World } from "../interpreters/simulation/index.ts"
 import { makeInvariantChecker } from "../spec/index.ts"
 import * as arb from "./arbitraries.ts"
@@ -64,8 +64,8 @@ describe("the chain", () => {
           const at = pick % log.length
           const other = chained(log.map((entry, i) => (i === at ? (changes[what]?.(entry) ?? entry) : entry)))
           for (let i = 0; i < log.length; i++) expect(log[i]?.chain === other[i]?.chain).toBe(i < at)
-          expect(brokenAt(0, log)).toBeNull()
-          expect(brokenAt(1, log)).toBe(log[0]?.index)
+          expect(chainBreaksAt(0, log)).toBeNull()
+          expect(chainBreaksAt(1, log)).toBe(log[0]?.index)
         },
       ),
       { numRuns: 500 },
@@ -93,13 +93,13 @@ describe("the chain", () => {
     const it = leader({ log: [1, 1], settings: { trailingLogBytes: 0 } })
     it.propose(payload(7), payload(8))
     const log = it.state.log.toArray()
-    expect([log.length, brokenAt(0, log)]).toEqual([5, null])
+    expect([log.length, chainBreaksAt(0, log)]).toEqual([5, null])
     it.receive("b", accepted(5))
       .receive("c", accepted(5))
       .happens({ type: "SnapshotTaken", base: snapshotAt(4, it.term) })
     it.propose()
     const { base } = it.state.log
-    expect([base.index > 0, brokenAt(base.chain, it.state.log.toArray())]).toEqual([true, null])
+    expect([base.index > 0, chainBreaksAt(base.chain, it.state.log.toArray())]).toEqual([true, null])
   })
 })
 

@@ -7,7 +7,7 @@ import {
   MAX_INDEX,
   MAX_TERM,
   SettingsInvalid,
-  TERM_LEAP,
+  MAX_TERM_LEAP,
   type Event,
   type Message,
   type Settings,
@@ -220,7 +220,7 @@ describe("numbers at the edge", () => {
         for (const it of [server({ log: [1] }), follower({ log: [1] }), leader({ log: [1] })]) {
           const { term: before } = it
           it.receive("b", message)
-          const credible = Number.isInteger(term) && term >= 0 && term <= before + TERM_LEAP
+          const credible = Number.isInteger(term) && term >= 0 && term <= before + MAX_TERM_LEAP
           expect([before, ...(credible ? [term, ...(message.type === "TimeoutNow" ? [term + 1] : [])] : [])]).toContain(
             it.term,
           )

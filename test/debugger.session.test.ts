@@ -6,7 +6,7 @@ import { PassThrough, Readable, Writable } from "node:stream"
 import * as fc from "fast-check"
 import { afterEach, describe, expect, test, vi } from "vitest"
 import {
-  changes,
+  differencesOf,
   command,
   openSession,
   readTrace,
@@ -241,7 +241,7 @@ test("a difference is told by the paths that changed, entries of a log one by on
   const [{ node, changes: found } = { node: "", changes: [] }] = session.changed()
   expect(found.map(({ path }) => path)).toEqual(expect.arrayContaining(["log[2]"]))
   expect(node).toBe(/n\d/.exec(session.frame().steps[0]?.node ?? "")?.[0])
-  expect(changes({ a: 1, b: { c: [1, 2] } }, { a: 1, b: { c: [1, 3], d: null } })).toEqual([
+  expect(differencesOf({ a: 1, b: { c: [1, 2] } }, { a: 1, b: { c: [1, 3], d: null } })).toEqual([
     { path: "b.c.1", before: 2, after: 3 },
   ])
 })

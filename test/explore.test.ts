@@ -16,7 +16,7 @@ import {
   type ExploredStep,
 } from "../spec/explore/index.ts"
 import { isViolation, judge, noHistory, type LeaderHistory, type ServerSummary } from "../spec/explore/judge.ts"
-import { staleOf } from "../spec/explore/dead.ts"
+import { staleRepresentative } from "../spec/explore/fate.ts"
 import { withSentMessages } from "../spec/explore/replay.ts"
 import { actOnServer, freshServer, innerActions, outside } from "../spec/explore/server.ts"
 import { firstBase, memberOf } from "../spec/explore/space.ts"
@@ -270,7 +270,7 @@ describe("a history", () => {
     // The search delivers one message for all stale ones that are answered alike: in a history it is one that was sent.
     const standIns = told.map(({ server, action }, i): ExploredStep => {
       const isStale = action.type === "deliver" && frames[i]?.notes.includes("term.staleRequestAnswered") === true
-      return { server, action: isStale ? { ...action, message: staleOf(action.message) } : action }
+      return { server, action: isStale ? { ...action, message: staleRepresentative(action.message) } : action }
     })
     expect(standIns).not.toEqual(told)
     expect(withSentMessages(space, standIns)).toEqual(told)

@@ -6,9 +6,9 @@ import { Writable } from "node:stream"
 import { afterEach, describe, expect, test, vi } from "vitest"
 import { cluster, seconds, type Script } from "../interpreters/simulation/index.ts"
 import { debug } from "../spec/cli/debug.ts"
-import { save, type SimulateOptions } from "../spec/cli/simulate.ts"
+import { saveSeedFailure, type SimulateOptions } from "../spec/cli/simulate.ts"
 import {
-  asLived,
+  withMending,
   checkScript,
   makeInvariantChecker,
   tellStory,
@@ -145,12 +145,12 @@ describe("the command that is printed opens at the violation", () => {
       output: "json",
     }
     const shrunk = { actions: 3, steps: failed.steps, seconds: 0 }
-    const told = save(options, 1, {
+    const told = saveSeedFailure(options, 1, {
       ...failed,
       script,
       from: shrunk,
       shrunk,
-      lived: { ...asLived(script, failed, checks), history: null },
+      lived: { ...withMending(script, failed, checks), history: null },
     })
     const out = await shown(told.look ?? "")
     expectShown(out, violation)

@@ -3,7 +3,7 @@ import { recordClaim } from "../core/index.ts"
 import * as Effect from "effect/Effect"
 import * as fc from "fast-check"
 import { expect, test } from "vitest"
-import { encodeFormat, unstarted } from "../interpreters/file/identity.ts"
+import { encodeFormat, unstartedFormat } from "../interpreters/file/identity.ts"
 import { encodeHead } from "../interpreters/file/segment.ts"
 import { memoryDisk, type MemoryDisk } from "./disk.ts"
 import { appended, baseAt, command, configuration, DIRECTORY, member, openStorage, persistOf } from "./file-log.ts"
@@ -137,7 +137,7 @@ test("starts are counted, each with a word of its own, and starts of peers are r
     lines.push(opened.storage.start.words)
     if (number === 1) {
       expect(opened.storage.sightings.of(peer)).toBeNull()
-      await new Promise((resolve) => opened.storage.sightings.meet(peer, start, resolve))
+      await new Promise((resolve) => opened.storage.sightings.record(peer, start, resolve))
       const sighting = opened.storage.sightings.of(peer)
       if (sighting !== null)
         recordClaim(sighting, {
@@ -322,7 +322,7 @@ test("a directory of another node, cluster or version is refused by name", async
   expect(await refusal(disk, { name: "n2" })).toMatchObject({ _tag: "WrongNode", wanted: "n2", found: "n1" })
   expect(await refusal(disk, { cluster: "red" })).toMatchObject({ _tag: "WrongCluster", wanted: "red", found: "blue" })
   for (const version of [3, 5]) {
-    disk.overwrite(FORMAT, encodeFormat({ ...unstarted(identity), last: 1 }, version))
+    disk.overwrite(FORMAT, encodeFormat({ ...unstartedFormat(identity), last: 1 }, version))
     expect(await refusal(disk)).toMatchObject({ _tag: "WrongFormat", found: version, known: 4 })
   }
 })

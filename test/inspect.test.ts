@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { expect, test } from "vitest"
 import { inspectLog, LogCorrupted, LogCutShort, SegmentMissing } from "../interpreters/file/index.ts"
 import { checkImage } from "../kv/backup/file.ts"
-import { imageOf, logIn, nodeDirectory, openState } from "../kv/backup/node-directory.ts"
+import { imagePieces, logIn, nodeDirectory, openState } from "../kv/backup/node-directory.ts"
 import { chained } from "./chained.ts"
 import { flipBit, levelFiles } from "./damage.ts"
 import { memoryDisk, type MemoryDisk } from "./disk.ts"
@@ -148,7 +148,7 @@ test("a node's directory: refused by name while it runs; afterwards read without
     const state = await openState(at, identity)
     expect(state.damage).toEqual([])
     expect(state.position?.index).toBe(stored?.entries.at(-1)?.index)
-    if (state.machine !== null) expect(await checkImage("", imageOf(state.machine))).toMatchObject({ keys: 20 })
+    if (state.machine !== null) expect(await checkImage("", imagePieces(state.machine))).toMatchObject({ keys: 20 })
     await state.close()
     expect(treeOf(dataDir)).toEqual(before)
 

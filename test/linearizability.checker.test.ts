@@ -3,7 +3,7 @@ import {
   checkHistory,
   impossible,
   kv,
-  type F,
+  type FunctionName,
   register,
   type Model,
   type Operation,
@@ -52,7 +52,7 @@ const compare = (
 test("a write that nobody saw and a delete of unknown outcome take one another away", () => {
   const operation = (
     process: number,
-    f: F,
+    f: FunctionName,
     value: Value,
     output: Value | undefined,
     invoked: number,

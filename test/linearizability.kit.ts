@@ -2,7 +2,7 @@
 import { makeRandom, type Random } from "../interpreters/simulation/index.ts"
 import {
   impossible,
-  type F,
+  type FunctionName,
   type Model,
   type Operation,
   type Request,
@@ -31,7 +31,7 @@ export const bruteForce = <State, Input, Output>(
   return [...parts.values()].every((part) => possible(part, model.init))
 }
 
-const valueFor = (random: Random, f: F, values: number, unique: () => number): Value => {
+const valueFor = (random: Random, f: FunctionName, values: number, unique: () => number): Value => {
   switch (f) {
     case "read":
     case "delete":
@@ -70,7 +70,7 @@ export interface Generated {
   readonly keys: number
   /** How many different values are written; 0: all are different. */
   readonly values: number
-  readonly functions: readonly F[]
+  readonly functions: readonly FunctionName[]
   /** Per mille: operations whose outcome nobody learns. */
   readonly unknown: number
   /** Ticks from one event of a client to its next, at most. */
@@ -169,9 +169,12 @@ export const corrupt = (
 export const smallHistory = (model: RequestModel<Value> | RequestModel<string | null>, seed: number): Operation[] => {
   const random = makeRandom(seed * 7 + 1)
   const writers = model.functions.filter((f) => f !== "read")
-  const some = (): readonly F[] =>
+  const some = (): readonly FunctionName[] =>
     random.pick([[], model.functions, model.functions.filter(() => random.chance(500))]) ?? []
-  const functions: readonly F[] = [random.pick(writers) ?? "write", ...writers.filter(() => random.chance(300))]
+  const functions: readonly FunctionName[] = [
+    random.pick(writers) ?? "write",
+    ...writers.filter(() => random.chance(300)),
+  ]
   const [untold, unknown, reads, keys] = [
     some(),
     random.pick([0, 300, 500]) ?? 0,

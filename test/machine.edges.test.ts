@@ -2,7 +2,7 @@
 import * as fc from "fast-check"
 import { afterAll, expect, test } from "vitest"
 import type { Entry } from "../core/index.ts"
-import { MemoryMachine, commands } from "../kv/machine/index.ts"
+import { MemoryMachine, commandSpecs } from "../kv/machine/index.ts"
 import { full } from "./cluster.ts"
 import { many } from "./long.ts"
 import { buffers, digest, entryOf, open, plain, removeTemporary, secretFor, temporary } from "./machine.kit.ts"
@@ -66,7 +66,7 @@ const word = fc.oneof(
   ),
 )
 const call = fc
-  .tuple(fc.constantFrom(...commands.keys(), "nonsense", ""), fc.array(word, { maxLength: 6 }))
+  .tuple(fc.constantFrom(...commandSpecs.keys(), "nonsense", ""), fc.array(word, { maxLength: 6 }))
   .map(([name, words]) => [name, ...words])
 const stamp = fc.constantFrom(0, 1, 1000, 2 ** 31, 2 ** 32, 2 ** 47, 2 ** 48 - 1002, 2 ** 48 - 2, 2 ** 48 - 1)
 const step = fc.record({ time: stamp, exec: fc.boolean(), calls: fc.array(call, { minLength: 1, maxLength: 4 }) })

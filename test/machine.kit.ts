@@ -8,7 +8,7 @@ import * as Scope from "effect/Scope"
 import type { CommandEntry, Entry } from "../core/index.ts"
 import type { SnapshotImage } from "../interpreters/contract.ts"
 import { payloadOf } from "../interpreters/payload.ts"
-import { type KvMachine, type MachineOptions, digestOf, encodeCommand, openMachine } from "../kv/machine/index.ts"
+import { type KvMachine, type MachineOptions, imageDigest, encodeCommand, openMachine } from "../kv/machine/index.ts"
 import { SECRET_BYTES } from "../kv/sessionKey.ts"
 import type { Call, Command, Reply } from "../kv/types.ts"
 
@@ -199,7 +199,7 @@ export const bytesOf = async (image: SnapshotImage): Promise<Buffer[]> => {
 export const digest = async (held: Held): Promise<string> => {
   const image = await held.machine.openSnapshot()
   try {
-    return digestOf(await bytesOf(image))
+    return imageDigest(await bytesOf(image))
   } finally {
     await image.close()
   }

@@ -6,7 +6,7 @@ import { ClassicLevel } from "classic-level"
 import * as fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
 import { BATCH_COST, INLINE, MAX_KEY, MAX_VALUE } from "../kv/machine/cost.ts"
-import { execute } from "../kv/machine/commands/execute.ts"
+import { executeCall } from "../kv/machine/commands/execute.ts"
 import { glob } from "../kv/machine/commands/glob.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { VALUE, decodePosition, generationRange, positionKey, userKey, valueKey } from "../kv/machine/layout.ts"
@@ -234,7 +234,7 @@ describe("a command over many keys", () => {
             }),
           ])
           if (outcome?.type !== "replied") throw new Error("no answer")
-          const atOnce = execute(
+          const atOnce = executeCall(
             {
               now: 1000,
               index: 2 + i,

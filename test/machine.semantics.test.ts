@@ -1,6 +1,6 @@
 /** Every row was compared with redis-server 7.0.15, but for those marked ours. */
 import { describe, expect, test } from "vitest"
-import { MemoryMachine, commands } from "../kv/machine/index.ts"
+import { MemoryMachine, commandSpecs } from "../kv/machine/index.ts"
 import { Log, buffers, plain } from "./machine.kit.ts"
 
 class Store {
@@ -463,8 +463,8 @@ describe("Redis semantics", () => {
     expect(store.read("SET a 1")).toContain("is a write")
   })
   test("the table is as Redis' own: names in capitals, arity, key positions", () => {
-    expect(commands.get("SET")).toMatchObject({ arity: -3, kind: "write", firstKey: 1, lastKey: 1, step: 1 })
-    expect(commands.get("MSET")).toMatchObject({ arity: -3, firstKey: 1, lastKey: -1, step: 2 })
-    for (const [name, spec] of commands) expect(spec.name).toBe(name)
+    expect(commandSpecs.get("SET")).toMatchObject({ arity: -3, kind: "write", firstKey: 1, lastKey: 1, step: 1 })
+    expect(commandSpecs.get("MSET")).toMatchObject({ arity: -3, firstKey: 1, lastKey: -1, step: 2 })
+    for (const [name, spec] of commandSpecs) expect(spec.name).toBe(name)
   })
 })

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, describe, expect, test } from "vitest"
-import { MemoryMachine, digestOf } from "../kv/machine/index.ts"
+import { MemoryMachine, imageDigest } from "../kv/machine/index.ts"
 import {
   type Held,
   Log,
@@ -65,7 +65,7 @@ describe("snapshots", () => {
     const image = await held.machine.openSnapshot()
     const chunks = await bytesOf(image)
     await image.close()
-    expect(digestOf(chunks)).toBe(twin.digest())
+    expect(imageDigest(chunks)).toBe(twin.digest())
     const copy = new MemoryMachine()
     copy.restoreNow(chunks)
     expect(copy.digest()).toBe(twin.digest())
@@ -82,7 +82,7 @@ describe("snapshots", () => {
     await held.apply(log.from(before))
     const second = await bytesOf(image)
     expect(second.map((chunk) => chunk.length)).toEqual(first.map((chunk) => chunk.length))
-    expect(digestOf(second)).toBe(digestOf(first))
+    expect(imageDigest(second)).toBe(imageDigest(first))
     const offsets = first.map((_, i) => first.slice(0, i).reduce((sum, chunk) => sum + chunk.length, 0))
     for (const i of [3, 3, 1, 0, first.length - 1, 2, 2]) {
       const { bytes, last } = await image.read(offsets[i] ?? 0)

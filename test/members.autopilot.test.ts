@@ -3,11 +3,11 @@ import { expect, test } from "vitest"
 import type { Member } from "../core/index.ts"
 import { ownFeatures } from "../interpreters/features.ts"
 import {
-  awayNow,
-  chore,
-  leastOf,
+  silentVoters,
+  autopilotStep,
+  leastVoters,
   makeMembers,
-  NOBODY,
+  NO_SILENT_VOTERS,
   type Autopilot,
   type Goal,
   type LeaderView,
@@ -43,9 +43,9 @@ const pilot: Autopilot = { voters: 3, after: 1000 }
 /** What it does at `now` about c, which it has missed since 0. */
 const does = (it: Server, options: Autopilot, now: number, ...connected: readonly Member[]): Goal | null => {
   const view = viewOf(it, ...connected)
-  let away = awayNow(view, NOBODY, 0)
-  for (let at = 1000; at < now; at += 1000) away = awayNow(view, away, at)
-  return chore(view, options, awayNow(view, away, now))
+  let away = silentVoters(view, NO_SILENT_VOTERS, 0)
+  for (let at = 1000; at < now; at += 1000) away = silentVoters(view, away, at)
+  return autopilotStep(view, options, silentVoters(view, away, now))
 }
 
 test("a voter that is away is replaced by a learner that waits, after the stated time and not before; without one it is waited for", () => {
@@ -64,7 +64,7 @@ test("who came back with another directory is taken in again, unless fewer than 
   const again = member("c", "2")
   expect(does(without("abc"), pilot, 999, again)).toBeNull()
   expect(does(without("abc"), pilot, 1000, again)).toMatchObject({ type: "replace", name: "c", by: "c" })
-  expect(leastOf(pilot)).toBe(2)
+  expect(leastVoters(pilot)).toBe(2)
   expect(does(without("abc"), { ...pilot, least: 3 }, 1000, again)).toBeNull()
   // A learner in its place changes nothing about how many vote.
   expect(does(without("abc", "d"), { ...pilot, least: 3 }, 1000, again, member("d"))).toMatchObject({
@@ -83,21 +83,25 @@ test("learners that have caught up are promoted while too few vote, and no other
 
 test("who is heard of again, and whoever came in its place, is counted anew", () => {
   const it = without("abc", "d")
-  const first = awayNow(viewOf(it), NOBODY, 10)
+  const first = silentVoters(viewOf(it), NO_SILENT_VOTERS, 10)
   expect([...first.silent.values()]).toEqual([0])
-  const later = awayNow(viewOf(it), first, 510)
+  const later = silentVoters(viewOf(it), first, 510)
   expect([...later.silent.values()]).toEqual([500])
   it.receive("c", accepted(1, { round: 5 }))
-  expect(awayNow(viewOf(it), later, 600).silent).toEqual(NOBODY.silent)
+  expect(silentVoters(viewOf(it), later, 600).silent).toEqual(NO_SILENT_VOTERS.silent)
 })
 
 test("a leader that was suspended does not take its own pause for the silence of others", () => {
   const view = viewOf(without("abc", "d"), member("d"))
-  const before = awayNow(view, awayNow(view, NOBODY, 0), 500)
+  const before = silentVoters(view, silentVoters(view, NO_SILENT_VOTERS, 0), 500)
   // It did not look for an hour; then it counts on from where it was.
-  const paused = awayNow(view, before, 3_600_500)
-  expect(chore(view, pilot, paused)).toBeNull()
-  expect(chore(view, pilot, awayNow(view, paused, 3_601_000))).toMatchObject({ type: "replace", name: "c", by: "d" })
+  const paused = silentVoters(view, before, 3_600_500)
+  expect(autopilotStep(view, pilot, paused)).toBeNull()
+  expect(autopilotStep(view, pilot, silentVoters(view, paused, 3_601_000))).toMatchObject({
+    type: "replace",
+    name: "c",
+    by: "d",
+  })
 })
 
 test("a leader looks every second, and does one thing at a time; what would lose the quorum it does not do; without being told to it does nothing", () => {

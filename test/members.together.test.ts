@@ -14,13 +14,13 @@ import {
   OutcomeUnknown,
   replicateTogether,
   type Machine,
-  type Together,
+  type ReplicaGroup,
 } from "../interpreters/replica/index.ts"
 import { turn, turns } from "./waiting.ts"
 
 type Notes = readonly string[]
 const notes: Machine<Notes, string, number> = { initial: [], apply: (state, text) => state.push(text) }
-type Cluster = Together<Notes, string, number>
+type Cluster = ReplicaGroup<Notes, string, number>
 
 const open: { readonly close: () => Promise<void> }[] = []
 afterEach(async () => {

@@ -7,9 +7,9 @@ import { describe, expect, test } from "vitest"
 import type { State } from "../core/index.ts"
 import { ownFeatures } from "../interpreters/features.ts"
 import {
-  awayNow,
-  chore,
-  NOBODY,
+  silentVoters,
+  autopilotStep,
+  NO_SILENT_VOTERS,
   nextStep,
   type Goal,
   type GoalStep,
@@ -64,7 +64,7 @@ const pursue = function* (c: Cluster, goal: Goal, took: (step: GoalStep) => void
 }
 /** Nobody asks: whoever leads looks by itself, until `name` votes with the directory that it has now. */
 const leave = function* (c: Cluster, victim: string, took: (step: GoalStep) => void): StoryWork<void> {
-  let [by, away] = ["", NOBODY]
+  let [by, away] = ["", NO_SILENT_VOTERS]
   for (;;) {
     const [name, state] = leading(c) ?? ["", null]
     const view = state === null ? null : viewOf(c, state)
@@ -78,9 +78,9 @@ const leave = function* (c: Cluster, victim: string, took: (step: GoalStep) => v
         inForce.configuration.voters.some((one) => one.name === victim && one.incarnation === incarnation)
       )
         return
-      away = awayNow(view, name === by ? away : NOBODY, c.now)
+      away = silentVoters(view, name === by ? away : NO_SILENT_VOTERS, c.now)
       by = name
-      const goal = chore(view, { voters: 3, after: 600 }, away)
+      const goal = autopilotStep(view, { voters: 3, after: 600 }, away)
       if (goal !== null) {
         const step = nextStep(view, goal)
         took(step)

@@ -4,11 +4,11 @@
  */
 import { defaultSettings, initialState, inPlace, type Settings } from "../core/index.ts"
 import { type Driver, makeClock, makeDriver, makeTimers } from "../interpreters/driver/index.ts"
-import { isFinal } from "../interpreters/hello.ts"
+import { isPermanent } from "../interpreters/hello.ts"
 import type { Logger } from "../interpreters/log.ts"
 import type { PortLimits, PortTransport } from "../interpreters/port/index.ts"
 import {
-  foundTogether,
+  foundCluster,
   makeMemoryDisk,
   makeMemoryNetwork,
   randomWord,
@@ -134,7 +134,7 @@ class Replica<S> implements MemoryReplica<S> {
       report: (text) => say("warn", text),
     })
     transport.onRefused((by, refusal) => {
-      if (!isFinal(refusal)) return
+      if (!isPermanent(refusal)) return
       storage.refuse({ by, reason: refusal.reason, detail: refusal.detail })
       fail(new Error(`${refusal.reason}: ${by} refuses this node: ${refusal.detail}`))
     })
@@ -163,7 +163,7 @@ export const makeMemoryCluster = <S>(options: MemoryClusterOptions<S>): MemoryCl
     if (found === undefined) throw new RangeError(`there is no node ${name}: the nodes are ${names.join(", ")}`)
     return found
   }
-  foundTogether(nodes.map(({ disk }) => disk))
+  foundCluster(nodes.map(({ disk }) => disk))
   for (const each of nodes) each.start()
   return {
     nodes,

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import { expect, test } from "vitest"
 import { defaultSettings, type Configuration, type Member } from "../core/index.ts"
 import { nodeFiles, readFormat, type LogCorrupted } from "../interpreters/file/index.ts"
-import { unstarted, writeFormat } from "../interpreters/file/identity.ts"
+import { unstartedFormat, writeFormat } from "../interpreters/file/identity.ts"
 import { createSegment } from "../interpreters/file/segment.ts"
 import { setAside } from "../interpreters/node/repair.ts"
 import { serveNode } from "../kv/node/index.ts"
@@ -133,7 +133,7 @@ test("what is set aside says how it is taken in again: a learner as a learner; t
     await nodeFiles.makeDirectory(directory)
     const summary = { hardState: { term: 1, vote: null }, base, lastIndex: 5 }
     await (await createSegment(nodeFiles, directory, 1, summary)).file.close()
-    await writeFormat(nodeFiles, directory, { ...unstarted({ self, cluster: "c", founding: now }), last: 1 })
+    await writeFormat(nodeFiles, directory, { ...unstartedFormat({ self, cluster: "c", founding: now }), last: 1 })
     const format = await readFormat(nodeFiles, join(data, "log"))
     if (format === null) throw new Error("no FORMAT")
     const kept = await setAside(

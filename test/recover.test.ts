@@ -81,7 +81,7 @@ const survivors = async (
     }
     if (claims > 0) {
       const sighting = await new Promise<{ term: number; index: number }>((resolve) =>
-        storage.sightings.meet(peer.identity.self, peer.start, resolve),
+        storage.sightings.record(peer.identity.self, peer.start, resolve),
       )
       Object.assign(sighting, { term: Math.max(...terms), index: claims })
     }

@@ -5,10 +5,10 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, describe, expect, test } from "vitest"
 import { emptyConfiguration, type Entry } from "../core/index.ts"
-import { directoryStore } from "../interpreters/node/store.ts"
+import { directorySnapshotStore } from "../interpreters/node/snapshotStore.ts"
 import { concat, fromBase64, textOf as decoded, toBase64, utf8 } from "../interpreters/octets.ts"
 import { payloadOf } from "../interpreters/payload.ts"
-import { encodeReplicaCommand, type Body, type ReplicaCommand } from "../interpreters/replica/machine/command.ts"
+import { encodeReplicaCommand, type CommandBody, type ReplicaCommand } from "../interpreters/replica/machine/command.ts"
 import { jsonCodec, type Machine } from "../interpreters/replica/machine/definition.ts"
 import type { ExecutionReport } from "../interpreters/replica/machine/execution.ts"
 import { Executor } from "../interpreters/replica/machine/executor.ts"
@@ -97,7 +97,7 @@ const tally: Machine<Tally, Count, number> = {
     return (state.counts[command.add] = (state.counts[command.add] ?? 0) + command.by)
   },
 }
-const body = (command: Count): Body => ({ type: "command", bytes: jsonCodec<Count>().encode(command) })
+const body = (command: Count): CommandBody => ({ type: "command", bytes: jsonCodec<Count>().encode(command) })
 
 /** The log, as far as it is made up here: each entry follows the one before. */
 class LogOf {
@@ -262,7 +262,7 @@ const some = (log: LogOf, count: number): readonly Entry[] => {
 
 describe("snapshots", () => {
   test("a start goes on from the last snapshot; an image stays as it was; another machine becomes it", async () => {
-    for (const store of [memoryStore(), directoryStore(directory())]) {
+    for (const store of [memoryStore(), directorySnapshotStore(directory())]) {
       const log = new LogOf()
       const { machine, run } = await open(store)
       await run(some(log, 500))
@@ -317,7 +317,7 @@ describe("snapshots", () => {
   test("a snapshot with any byte changed, cut or added is refused and kept for people", async () => {
     const home = directory()
     const file = join(home, "snapshot")
-    const { machine, run } = await open(directoryStore(home))
+    const { machine, run } = await open(directorySnapshotStore(home))
     await run(some(new LogOf(), 40))
     await machine.takeSnapshot()
     expect(statSync(file).mode & 0o077).toBe(0)
@@ -337,7 +337,7 @@ describe("snapshots", () => {
       fc.asyncProperty(damages, async (bytes) => {
         writeFileSync(file, bytes)
         const reports: string[] = []
-        const it = await open(directoryStore(home), reports)
+        const it = await open(directorySnapshotStore(home), reports)
         expect(it.machine.position()).toBe(null)
         expect(reports).toEqual([expect.stringContaining("snapshot.damaged")])
         expect(readFileSync(join(home, "snapshot.damaged")).equals(bytes)).toBe(true)
@@ -346,7 +346,7 @@ describe("snapshots", () => {
     )
     // A damaged one that is received is refused too, and the state stays.
     writeFileSync(file, good)
-    const it = await open(directoryStore(home))
+    const it = await open(directorySnapshotStore(home))
     const image = await it.machine.openSnapshot()
     const { bytes } = await image.read(0)
     await it.machine.storeChunk(

@@ -9,7 +9,7 @@ import {
   replicateTogether,
   type Machine,
   type Replica,
-  type Together,
+  type ReplicaGroup,
 } from "../interpreters/replica/index.ts"
 import { turn, turns } from "./waiting.ts"
 
@@ -52,7 +52,7 @@ afterEach(async () => {
 const start = async <S, C, R>(
   machine: Machine<S, C, R> | ((id: string) => Machine<S, C, R>),
   more: object = {},
-): Promise<Together<S, C, R>> => {
+): Promise<ReplicaGroup<S, C, R>> => {
   const cluster = await replicateTogether({ machine, ...more })
   open.push(cluster)
   await cluster.replica("a").ready()
@@ -61,7 +61,7 @@ const start = async <S, C, R>(
 const until = async (what: () => boolean | Promise<boolean>): Promise<void> => {
   while (!(await what())) await turn()
 }
-const leaderOf = async (cluster: Together<Jobs, Command, string | null>): Promise<string> => {
+const leaderOf = async (cluster: ReplicaGroup<Jobs, Command, string | null>): Promise<string> => {
   for await (const { leader } of cluster.replica("a").leadership()) if (leader !== null) return leader
   throw new Error("ended")
 }

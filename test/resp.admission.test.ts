@@ -1,7 +1,7 @@
 /** How much work may be on its way through the log: who waits for his turn, and who never does. */
 import * as fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { Admission, LIGHT, writeWeightOf } from "../kv/server/limits/admission.ts"
+import { Admission, LIGHT_BYTES, writeWeightOf } from "../kv/server/limits/admission.ts"
 import type { Cost } from "../kv/server/queue.ts"
 import { defaultLimits } from "../kv/server/limits/limits.ts"
 import { Table } from "../kv/server/commands/table.ts"
@@ -32,7 +32,7 @@ describe("lanes", () => {
         fc.array(
           fc.record({
             who: fc.nat(7),
-            weight: fc.constantFrom(1, 5000, LIGHT, LIGHT + 1, 3 * MB, 8 * MB, 24 * MB, 90 * MB),
+            weight: fc.constantFrom(1, 5000, LIGHT_BYTES, LIGHT_BYTES + 1, 3 * MB, 8 * MB, 24 * MB, 90 * MB),
             what: fc.constantFrom("enter", "enter", "enter", "leave", "leave", "forget", "release"),
           }),
           { maxLength: 60 },
@@ -49,8 +49,8 @@ describe("lanes", () => {
               underWay.push(weight)
             } else wanted.set(who, weight)
             called.delete(who)
-            const heavy = underWay.filter((one) => one > LIGHT)
-            const light = underWay.filter((one) => one <= LIGHT)
+            const heavy = underWay.filter((one) => one > LIGHT_BYTES)
+            const light = underWay.filter((one) => one <= LIGHT_BYTES)
             expect(heavy.length === 1 || heavy.reduce((sum, one) => sum + one, 0) <= 24 * MB).toBe(true)
             expect(light.reduce((sum, one) => sum + one, 0)).toBeLessThanOrEqual(16 * MB)
           }
@@ -90,7 +90,7 @@ describe("lanes", () => {
     expect(admission.enter(of(24 * MB), a)).toBe(true)
     expect(admission.enter(of(20 * MB), b)).toBe(false)
     expect(admission.enter(of(1 * MB), c)).toBe(false)
-    expect(admission.enter(of(LIGHT), a)).toBe(true)
+    expect(admission.enter(of(LIGHT_BYTES), a)).toBe(true)
     admission.leave(of(24 * MB))
     expect(order).toEqual(["b", "c"])
     expect([admission.enter(of(20 * MB), b), admission.enter(of(1 * MB), c)]).toEqual([true, true])
@@ -101,7 +101,7 @@ describe("lanes", () => {
 test("a write weighs what it makes every node do, not how long its words are", () => {
   const none = (): number => 0
   const big = (): number => 8 * MB
-  expect(weightWith(none, "SET", "a", "1")).toBeLessThan(LIGHT)
+  expect(weightWith(none, "SET", "a", "1")).toBeLessThan(LIGHT_BYTES)
   expect(weightWith(big, "SET", "a", "1")).toBe(weightWith(none, "SET", "a", "1"))
   for (const words of [
     ["GETEX", "a"],
@@ -111,7 +111,7 @@ test("a write weighs what it makes every node do, not how long its words are", (
     ["CAS", "a", "1", "2"],
     ["SET", "a", "1", "GET"],
   ]) {
-    expect(weightWith(none, ...words)).toBeLessThan(LIGHT)
+    expect(weightWith(none, ...words)).toBeLessThan(LIGHT_BYTES)
     expect(weightWith(big, ...words)).toBeGreaterThanOrEqual(24 * MB)
   }
   expect(weightWith(none, "MSET", ...Array.from({ length: 20_000 }, (_, i) => i))).toBeGreaterThan(8 * MB)

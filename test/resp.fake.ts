@@ -1,7 +1,7 @@
 /** A Service in memory for tests of the server: one log, executed in order after delays that the test chooses. */
 import { glob } from "../kv/machine/commands/glob.ts"
 import { refusable } from "../kv/machine/cost.ts"
-import { execute } from "../kv/machine/commands/execute.ts"
+import { executeCall } from "../kv/machine/commands/execute.ts"
 import type { Item, KeyspaceView } from "../kv/machine/commands/view.ts"
 import type { Call, NodeStatus, Reply, Service, Watch } from "../kv/types.ts"
 
@@ -72,7 +72,7 @@ export const makeFake = (options: FakeOptions = {}): Fake => {
           .map((key) => ({ type: "bulk", bytes: Buffer.from(key, "latin1") })),
       }
     }
-    return refusable(() => execute(view, call))
+    return refusable(() => executeCall(view, call))
   }
   /** Executes one task after the other, later. */
   const lane = (): ((task: () => void) => void) => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest"
 import { encodeRequest } from "../kv/client/resp.ts"
 import { Faults } from "../kv/faults.ts"
 import { encodeCommand } from "../kv/machine/command.ts"
-import { Census } from "../kv/server/census.ts"
+import { KeyspaceCounter } from "../kv/server/keyspaceCounter.ts"
 import { Budget } from "../kv/server/limits/budget.ts"
 import { newClient } from "../kv/server/client.ts"
 import { enqueue } from "../kv/server/commands/transaction.ts"
@@ -11,7 +11,7 @@ import { newStats, type Host } from "../kv/server/contract.ts"
 import { defaultLimits } from "../kv/server/limits/limits.ts"
 import { Table } from "../kv/server/commands/table.ts"
 import { Usage } from "../kv/server/usage.ts"
-import { own } from "../kv/server/words.ts"
+import { serverCommand } from "../kv/server/words.ts"
 import type { Reply, Service } from "../kv/types.ts"
 import { dial, exchange, plain, serving } from "./resp.client.ts"
 import { makeFake } from "./resp.fake.ts"
@@ -129,7 +129,7 @@ describe("an exception", () => {
       self: "n1",
       port: () => 0,
       usage: new Usage(),
-      census: new Census(fake.reader),
+      census: new KeyspaceCounter(fake.reader),
       clients: () => [],
       clientCount: () => 0,
       netOutput: () => 0,
@@ -141,7 +141,7 @@ describe("an exception", () => {
     const exec = host.table.find(Buffer.from("exec"))?.does
     const transaction = { calls: [], local: new Map(), bytes: 0, weight: 0, aborted: false, silencing: false }
     client.transaction = transaction
-    for (const known of [host.table.find(Buffer.from("set")), own("boom", 1, broken)])
+    for (const known of [host.table.find(Buffer.from("set")), serverCommand("boom", 1, broken)])
       if (known !== undefined) enqueue(context, transaction, known, call(known.name, "a", "1"), 10)
     const work = typeof exec === "function" ? exec(context, call("EXEC")) : null
     const reply = await new Promise<Reply>((done) => {

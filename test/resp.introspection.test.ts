@@ -1,6 +1,6 @@
 /** What programs ask to find out what they talk to: INFO, COMMAND, CLIENT, CONFIG and their help. */
 import { describe, expect, test } from "vitest"
-import { Census } from "../kv/server/census.ts"
+import { KeyspaceCounter } from "../kv/server/keyspaceCounter.ts"
 import { docs } from "../kv/server/commands/docs.ts"
 import { arityOf } from "../kv/server/commands/syntax.ts"
 import { Table } from "../kv/server/commands/table.ts"
@@ -115,7 +115,7 @@ describe("INFO", () => {
           give = resolve
         }),
     }
-    const census = new Census(reader, () => now)
+    const census = new KeyspaceCounter(reader, () => now)
     // Not given: the limit of patience passes.
     expect(await census.recent()).toBeNull()
     now = 1000

@@ -1,7 +1,14 @@
 /** The real service and the real client on a simulated network, and the helpers of the K scenarios. */
 import { expect, test } from "vitest"
 import { seconds, type Cluster, type StoryWork } from "../interpreters/simulation/index.ts"
-import { goodNetwork, KvAnswerWrong, KvClient, KvServices, textOf, type ClientNetwork } from "../kv/simulation/index.ts"
+import {
+  goodNetwork,
+  KvAnswerWrong,
+  KvClient,
+  KvServices,
+  replyText,
+  type ClientNetwork,
+} from "../kv/simulation/index.ts"
 import { checkHistory, kv, makeHistory, type Recorder } from "../spec/index.ts"
 import type { Reply } from "../kv/types.ts"
 import { operationsOf } from "../spec/linearizability/operations.ts"
@@ -97,7 +104,7 @@ export class KvUser {
   }
   *get(key: string): StoryWork<string> {
     const open = this.world.history.invoke({ process: this.process, f: "read", key })
-    const text = textOf(yield* this.ask({ type: "read", args: ["GET", key] }))
+    const text = replyText(yield* this.ask({ type: "read", args: ["GET", key] }))
     open.ok(text)
     return text ?? ""
   }

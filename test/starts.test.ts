@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from "vitest"
 import {
   recordClaim,
   holdsLess,
-  LINE,
+  MAX_LINEAGE_WORDS,
   lineage,
   NO_START,
   startAfter,
@@ -13,7 +13,7 @@ import {
   type Sighting,
   type Start,
 } from "../core/index.ts"
-import { fleetingSightings } from "../interpreters/starts.ts"
+import { memorySightings } from "../interpreters/starts.ts"
 import {
   allConnected,
   introduce,
@@ -57,10 +57,10 @@ describe("a line of starts", () => {
   test("is kept as long as a hello may be; what lies further back proves nothing", () => {
     let start = NO_START
     const met = startAfter(NO_START, 77)
-    for (let i = 1; i <= LINE; i++) start = startAfter(start, i)
+    for (let i = 1; i <= MAX_LINEAGE_WORDS; i++) start = startAfter(start, i)
     expect(lineage(met, start)).toBe("forked")
-    start = startAfter(start, LINE + 1)
-    expect(start.words.length).toBe(LINE)
+    start = startAfter(start, MAX_LINEAGE_WORDS + 1)
+    expect(start.words.length).toBe(MAX_LINEAGE_WORDS)
     expect(lineage(met, start)).toBe("later")
     expect(lineage(start, met), "an older one is refused all the same").toBe("forked")
   })
@@ -270,12 +270,12 @@ describe("over a wire", () => {
     )
   })
   test("nothing is exchanged before a start is remembered for good", async () => {
-    const kept = fleetingSightings()
+    const kept = memorySightings()
     const waiting: (() => void)[] = []
     const a = await node("a", {
       sightings: {
         of: kept.of,
-        meet: (member, start, done) => void waiting.push(() => kept.meet(member, start, done)),
+        record: (member, start, done) => void waiting.push(() => kept.record(member, start, done)),
       },
     })
     const b = await node("b")

@@ -4,7 +4,7 @@ import { MAX_TERM, type Member, type Message, type Persist } from "../core/index
 import { MalformedBytes, NumberOutOfDomain, ByteReader, ByteWriter, readEntries } from "../interpreters/bytes.ts"
 import { readPersist, writePersist } from "../interpreters/file/frame.ts"
 import {
-  EntryBlocks,
+  EncodedEntriesCache,
   Slab,
   readMessage,
   writeAppendTail,
@@ -78,7 +78,7 @@ describe("every message comes back as it went", () => {
   })
 
   test("entries shared between peers are the same frame, byte for byte", () => {
-    const blocks = new EntryBlocks()
+    const blocks = new EncodedEntriesCache()
     fc.assert(
       fc.property(
         fc.array(
@@ -110,7 +110,7 @@ describe("every message comes back as it went", () => {
       fc.property(
         arb.messageOf.AppendEntries.filter((m) => m.entries.length > 1),
         (message) => {
-          const blocks = new EntryBlocks()
+          const blocks = new EncodedEntriesCache()
           const shorter = message.entries.slice(1)
           const all = Buffer.from(blocks.block(message.entries).bytes)
           const some = Buffer.from(blocks.block(shorter).bytes)

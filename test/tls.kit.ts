@@ -5,7 +5,7 @@ import {
   makeAuthority,
   type Certified,
   type CertificateRequest,
-  type Shown,
+  type TlsMaterial,
   type Tls,
 } from "../interpreters/tls/index.ts"
 
@@ -19,7 +19,7 @@ export const shownBy = (
   by: Certified = authority,
   request: Partial<CertificateRequest> = {},
   trusts = by,
-): Shown => {
+): TlsMaterial => {
   const { certificate, key } = certify(by, {
     name,
     purpose: "node",
@@ -32,14 +32,14 @@ export const shownBy = (
 
 /** What files hold elsewhere; `change` replaces it. */
 export interface Held extends Tls {
-  readonly change: (shown: Shown) => void
+  readonly change: (shown: TlsMaterial) => void
 }
-export const held = (first: Shown): Held => {
+export const held = (first: TlsMaterial): Held => {
   let shown = first
   let reloads = 0
   const listeners = new Set<() => void>()
   return {
-    shown: () => shown,
+    material: () => shown,
     ends: () => new Date(Date.now() + DAY),
     reloads: () => reloads,
     onChange: (listener) => {

@@ -7,7 +7,7 @@ import { connect, type Socket } from "node:net"
 import { join } from "node:path"
 import * as tls from "node:tls"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
-import { makeAuthority, openTls, type Shown, type Tls } from "../interpreters/tls/index.ts"
+import { makeAuthority, openTls, type TlsMaterial, type Tls } from "../interpreters/tls/index.ts"
 import { temporaryFolder } from "./cluster.ts"
 import { secureServer } from "../interpreters/tls/server.ts"
 import {
@@ -189,10 +189,10 @@ test("certificates and their authority are replaced while both are trusted, and 
   const both = `${authority.certificate}${next.certificate}`
   const [ofA, ofB] = [held(shownBy("a")), held(shownBy("b"))]
   const [a, b] = await linked(ofA, ofB)
-  for (const one of [ofA, ofB]) one.change({ ...one.shown(), ca: both })
+  for (const one of [ofA, ofB]) one.change({ ...one.material(), ca: both })
   ofA.change({ ...shownBy("a", next), ca: both })
   ofB.change({ ...shownBy("b", next), ca: both })
-  for (const one of [ofA, ofB]) one.change({ ...one.shown(), ca: next.certificate })
+  for (const one of [ofA, ofB]) one.change({ ...one.material(), ca: next.certificate })
   await unharmed(a, b)
   // Who comes now needs the new one, and gets in with it.
   const [late, old] = [await node("c", tlsOf("c", next)), await node("d", tlsOf("d"))]
@@ -205,8 +205,8 @@ test("certificates and their authority are replaced while both are trusted, and 
 describe("the files", () => {
   const folder = temporaryFolder("stepraft-tls-")
   const files = { cert: join(folder, "n.crt"), key: join(folder, "n.key"), ca: join(folder, "ca.crt") }
-  const write = (shown: Partial<Shown>): void => {
-    for (const [name, text] of Object.entries(shown)) writeFileSync(files[name as keyof Shown], text)
+  const write = (shown: Partial<TlsMaterial>): void => {
+    for (const [name, text] of Object.entries(shown)) writeFileSync(files[name as keyof TlsMaterial], text)
   }
   const logs: string[] = []
   const opening = openTls({ name: "n", files, log: (level, text) => logs.push(`${level} ${text}`), everyMs: 1e9 })
@@ -236,11 +236,11 @@ describe("the files", () => {
     write({ key: second.key })
     await keeper.look()
     await keeper.look()
-    expect([keeper.shown().cert, changes]).toEqual([first.cert, 0])
+    expect([keeper.material().cert, changes]).toEqual([first.cert, 0])
     expect(logs.filter((line) => line.includes("the earlier ones stay in force"))).toHaveLength(1)
     write(second)
     await keeper.look()
-    expect([keeper.shown().cert, changes, keeper.reloads()]).toEqual([second.cert, 1, 1])
+    expect([keeper.material().cert, changes, keeper.reloads()]).toEqual([second.cert, 1, 1])
     expect(logs.filter((line) => line.includes("ends at"))).toHaveLength(3)
     await Effect.runPromise(Scope.close(scope, Exit.void))
   })

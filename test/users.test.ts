@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { afterAll, beforeEach, expect, test } from "vitest"
 import { Table } from "../kv/server/commands/table.ts"
 import { parseUsers } from "../kv/server/users/file.ts"
-import { hashOf, matches, parseHash } from "../kv/server/users/hash.ts"
+import { passwordHash, matches, parseHash } from "../kv/server/users/hash.ts"
 import { openUsers, type Users } from "../kv/server/users/index.ts"
 import { neededFor } from "../kv/server/users/roles.ts"
 import { temporaryFolder, until } from "./cluster.ts"
@@ -341,7 +341,7 @@ test("a certificate is a user's without a password; default needs none if it say
 })
 
 test("hashes: the same password has another each time; a line cannot ask for more than is bearable", async () => {
-  const [one, two] = [await hashOf(Buffer.from("pass")), await hashOf(Buffer.from("pass"))]
+  const [one, two] = [await passwordHash(Buffer.from("pass")), await passwordHash(Buffer.from("pass"))]
   expect(one).not.toBe(two)
   const parsed = parseHash(one)
   expect(parsed).not.toBeNull()

@@ -9,7 +9,7 @@ import {
   generateScript,
   profileNames,
   shrinkFailure,
-  type Companions,
+  type WorldClients,
   type Recorder,
 } from "../spec/index.ts"
 import { full } from "./cluster.ts"
@@ -57,7 +57,7 @@ describe("clients in random worlds", () => {
   })
 
   test("a read that is answered at once, by whatever the node has executed, is found, and shrunk with the clients at their work", () => {
-    const lying = (of: number): Companions => {
+    const lying = (of: number): WorldClients => {
       const it = kvLoad({ clients: 5 })(of)
       return {
         hooks: {

@@ -14,10 +14,10 @@ import {
   type WorldStep,
 } from "../interpreters/simulation/index.ts"
 import {
-  asLived,
+  withMending,
   checkScript,
   generateScript,
-  isOwn,
+  hasOwnChecks,
   saveFailure,
   type Profile,
   type SavedFailure,
@@ -93,7 +93,7 @@ export const passing = (script: Script, checks: ScriptChecks = {}): ScriptPassed
   const verdict = checkScript(script, checks)
   if (verdict.ok) return verdict
   throw new Error(
-    `${verdict.message}\n  ${openWith(saveFailure(asLived(script, verdict, checks), verdict, { own: isOwn(checks) }))}`,
+    `${verdict.message}\n  ${openWith(saveFailure(withMending(script, verdict, checks), verdict, { own: hasOwnChecks(checks) }))}`,
   )
 }
 

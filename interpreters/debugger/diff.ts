@@ -32,7 +32,7 @@ const logChanges = (path: string, before: Log, after: Log): WorldDifference[] =>
 const isOtherKind = (before: Record<string, unknown>, after: Record<string, unknown>): boolean =>
   before["type"] !== after["type"]
 
-export const changes = (before: unknown, after: unknown, path = ""): readonly WorldDifference[] => {
+export const differencesOf = (before: unknown, after: unknown, path = ""): readonly WorldDifference[] => {
   if (Object.is(before, after)) return []
   if (before instanceof Log && after instanceof Log) return logChanges(path, before, after)
   if (
@@ -43,5 +43,5 @@ export const changes = (before: unknown, after: unknown, path = ""): readonly Wo
   )
     return isEmpty(before) && isEmpty(after) ? [] : [{ path, before, after }]
   const keys = new Set([...Object.keys(before), ...Object.keys(after)])
-  return [...keys].flatMap((key) => changes(before[key], after[key], join(path, key)))
+  return [...keys].flatMap((key) => differencesOf(before[key], after[key], join(path, key)))
 }

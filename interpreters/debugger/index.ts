@@ -16,7 +16,7 @@ export {
   openSession,
   type Branch,
   type SessionFrame,
-  type Lost,
+  type LostMessage,
   type Predicate,
   type DebugSession,
   type Happened,
@@ -26,7 +26,7 @@ export {
 } from "./session.ts"
 export { command, type CommandAnswer } from "./commands.ts"
 export { predicateOf } from "./predicates.ts"
-export { changes, type WorldDifference } from "./diff.ts"
+export { differencesOf, type WorldDifference } from "./diff.ts"
 export { actionText, effectText, eventText, messageText, rulesOf, stepText } from "./words.ts"
 export { clusterText, frameText, invariantsText, messagesText, nodeText } from "./view.ts"
 export { runLines, runPiped, runTerminal, type Face, type TerminalFace } from "./terminal.ts"

@@ -7,7 +7,7 @@
 import type { Member, Message, Recovered, State } from "../../core/index.ts"
 import { act } from "../simulation/act.ts"
 import { foldOver } from "../simulation/state/fold.ts"
-import { happen, nextAt } from "../simulation/happen.ts"
+import { executePlanned, nextPlannedAt } from "../simulation/planned.ts"
 import {
   fingerprint,
   makeWorld,
@@ -25,7 +25,7 @@ import {
   type WorldState,
   type WorldStep,
 } from "../simulation/index.ts"
-import { changes, type WorldDifference } from "./diff.ts"
+import { differencesOf, type WorldDifference } from "./diff.ts"
 import { LONGEST_RUN } from "./fields.ts"
 
 export interface Violation {
@@ -38,7 +38,7 @@ export interface RecordedViolation extends Violation {
   /** null: at the end of the script, after its last step. */
   readonly at: number | null
 }
-export interface Lost {
+export interface LostMessage {
   readonly from: Member
   readonly to: Member
   readonly message: Message
@@ -63,7 +63,7 @@ export interface SessionFrame {
   /** Everything that checks look at, in order. */
   readonly seen: readonly Happened[]
   /** Messages that were lost here. */
-  readonly lost: readonly Lost[]
+  readonly lost: readonly LostMessage[]
   /** Milliseconds of the script that then passed without any event. */
   readonly idle: number
   readonly violation: Violation | null
@@ -193,7 +193,7 @@ const stepsOf = (seen: readonly Happened[]): readonly WorldStep[] =>
 interface Advance {
   readonly world: WorldState
   readonly seen: readonly Happened[]
-  readonly lost: readonly Lost[]
+  readonly lost: readonly LostMessage[]
   /** False: until then only stale events were planned. */
   readonly happened: boolean
   readonly error: unknown
@@ -201,7 +201,7 @@ interface Advance {
 /** The next event that has an effect, not later than `end`; or the action. The given world is unchanged. */
 const advance = (world: WorldState, action: Action | null, end: number, hooks: WorldHooks): Advance => {
   const seen: Happened[] = []
-  const lost: Lost[] = []
+  const lost: LostMessage[] = []
   const fold = foldOver(world, {
     ...hooks,
     ...recorder(seen, (node) => nodeOf(fold.world, node).machine),
@@ -211,8 +211,8 @@ const advance = (world: WorldState, action: Action | null, end: number, hooks: W
   try {
     if (action !== null) act(fold, action)
     else
-      for (let next = nextAt(fold); !happened && next !== undefined && next <= end; next = nextAt(fold))
-        happened = happen(fold)
+      for (let next = nextPlannedAt(fold); !happened && next !== undefined && next <= end; next = nextPlannedAt(fold))
+        happened = executePlanned(fold)
     return { world: fold.world, seen, lost, happened, error: null }
   } catch (error) {
     return { world: fold.world, seen, lost, happened, error }
@@ -420,8 +420,8 @@ export const openSession = (script: Script, options: DebugSessionOptions = {}): 
       return [...stepped].map((node) => ({
         node,
         changes: [
-          ...changes(stateOf(then, node), stateOf(now, node)),
-          ...changes(shownOf(then, node), shownOf(now, node), "state"),
+          ...differencesOf(stateOf(then, node), stateOf(now, node)),
+          ...differencesOf(shownOf(then, node), shownOf(now, node), "state"),
         ],
       }))
     },

@@ -1,11 +1,11 @@
 /** Why a node halted, as an error: what happened, what was kept, what to do next. */
 import { haltText, type Halted, type HaltReason } from "../../core/index.ts"
-import { MEMBER_LOST } from "../mending.ts"
+import { LOST_MEMBER_ADVICE } from "../advice.ts"
 
 const KEPT = "Nothing was overwritten: log and state machine stay on this disk as they were."
 const CAUSE =
   "That cannot happen while every server keeps what it has acknowledged; a data directory was probably put back from an older copy, or runs twice."
-const NEXT = `This node stops at every start as long as the others say the same. Find out which servers' directories were restored or copied. If this one's data is the right one, stop the others before they take more writes; otherwise keep a copy of this directory: its disk counts as lost. ${MEMBER_LOST}`
+const NEXT = `This node stops at every start as long as the others say the same. Find out which servers' directories were restored or copied. If this one's data is the right one, stop the others before they take more writes; otherwise keep a copy of this directory: its disk counts as lost. ${LOST_MEMBER_ADVICE}`
 
 /** The node has found a contradiction in the cluster and must not continue. */
 export class NodeHalted extends Error {

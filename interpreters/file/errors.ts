@@ -1,6 +1,6 @@
 /** Everything that can be wrong with a data directory: what happened, what was kept, what to do next. */
 import * as Data from "effect/Data"
-import { MEMBER_LOST } from "../mending.ts"
+import { LOST_MEMBER_ADVICE } from "../advice.ts"
 
 const advices: Readonly<Record<string, string>> = {
   EMFILE: "This process has no file descriptors left: raise its limit (ulimit -n, or LimitNOFILE= in the unit file)",
@@ -18,9 +18,9 @@ const advices: Readonly<Record<string, string>> = {
   EIO: "Check the disk",
 }
 /** What a person can do about an error of the system, without the period. */
-export const adviceFor = (cause: unknown): string => advices[codeOf(cause) ?? ""] ?? "Check the disk"
+export const adviceFor = (cause: unknown): string => advices[errnoOf(cause) ?? ""] ?? "Check the disk"
 
-const UNTRUSTED = `Nothing was changed. This copy of the log cannot be trusted, so the node does not start from it. ${MEMBER_LOST}`
+const UNTRUSTED = `Nothing was changed. This copy of the log cannot be trusted, so the node does not start from it. ${LOST_MEMBER_ADVICE}`
 
 export class DirectoryLocked extends Data.TaggedError("DirectoryLocked")<{
   readonly directory: string
@@ -42,7 +42,7 @@ export class DirectoryGone extends Data.TaggedError("DirectoryGone")<{
   readonly missing: string
 }> {
   override get message(): string {
-    return `${this.directory} was removed, moved or unmounted while this node used it: ${this.missing}. What this node had acknowledged is gone with it; the other members hold everything that a majority acknowledged. The node stops. If the directory was moved, or its disk came off, bring it back as it was last and start again; an older copy must not be used. If it was removed, it is a lost disk. ${MEMBER_LOST}`
+    return `${this.directory} was removed, moved or unmounted while this node used it: ${this.missing}. What this node had acknowledged is gone with it; the other members hold everything that a majority acknowledged. The node stops. If the directory was moved, or its disk came off, bring it back as it was last and start again; an older copy must not be used. If it was removed, it is a lost disk. ${LOST_MEMBER_ADVICE}`
   }
 }
 export class WrongNode extends Data.TaggedError("WrongNode")<{
@@ -170,18 +170,19 @@ const isStorageError = (cause: unknown): cause is StorageError => named.some((ki
 
 const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
 
-export const codeOf = (cause: unknown): string | undefined =>
+export const errnoOf = (cause: unknown): string | undefined =>
   cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined
 
-export const isFull = (cause: unknown): boolean => codeOf(cause) === "ENOSPC" || codeOf(cause) === "EDQUOT"
+export const isDiskFull = (cause: unknown): boolean => errnoOf(cause) === "ENOSPC" || errnoOf(cause) === "EDQUOT"
 
 /**
  * No file can be opened at the moment. The disk is not the cause, and it will work again once other files are closed.
  */
-export const isOutOfDescriptors = (cause: unknown): boolean => codeOf(cause) === "EMFILE" || codeOf(cause) === "ENFILE"
+export const isOutOfDescriptors = (cause: unknown): boolean =>
+  errnoOf(cause) === "EMFILE" || errnoOf(cause) === "ENFILE"
 
 /** What went wrong while a directory was opened, by name. */
 export const openingError = (directory: string, cause: unknown): StorageError => {
   if (isStorageError(cause)) return cause
-  return isFull(cause) ? new DiskFull({ path: directory, cause }) : new DirectoryUnusable({ directory, cause })
+  return isDiskFull(cause) ? new DiskFull({ path: directory, cause }) : new DirectoryUnusable({ directory, cause })
 }

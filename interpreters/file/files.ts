@@ -5,7 +5,7 @@
 import * as fs from "node:fs"
 import { chmod, mkdir, open, readdir, rename, stat, statfs, unlink, utimes } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
-import { codeOf } from "./errors.ts"
+import { errnoOf } from "./errors.ts"
 
 type Done = (error: Error | null) => void
 
@@ -108,7 +108,7 @@ const makeDirectory = async (path: string): Promise<void> => {
   if (parent !== path) await makeDirectory(parent)
   await mkdir(path, 0o700).catch((error: unknown) => {
     // Another process has just made it; or it is a file, which its first use will report.
-    if (codeOf(error) !== "EEXIST") throw error
+    if (errnoOf(error) !== "EEXIST") throw error
   })
   await syncDirectory(parent)
 }

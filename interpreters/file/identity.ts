@@ -7,7 +7,7 @@ import { NO_START, type Sighting, type Start } from "../../core/index.ts"
 import { join } from "node:path"
 import { crc32 } from "node:zlib"
 import type { Identity } from "../contract.ts"
-import type { Refused } from "../starts.ts"
+import type { RefusedDirectory } from "../starts.ts"
 import {
   MalformedBytes,
   ByteReader,
@@ -19,7 +19,7 @@ import {
   ByteWriter,
   writeStart,
 } from "../bytes.ts"
-import { codeOf, IdentityUnreadable, isOutOfDescriptors, SyncFailed, WrongFormat } from "./errors.ts"
+import { errnoOf, IdentityUnreadable, isOutOfDescriptors, SyncFailed, WrongFormat } from "./errors.ts"
 import { datasync, readFully, writeFully, type Files } from "./files.ts"
 
 export interface DirectoryFormat {
@@ -32,7 +32,7 @@ export interface DirectoryFormat {
   /** The latest starts of peers that this node has seen. */
   readonly met: readonly Readonly<Sighting>[]
   /** A peer has seen a later start of this directory: nothing in the directory counts any more. */
-  readonly refused: Refused | null
+  readonly refused: RefusedDirectory | null
   /** How far the log was durable when this was written: a log that ends before it has lost its end. */
   readonly synced: Synced
 }
@@ -40,7 +40,7 @@ export interface Synced {
   readonly segment: number
   readonly bytes: number
 }
-export const unstarted = (identity: Identity): DirectoryFormat => ({
+export const unstartedFormat = (identity: Identity): DirectoryFormat => ({
   identity,
   first: 1,
   last: 0,
@@ -128,7 +128,7 @@ export const decodeFormat = (file: string, bytes: Buffer): DirectoryFormat => {
 export const readFormat = async (files: Files, directory: string): Promise<DirectoryFormat | null> => {
   const path = join(directory, FILE)
   const file = await files.open(path, "read").catch((error: unknown) => {
-    if (codeOf(error) === "ENOENT") return null
+    if (errnoOf(error) === "ENOENT") return null
     throw error
   })
   if (file === null) return null
@@ -148,15 +148,15 @@ export const writeFormat = async (files: Files, directory: string, format: Direc
   const file = await files.open(fresh, "create")
   try {
     await writeFully(file, encodeFormat(format), 0)
-    await orSyncFailed(fresh, datasync(file))
+    await asSyncFailed(fresh, datasync(file))
   } finally {
     await file.close()
   }
   await files.rename(fresh, path)
-  await orSyncFailed(directory, files.syncDirectory(directory))
+  await asSyncFailed(directory, files.syncDirectory(directory))
 }
 
-export const orSyncFailed = (file: string, sync: Promise<void>): Promise<void> =>
+export const asSyncFailed = (file: string, sync: Promise<void>): Promise<void> =>
   sync.catch((cause: unknown) => {
     // The directory is opened before anything is written: if opening fails, nothing is half done.
     if (isOutOfDescriptors(cause)) throw cause
@@ -169,7 +169,7 @@ export interface FormatKeeper {
   /** Writes the result of `change`, unless it is the same object. */
   readonly update: (change: (format: DirectoryFormat) => DirectoryFormat) => Promise<void>
   /** From now on every change also writes these. */
-  readonly alongside: (more: () => Pick<DirectoryFormat, "synced" | "met">) => void
+  readonly addToUpdates: (more: () => Pick<DirectoryFormat, "synced" | "met">) => void
 }
 export const keepFormat = (files: Files, directory: string, start: DirectoryFormat): FormatKeeper => {
   let current = start
@@ -177,7 +177,7 @@ export const keepFormat = (files: Files, directory: string, start: DirectoryForm
   let more = (): Partial<DirectoryFormat> => ({})
   return {
     current: () => current,
-    alongside: (of) => {
+    addToUpdates: (of) => {
       more = of
     },
     update: (change) => {

@@ -7,16 +7,16 @@ import {
   startAfter,
   type Configuration,
   type LogBase,
-  type Held,
+  type DurablePosition,
   type Member,
   type Start,
 } from "../../core/index.ts"
 import type { Identity, Storage, Stored } from "../contract.ts"
 import type { Histogram } from "../metrics/index.ts"
-import type { Refused, Sightings } from "../starts.ts"
+import type { RefusedDirectory, Sightings } from "../starts.ts"
 import {
   IdentityUnreadable,
-  isFull,
+  isDiskFull,
   isOutOfDescriptors,
   LogCorrupted,
   openingError,
@@ -30,7 +30,7 @@ import {
   encodeFormat,
   keepFormat,
   readFormat,
-  unstarted,
+  unstartedFormat,
   writeFormat,
   type DirectoryFormat,
   type FormatKeeper,
@@ -38,7 +38,7 @@ import {
 import { takeLock, type DirectoryLock } from "./lock.ts"
 import { recover, type Recovery } from "./recovery.ts"
 import { createSegment, segmentNumber } from "./segment.ts"
-import { keepSightings } from "./sightings.ts"
+import { durableSightings } from "./sightings.ts"
 import { watchSpace, type SpaceMarks } from "./space.ts"
 import { failureOf, Wal, type Pending } from "./wal.ts"
 import { watchDirectory } from "./watch.ts"
@@ -47,14 +47,14 @@ export * from "./errors.ts"
 export { nodeFiles, type Files, type OpenFile, type OpenMode } from "./files.ts"
 export { readFormat, type DirectoryFormat } from "./identity.ts"
 export { inspectLog, type LogDamage, type LogFound, type SegmentFound } from "./inspection.ts"
-export { layLog, type Laid } from "./lay.ts"
+export { createLog, type CreatedLog } from "./createLog.ts"
 export { isLock, requireUnused, takeLock, type DirectoryLock } from "./lock.ts"
 export type { SpaceMarks } from "./space.ts"
 
 /**
  * Moves or copies the content of the directory elsewhere. False: it did not, and the damage is reported as an error.
  */
-export type Mend = (damage: LogCorrupted, format: DirectoryFormat) => Promise<boolean>
+export type SetAsideDamaged = (damage: LogCorrupted, format: DirectoryFormat) => Promise<boolean>
 
 export interface FileStorageOptions {
   readonly directory: string
@@ -83,7 +83,7 @@ export interface FileStorageOptions {
    * empty log and a new incarnation, which has promised nothing. It still belongs to the same cluster, so it founds
    * none.
    */
-  readonly mend?: Mend
+  readonly setAsideDamaged?: SetAsideDamaged
 }
 
 export interface FileStorage extends Storage {
@@ -93,16 +93,16 @@ export interface FileStorage extends Storage {
   /** The number of this start, durable before any peer learns it. */
   readonly start: Start
   /** What the log had acknowledged at the start. */
-  readonly recovered: Held
+  readonly recovered: DurablePosition
   readonly sightings: Sightings
   /** Not null: a peer has seen a later start of this directory. */
-  readonly refused: Refused | null
+  readonly refused: RefusedDirectory | null
   /** The oldest write that is not durable yet. */
   readonly pending: () => Pending
   /** For metrics. */
   readonly disk: () => { readonly syncTimes: Histogram; readonly free: number | null; readonly lowWater: number }
   /** Records `refused` for every later start. */
-  readonly refuse: (refused: Refused) => Effect.Effect<void, StorageError>
+  readonly refuse: (refused: RefusedDirectory) => Effect.Effect<void, StorageError>
   /**
    * Writes the cluster's identity and first configuration, once, before the node starts: `stored.base` carries the
    * configuration from then on. Repeating it changes nothing; other values are refused.
@@ -153,8 +153,9 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Direc
   const format = await openFormat(options, files)
   const read = (): Promise<Recovery> => recover(files, directory, format.current(), options.reading)
   const { stored, summary, segments, file } = await read().catch(async (error: unknown) => {
-    if (!(error instanceof LogCorrupted) || (await options.mend?.(error, format.current())) !== true) throw error
-    await format.update(begunAnew)
+    if (!(error instanceof LogCorrupted) || (await options.setAsideDamaged?.(error, format.current())) !== true)
+      throw error
+    await format.update(asNewMember)
     await firstSegment(files, directory, format)
     return read()
   })
@@ -164,9 +165,9 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Direc
   const space = watchSpace(files, directory, marks, (low) => report(low))
   const waiting = options.waiting ?? (() => undefined)
   const wal = new Wal({ files, directory, segmentBytes, format, segments, file, summary }, space.refused, waiting)
-  const sightings = keepSightings(format, (cause) => wal.stop(failureOf(directory, cause)))
-  format.alongside(() => ({ synced: wal.synced, met: sightings.all() }))
-  const recovered: Held = { term: summary.hardState.term, index: summary.lastIndex }
+  const sightings = durableSightings(format, (cause) => wal.stop(failureOf(directory, cause)))
+  format.addToUpdates(() => ({ synced: wal.synced, met: sightings.all() }))
+  const recovered: DurablePosition = { term: summary.hardState.term, index: summary.lastIndex }
   try {
     await format.update((current) => ({
       ...current,
@@ -198,7 +199,7 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Direc
     if (performance.now() - marked > MARK_MS && grown()) {
       marked = performance.now()
       await mark().catch(
-        (error: unknown) => !isFull(error) && !isOutOfDescriptors(error) && wal.stop(failureOf(directory, error)),
+        (error: unknown) => !isDiskFull(error) && !isOutOfDescriptors(error) && wal.stop(failureOf(directory, error)),
       )
     }
   }
@@ -221,7 +222,7 @@ const openLocked = async (options: FileStorageOptions, files: Files, lock: Direc
     },
     recovered,
     sightings,
-    get refused(): Refused | null {
+    get refused(): RefusedDirectory | null {
       return format.current().refused
     },
     refuse: (refused) =>
@@ -293,8 +294,8 @@ const newMember = (name: string): Member => ({ name, incarnation: randomBytes(8)
  * The directory after damage: the sightings of peers stay valid. Segments that are no longer listed are removed when
  * the directory is read next.
  */
-const begunAnew = ({ identity, last, met }: DirectoryFormat): DirectoryFormat => ({
-  ...unstarted({ self: newMember(identity.self.name), cluster: identity.cluster, founding: emptyConfiguration }),
+const asNewMember = ({ identity, last, met }: DirectoryFormat): DirectoryFormat => ({
+  ...unstartedFormat({ self: newMember(identity.self.name), cluster: identity.cluster, founding: emptyConfiguration }),
   first: last + 1,
   met,
 })
@@ -307,7 +308,7 @@ const newFormat = async ({ directory, name }: FileStorageOptions, files: Files):
       reason: "it is missing, although the directory holds a log",
     })
   }
-  const format = unstarted({ self: newMember(name), cluster: null, founding: null })
+  const format = unstartedFormat({ self: newMember(name), cluster: null, founding: null })
   await writeFormat(files, directory, format)
   return format
 }

@@ -3,10 +3,10 @@
  * record that a crash tore is no damage: it was never acknowledged, and the next start removes it.
  */
 import type { Entry } from "../../core/index.ts"
-import { brokenAt, flawOfStored } from "../../core/index.ts"
+import { chainBreaksAt, flawOfStored } from "../../core/index.ts"
 import { MalformedBytes, ByteReader } from "../bytes.ts"
 import type { Stored } from "../contract.ts"
-import { codeOf } from "./errors.ts"
+import { errnoOf } from "./errors.ts"
 import { readFully, type Files } from "./files.ts"
 import { LOG_FRAME_HEADER, inspectFrame, isFrameHeader, readPersist, SECTOR, type PersistRecord } from "./frame.ts"
 import { readFormat, type DirectoryFormat } from "./identity.ts"
@@ -108,7 +108,7 @@ const readSegment = (file: string, number: number, bytes: Buffer, isLast: boolea
 
 const bytesOf = async (files: Files, path: string): Promise<Buffer | null> => {
   const file = await files.open(path, "read").catch((error: unknown) => {
-    if (codeOf(error) === "ENOENT") return null
+    if (errnoOf(error) === "ENOENT") return null
     throw error
   })
   if (file === null) return null
@@ -130,7 +130,7 @@ const storedIn = (reading: Reading, path: string): Stored | null => {
     reading.damage.push({ file: path, offset: null, reason: error.message, resumes: null })
     return null
   }
-  const broken = brokenAt(stored.base.chain, stored.entries)
+  const broken = chainBreaksAt(stored.base.chain, stored.entries)
   if (broken === null) {
     const flaw = flawOfStored(stored.hardState, stored.base, stored.entries)
     if (flaw !== null)

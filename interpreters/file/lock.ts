@@ -13,7 +13,7 @@ import { readFileSync, readlinkSync } from "node:fs"
 import { hostname } from "node:os"
 import { join, resolve } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import { codeOf, DirectoryLocked, LockLost } from "./errors.ts"
+import { errnoOf, DirectoryLocked, LockLost } from "./errors.ts"
 import type { Files } from "./files.ts"
 
 const PREFIX = "LOCK."
@@ -30,54 +30,54 @@ export interface DirectoryLock {
 }
 
 interface Holder {
-  readonly world: string
+  readonly hostId: string
   readonly pid: number
   readonly start: string
 }
 export const isLock = (name: string): boolean => name.startsWith(PREFIX)
-const nameOf = (holder: Holder): string => `${PREFIX}${holder.world}.${holder.pid}.${holder.start}`
+const nameOf = (holder: Holder): string => `${PREFIX}${holder.hostId}.${holder.pid}.${holder.start}`
 const holderOf = (name: string): Holder | undefined => {
   const [world, pid, start, ...rest] = name.slice(PREFIX.length).split(".")
   if (world === undefined || pid === undefined || start === undefined || rest.length > 0) return undefined
-  return { world, pid: Number(pid), start }
+  return { hostId: world, pid: Number(pid), start }
 }
 
 /**
  * Error codes that mean the value is not known: not Linux, another user's process, or one that has just ended. No other
  * error may count as that, or a lock would look abandoned.
  */
-const UNTOLD: ReadonlySet<string | undefined> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM"])
-const told = <A>(read: () => A): A | undefined => {
+const UNKNOWN_PROCESS_CODES: ReadonlySet<string | undefined> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM"])
+const readIfKnown = <A>(read: () => A): A | undefined => {
   try {
     return read()
   } catch (error) {
-    if (UNTOLD.has(codeOf(error))) return undefined
+    if (UNKNOWN_PROCESS_CODES.has(errnoOf(error))) return undefined
     throw error
   }
 }
 /** State and start time of a process, if the system tells them (Linux): fields 3 and 22 of its stat line. */
 const processStat = (pid: number): { readonly dead: boolean; readonly start: string } | undefined => {
-  const line = told(() => readFileSync(`/proc/${pid}/stat`, "latin1"))
+  const line = readIfKnown(() => readFileSync(`/proc/${pid}/stat`, "latin1"))
   const fields = line?.slice(line.lastIndexOf(")") + 2).split(" ")
   const state = fields?.[0]
   const start = fields?.[19]
   return state === undefined || start === undefined ? undefined : { dead: state === "Z" || state === "X", start }
 }
-const world = (): string => {
-  const boot = told(() => readFileSync("/proc/sys/kernel/random/boot_id", "latin1")) ?? ""
-  const pids = told(() => readlinkSync("/proc/self/ns/pid")) ?? ""
+const hostIdOf = (): string => {
+  const boot = readIfKnown(() => readFileSync("/proc/sys/kernel/random/boot_id", "latin1")) ?? ""
+  const pids = readIfKnown(() => readlinkSync("/proc/self/ns/pid")) ?? ""
   return createHash("sha256").update(`${hostname()}\n${boot}\n${pids}`).digest("hex").slice(0, 12)
 }
-const self = (): Holder => ({ world: world(), pid: process.pid, start: processStat(process.pid)?.start ?? "0" })
+const self = (): Holder => ({ hostId: hostIdOf(), pid: process.pid, start: processStat(process.pid)?.start ?? "0" })
 
-const lives = ({ pid, start }: Holder): boolean => {
+const isRunning = ({ pid, start }: Holder): boolean => {
   const stat = processStat(pid)
   if (stat !== undefined) return !stat.dead && stat.start === start
   try {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    return codeOf(error) !== "ESRCH"
+    return errnoOf(error) !== "ESRCH"
   }
 }
 
@@ -88,8 +88,8 @@ const isLeftBehind = async (
   own: Holder,
   patience: number,
 ): Promise<boolean> => {
-  if (holder.world === own.world) {
-    for (let waited = 0; lives(holder); waited += LOOK) {
+  if (holder.hostId === own.hostId) {
+    for (let waited = 0; isRunning(holder); waited += LOOK) {
       if (waited >= GRACE) return false
       await sleep(LOOK)
     }
@@ -107,7 +107,7 @@ const isLeftBehind = async (
 const held = new WeakMap<Files, Set<string>>()
 
 const vanished = (error: unknown): boolean => {
-  if (codeOf(error) === "ENOENT") return true
+  if (errnoOf(error) === "ENOENT") return true
   throw error
 }
 /** The other holder of the directory; null: none. `left` is called for each lock whose holder has ended. */
@@ -167,7 +167,7 @@ export const takeLock = async (files: Files, directory: string, patience = PATIE
   return {
     renew: () =>
       files.touch(path).catch((error: unknown) => {
-        throw codeOf(error) === "ENOENT" ? new LockLost({ directory }) : error
+        throw errnoOf(error) === "ENOENT" ? new LockLost({ directory }) : error
       }),
     release: giveUp,
   }

@@ -3,10 +3,10 @@ import { join } from "node:path"
 import type { Entry, HardState, LogBase } from "../../core/index.ts"
 import { MalformedBytes, ByteReader } from "../bytes.ts"
 import type { Stored } from "../contract.ts"
-import { codeOf, LogCorrupted, LogCutShort, SegmentMissing } from "./errors.ts"
+import { errnoOf, LogCorrupted, LogCutShort, SegmentMissing } from "./errors.ts"
 import { LOG_FRAME_HEADER, inspectFrame, readPersist, type PersistRecord, type LogSummary } from "./frame.ts"
 import { datasync, readFully, type Files, type OpenFile } from "./files.ts"
-import { orSyncFailed, type DirectoryFormat } from "./identity.ts"
+import { asSyncFailed, type DirectoryFormat } from "./identity.ts"
 import { encodeHead, readHead, segmentNumber, segmentPath, type Segment } from "./segment.ts"
 
 /**
@@ -88,7 +88,7 @@ export const recover = async (
       last - first + 1,
     )
     const file = await files.open(path, number === last ? "modify" : "read").catch((error: unknown) => {
-      throw codeOf(error) === "ENOENT" ? new SegmentMissing({ file: path, first, last }) : error
+      throw errnoOf(error) === "ENOENT" ? new SegmentMissing({ file: path, first, last }) : error
     })
     try {
       const bytes = Buffer.allocUnsafeSlow(await file.size())
@@ -102,7 +102,7 @@ export const recover = async (
         const stored = finish(path, read.segment.bytes, rebuilt)
         if (read.segment.bytes < got) await file.truncate(read.segment.bytes)
         // What is read back may never have been synced; from now on it counts as durable.
-        await orSyncFailed(path, datasync(file))
+        await asSyncFailed(path, datasync(file))
         return { stored, summary: rebuilt.summary(), segments, file }
       }
     } catch (error) {

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { MalformedBytes, readBase, writeBase, ByteWriter, type ByteReader } from "../bytes.ts"
 import { beginFrame, readHardState, sealFrame, writeHardState, type LogSummary } from "./frame.ts"
 import { datasync, writeFully, type Files, type OpenFile } from "./files.ts"
-import { orSyncFailed } from "./identity.ts"
+import { asSyncFailed } from "./identity.ts"
 
 export interface Segment {
   readonly number: number
@@ -53,8 +53,8 @@ export const createSegment = async (
   const file = await files.open(path, "create")
   try {
     await writeFully(file, head, 0)
-    await orSyncFailed(path, datasync(file))
-    await orSyncFailed(directory, files.syncDirectory(directory))
+    await asSyncFailed(path, datasync(file))
+    await asSyncFailed(directory, files.syncDirectory(directory))
   } catch (error) {
     await file.close()
     throw error

@@ -17,9 +17,9 @@ import { ByteWriter } from "../bytes.ts"
 import { Histogram } from "../metrics/index.ts"
 import {
   adviceFor,
-  codeOf,
+  errnoOf,
   DirectoryGone,
-  isFull,
+  isDiskFull,
   isOutOfDescriptors,
   SyncFailed,
   WriteFailed,
@@ -246,7 +246,7 @@ export class Wal {
         this.syncTimes.observe((performance.now() - begun) / 1000)
         this.bytesWritten += frame.length
         this.done()
-      } else if (isFull(cause)) {
+      } else if (isDiskFull(cause)) {
         // Cuts the file back to its durable length: a later frame must not follow half of this one. If the sync failed
         // because there was no space, the bytes that it left are cut off and written again, so a later sync never makes
         // up for a failed one.
@@ -265,15 +265,15 @@ export class Wal {
   /** The batch is not durable. Either the log on disk is unchanged, or the disk cannot be trusted any more. */
   private readonly refused = (cause: unknown): void => {
     this.underway = false
-    if ((isFull(cause) || isOutOfDescriptors(cause)) && this.phase === "working") {
+    if ((isDiskFull(cause) || isOutOfDescriptors(cause)) && this.phase === "working") {
       const first = !this.short
       this.phase = "blocked"
       this.short = true
-      this.lacks = isFull(cause) ? "room" : "descriptors"
-      this.wanting = isFull(cause)
+      this.lacks = isDiskFull(cause) ? "room" : "descriptors"
+      this.wanting = isDiskFull(cause)
         ? `the disk under ${this.setup.directory} is full, so the log waits. ${adviceFor(cause)}. Nothing is lost: the write is tried again every second.`
         : `${this.setup.directory}: the next file of the log cannot be made. ${adviceFor(cause)}. Nothing is lost: it is tried again every second.`
-      if (isFull(cause)) this.full()
+      if (isDiskFull(cause)) this.full()
       else if (first) this.waiting(this.wanting)
     } else this.stop(failureOf(this.setup.directory, cause))
     this.settle()
@@ -326,7 +326,7 @@ export class Wal {
     }
     this.trimming = drop()
       .catch((cause: unknown) => {
-        if (isFull(cause)) this.full()
+        if (isDiskFull(cause)) this.full()
         else if (!isOutOfDescriptors(cause)) this.stop(failureOf(directory, cause))
       })
       .finally(() => {
@@ -338,7 +338,7 @@ export class Wal {
 /** A file that is missing in a directory in use was removed by somebody else. */
 export const failureOf = (directory: string, cause: unknown): StorageError => {
   const root = cause instanceof SyncFailed || cause instanceof WriteFailed ? cause.cause : cause
-  if (codeOf(root) === "ENOENT")
+  if (errnoOf(root) === "ENOENT")
     return new DirectoryGone({ directory, missing: root instanceof Error ? root.message : String(root) })
   return cause instanceof SyncFailed || cause instanceof WriteFailed
     ? cause

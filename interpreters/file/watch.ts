@@ -3,7 +3,7 @@
  * space?
  */
 import { basename } from "node:path"
-import { codeOf, DirectoryGone, LockLost, WriteFailed, type StorageError } from "./errors.ts"
+import { errnoOf, DirectoryGone, LockLost, WriteFailed, type StorageError } from "./errors.ts"
 import type { Files } from "./files.ts"
 import { readFormat, type FormatKeeper } from "./identity.ts"
 import { PATIENCE, type DirectoryLock } from "./lock.ts"
@@ -48,7 +48,7 @@ export const watchDirectory = ({ files, directory, lock, space, wal, format, wai
     try {
       names = new Set(await files.list(directory))
     } catch (error) {
-      if (codeOf(error) === "ENOENT") return "it is not there"
+      if (errnoOf(error) === "ENOENT") return "it is not there"
       told("it cannot be listed", error)
       return null
     }

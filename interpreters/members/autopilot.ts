@@ -25,22 +25,22 @@ export interface Autopilot {
 export const AUTOPILOT_AFTER_MS = 300_000
 /** Less would take members for dead that a few elections, or a restart, have kept silent. */
 export const leastAfter = ({ electionMax }: Pick<Settings, "electionMax">): Millis => 10 * electionMax
-export const leastOf = ({ voters, least }: Pick<Autopilot, "voters" | "least">): number =>
+export const leastVoters = ({ voters, least }: Pick<Autopilot, "voters" | "least">): number =>
   least ?? Math.floor(voters / 2) + 1
 
 /** How long each voter has been silent while this leader looked, in the order in which that was noticed. */
-export interface Away {
+export interface SilentVoters {
   /** When it looked last; null: not yet. */
   readonly looked: Millis | null
   readonly silent: ReadonlyMap<string, Millis>
 }
-export const NOBODY: Away = { looked: null, silent: new Map() }
+export const NO_SILENT_VOTERS: SilentVoters = { looked: null, silent: new Map() }
 /** Who looks later than this after the last time was itself suspended, or had no processor: it was not the others that were silent. */
 const GAP_MS = 3000
 const keyOf = ({ name, incarnation }: Member): string => `${name} ${incarnation}`
 
 /** A voter that is heard from again is dropped from the list. */
-export const awayNow = (view: LeaderView, before: Away, now: Millis): Away => {
+export const silentVoters = (view: LeaderView, before: SilentVoters, now: Millis): SilentVoters => {
   const passed = before.looked === null ? 0 : now - before.looked
   const counted = passed <= GAP_MS ? passed : 0
   const away = configurationOf(view.state).voters.filter((voter) => !isReachable(view, voter))
@@ -51,10 +51,10 @@ export const awayNow = (view: LeaderView, before: Away, now: Millis): Away => {
 }
 
 /** The next step to take; null: none. */
-export const chore = (
+export const autopilotStep = (
   view: LeaderView,
   { after = AUTOPILOT_AFTER_MS, ...numbers }: Autopilot,
-  { silent }: Away,
+  { silent }: SilentVoters,
 ): Goal | null => {
   const { voters, learners } = configurationOf(view.state)
   const waiting = learners.find((learner) => isCaughtUp(view, learner))
@@ -67,7 +67,7 @@ export const chore = (
     const there = view.presence(name)
     const cameBack = there?.connected === true && !sameMember(there.member, voter)
     // While it catches up there is one voter less.
-    if (cameBack && voters.length > leastOf(numbers))
+    if (cameBack && voters.length > leastVoters(numbers))
       return { type: "replace", name, by: name, address: null, evenIfQuorumIsLost: false }
     if (waiting !== undefined)
       return { type: "replace", name, by: waiting.name, address: null, evenIfQuorumIsLost: false }

@@ -1,13 +1,13 @@
 /** The members of a cluster and its leader: verbs that any node accepts, and the list. */
 export {
   AUTOPILOT_AFTER_MS,
-  awayNow,
-  chore,
+  silentVoters,
+  autopilotStep,
   leastAfter,
-  leastOf,
-  NOBODY,
+  leastVoters,
+  NO_SILENT_VOTERS,
   type Autopilot,
-  type Away,
+  type SilentVoters,
 } from "./autopilot.ts"
 export { MemberAborted, MemberError, MemberNoLeader, MemberRefused, MemberUnfinished } from "./errors.ts"
 export { membersEffect, type MembersEffect } from "./effect.ts"
@@ -24,7 +24,7 @@ export { heldBy, raise } from "./level.ts"
 export type { MemberList, MemberView, Newcomer } from "./list.ts"
 export {
   makeMembers,
-  type Acquaintances,
+  type PeerDirectory,
   type VerbDone,
   type ForcedOptions,
   type Members,

@@ -8,7 +8,7 @@ import type { ServiceMessage, Transport } from "../contract.ts"
 import type { Driver } from "../driver/index.ts"
 import { ownFeatures, type Features } from "../features.ts"
 import type { Surroundings } from "../surroundings.ts"
-import { awayNow, chore, NOBODY, type Autopilot } from "./autopilot.ts"
+import { silentVoters, autopilotStep, NO_SILENT_VOTERS, type Autopilot } from "./autopilot.ts"
 import { MemberAborted, MemberNoLeader, MemberRefused, MemberUnfinished, type MemberError } from "./errors.ts"
 import { raise } from "./level.ts"
 import { nextStep, type CatchUp, type Goal, type GoalStep, type LeaderView, type Presence } from "./goals.ts"
@@ -23,7 +23,7 @@ import {
 } from "./questions.ts"
 
 /** What a transport knows about peers, beyond the contract. */
-export interface Acquaintances {
+export interface PeerDirectory {
   readonly peers: () => readonly {
     readonly name: string
     readonly member: Member | null
@@ -47,10 +47,10 @@ export interface Acquaintances {
   /** Try to reach that peer at this address. */
   readonly reach?: (name: string, address: string) => void
 }
-type Peer = ReturnType<Acquaintances["peers"]>[number]
+type Peer = ReturnType<PeerDirectory["peers"]>[number]
 export interface MembersOptions {
   readonly driver: Pick<Driver, "state" | "leadership" | "change" | "transfer" | "wake" | "onService">
-  readonly transport: Pick<Transport, "sendService"> & Partial<Acquaintances>
+  readonly transport: Pick<Transport, "sendService"> & Partial<PeerDirectory>
   readonly surroundings: Surroundings
   /** Where others find this node, as host:port; null: they use their own lists. */
   readonly address?: string | null
@@ -235,10 +235,10 @@ export const makeMembers = ({
     take(nextStep({ state, leader: role, presence: presenceOf }, goal), tell)
   }
 
-  let away = NOBODY
+  let away = NO_SILENT_VOTERS
   const lookAfter = (view: LeaderView, pilot: Autopilot): void => {
-    away = awayNow(view, away, now())
-    const goal = chore(view, pilot, away)
+    away = silentVoters(view, away, now())
+    const goal = autopilotStep(view, pilot, away)
     const step = goal === null ? null : nextStep(view, goal)
     if (step?.type !== "change") return
     report(`autopilot: ${step.text}`)
@@ -248,7 +248,7 @@ export const makeMembers = ({
     const state = driver.state()
     const { role } = state
     if (role.type !== "leader") {
-      away = NOBODY
+      away = NO_SILENT_VOTERS
       return
     }
     const view = { state, leader: role, presence: presenceOf }

@@ -13,7 +13,7 @@ import {
   storedAfter,
   withSighting,
   type Configuration,
-  type Held,
+  type DurablePosition,
   type Member,
   type Persist,
   type Sighting,
@@ -21,7 +21,7 @@ import {
   type StoredLog,
 } from "../../core/index.ts"
 import type { Identity, Storage, StorageHandlers } from "../contract.ts"
-import type { Refused, Sightings } from "../starts.ts"
+import type { RefusedDirectory, Sightings } from "../starts.ts"
 import { nextTurn } from "../turns.ts"
 
 /** The durable content as immutable values: keep them to restore a disk later, or to start a copy of it. */
@@ -29,7 +29,7 @@ export interface DiskContents extends StoredLog {
   readonly identity: Identity
   readonly start: Start
   readonly met: readonly Readonly<Sighting>[]
-  readonly refused: Refused | null
+  readonly refused: RefusedDirectory | null
 }
 
 export type DiskAction =
@@ -66,11 +66,11 @@ export interface MemoryStorage extends Storage {
   /** This start, recorded on the disk before any peer learns of it. */
   readonly start: Start
   /** The position that was durable in the log when it was opened. */
-  readonly recovered: Held
+  readonly recovered: DurablePosition
   readonly sightings: Sightings
-  readonly refused: Refused | null
+  readonly refused: RefusedDirectory | null
   /** A peer has seen a later start of this disk: this is recorded for every later start. */
-  readonly refuse: (refused: Refused) => void
+  readonly refuse: (refused: RefusedDirectory) => void
   /** Everything that was handed over becomes durable first. */
   readonly close: () => void
 }
@@ -141,7 +141,7 @@ export const makeMemoryDisk = ({ name, contents: given, word = randomWord }: Mem
     current = mine
     contents = { ...contents, start: startAfter(contents.start, word()), met: contents.met.map((one) => ({ ...one })) }
     const { start } = contents
-    const recovered: Held = { term: contents.hardState.term, index: contents.log.lastIndex }
+    const recovered: DurablePosition = { term: contents.hardState.term, index: contents.log.lastIndex }
     const stored = { hardState: contents.hardState, base: contents.log.base, entries: contents.log.toArray() }
     let scheduled = false
     let syncs = 0
@@ -179,7 +179,7 @@ export const makeMemoryDisk = ({ name, contents: given, word = randomWord }: Mem
       },
       sightings: {
         of,
-        meet: (member, met, done) =>
+        record: (member, met, done) =>
           nextTurn(() => {
             if (current !== mine) return
             const known = of(member)
@@ -238,7 +238,7 @@ export const makeMemoryDisk = ({ name, contents: given, word = randomWord }: Mem
 }
 
 /** Makes empty disks the founders of one cluster, which then need not be formed. */
-export const foundTogether = (disks: readonly MemoryDisk[], cluster = "memory"): void => {
+export const foundCluster = (disks: readonly MemoryDisk[], cluster = "memory"): void => {
   const founding: Configuration = {
     voters: disks.map((disk) => disk.contents().identity.self),
     outgoing: [],

@@ -2,7 +2,7 @@
 export {
   DiskFailed,
   DiskInUse,
-  foundTogether,
+  foundCluster,
   makeMemoryDisk,
   randomWord,
   type DiskAction,

@@ -36,10 +36,10 @@ import {
 } from "./errors.ts"
 import { healthOf, isAmnesiac, watchHealth } from "./health.ts"
 import { levelTooHigh } from "./level.ts"
-import { findPlace, refusedText, watchRefused } from "./place.ts"
+import { findCluster, refusedText, watchRefused } from "./findCluster.ts"
 import { repairItself, setAside } from "./repair.ts"
 import { recoveredPosition, requireNoState, requireWholeLog } from "./recovery.ts"
-import { factsOf, version, type Alive, type RecoverableMachine } from "./status.ts"
+import { factsOf, version, type ServerParts, type RecoverableMachine } from "./status.ts"
 
 /** What the driver of a server is made from. */
 export interface Foundation<M> {
@@ -112,7 +112,7 @@ const errorOf = (thrown: unknown): Error => (thrown instanceof Error ? thrown : 
 
 /** Opens the directory and the port for peers. `alive` is filled in step by step. */
 export const openServer = <M extends RecoverableMachine, B extends Built, E>(
-  alive: Alive,
+  alive: ServerParts,
   assembly: Assembly<M, B, E>,
 ): Effect.Effect<
   OpenedServer<B, E>,
@@ -125,8 +125,8 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
     const { data, log, clientAddress } = assembly
     // HTTP comes first: it answers while the log is read, which may take long. It is loaded only if it is wanted.
     if (assembly.http != null) {
-      const { openPages } = yield* Effect.promise(() => import("./pages.ts"))
-      yield* openPages(alive, {
+      const { openHttpEndpoints } = yield* Effect.promise(() => import("./httpEndpoints.ts"))
+      yield* openHttpEndpoints(alive, {
         listen: assembly.http,
         tls: assembly.httpTls,
         log,
@@ -145,7 +145,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
       reading: (bytes, file, files) => {
         alive.phase = { doing: "reading", bytes, file, files }
       },
-      mend: setAside(data, () => Object.keys(assembly.peers).length, log),
+      setAsideDamaged: setAside(data, () => Object.keys(assembly.peers).length, log),
     })
     const { self, cluster, founding } = storage.identity
     alive.storage = storage
@@ -274,7 +274,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
     return {
       storage,
       address: transport.address,
-      join: findPlace({
+      join: findCluster({
         storage,
         transport,
         listed: Object.keys(peers),
@@ -302,7 +302,7 @@ const watchLevel = (driver: Driver, changed: (now: Configuration) => void): void
 }
 
 /** Logs what happens to the server while it runs. Returns the function that ends it. */
-const watch = (alive: Alive, { driver, stop }: Built, log: Logger): (() => Promise<void>) => {
+const watch = (alive: ServerParts, { driver, stop }: Built, log: Logger): (() => Promise<void>) => {
   watchLeadership(alive, driver, log)
   const clocks = watchClock(driver, alive.id, log)
   alive.clocks = clocks
@@ -317,7 +317,7 @@ const watch = (alive: Alive, { driver, stop }: Built, log: Logger): (() => Promi
   }
 }
 
-const watchLeadership = (alive: Alive, driver: Driver, log: Logger): void => {
+const watchLeadership = (alive: ServerParts, driver: Driver, log: Logger): void => {
   let leader: string | null = null
   let term = 0
   let last = ""

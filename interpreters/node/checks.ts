@@ -3,7 +3,7 @@
  * from health.ts.
  */
 import type { Driver } from "../driver/index.ts"
-import { standing, troublesOf, type Facts, type Reason } from "./health.ts"
+import { memberRole, problemsOf, type Facts, type Reason } from "./health.ts"
 
 export interface CheckSubject {
   readonly facts: Facts
@@ -26,12 +26,12 @@ const LOOK_MS = 10
 const none =
   (...reasons: readonly Reason[]): Check =>
   ({ facts }) =>
-    troublesOf(facts).find(({ reason }) => reasons.includes(reason))?.text ?? null
+    problemsOf(facts).find(({ reason }) => reasons.includes(reason))?.text ?? null
 
 const member: Check = (asked) => {
   const { state, self } = asked.facts
   const trouble = none("refused", "amnesiac", "removed")(asked)
-  if (trouble === null && state !== null && standing(state) === "learner")
+  if (trouble === null && state !== null && memberRole(state) === "learner")
     return `${self.name} is a learner: it receives the log and has no vote. It is ready once it is promoted.`
   return trouble
 }

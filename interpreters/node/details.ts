@@ -10,8 +10,8 @@ import {
   type Settings,
   type State,
 } from "../../core/index.ts"
-import { standing, strangers, type Health, type Reason } from "./health.ts"
-import type { Alive } from "./status.ts"
+import { memberRole, strangers, type Health, type Reason } from "./health.ts"
+import type { ServerParts } from "./status.ts"
 
 export interface ConfigurationMembers {
   readonly voters: readonly Member[]
@@ -87,7 +87,7 @@ const membersIn = ({ voters, outgoing, learners }: Configuration): Configuration
   learners,
 })
 
-const linksOf = ({ transport }: Alive, configuration: Configuration | null): readonly LinkDetails[] => {
+const linksOf = ({ transport }: ServerParts, configuration: Configuration | null): readonly LinkDetails[] => {
   const links = transport?.peers() ?? []
   const foreign = configuration === null ? [] : strangers(configuration, links)
   return links.map((link) => ({
@@ -103,7 +103,7 @@ const linksOf = ({ transport }: Alive, configuration: Configuration | null): rea
   }))
 }
 
-export const detailsOf = (alive: Alive, { reason }: Health): Details => {
+export const detailsOf = (alive: ServerParts, { reason }: Health): Details => {
   const { running, storage, transport, clocks, refused, leaderlessSince } = alive
   const state = running?.driver.state() ?? null
   const configuration = state === null ? null : configurationOf(state)
@@ -112,7 +112,7 @@ export const detailsOf = (alive: Alive, { reason }: Health): Details => {
   return {
     reason,
     members: configuration === null ? none : membersIn(configuration),
-    standing: state === null ? null : standing(state),
+    standing: state === null ? null : memberRole(state),
     settings: state?.settings ?? null,
     links: linksOf(alive, configuration),
     followers: state === null ? [] : followersOf(state),

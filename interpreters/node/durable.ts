@@ -9,7 +9,7 @@ import {
   makePacer,
   SnapshotDamaged,
   type DurableMachine,
-  type Runnable,
+  type RunnableMachine,
   type ExecutionReport,
 } from "../replica/index.ts"
 
@@ -58,7 +58,7 @@ export const openDurableMachine = async <State, Command, Result>({
   self,
   newId,
   chunkBytes = CHUNK,
-}: DurableOptions<State, Command, Result>): Promise<Runnable<State>> => {
+}: DurableOptions<State, Command, Result>): Promise<RunnableMachine<State>> => {
   await fs.mkdir(directory, { recursive: true, mode: 0o700 })
   for (const name of await fs.readdir(directory))
     if (name.startsWith(OURS)) await fs.rm(join(directory, name), { recursive: true, force: true })

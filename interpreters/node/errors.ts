@@ -3,7 +3,7 @@
  * next.
  */
 import * as Data from "effect/Data"
-import { MEMBER_LOST } from "../mending.ts"
+import { LOST_MEMBER_ADVICE } from "../advice.ts"
 
 export class BootstrapRefused extends Data.TaggedError("BootstrapRefused")<{
   readonly node: string
@@ -12,7 +12,7 @@ export class BootstrapRefused extends Data.TaggedError("BootstrapRefused")<{
 }> {
   override get message(): string {
     const of = this.cluster === null ? "" : ` of cluster ${this.cluster}`
-    return `${this.node} was told to bootstrap a new cluster, but ${this.peer} already holds the data${of}. Nothing was changed. If ${this.peer} was started with an old directory by mistake, stop it and start it with an empty one. If ${this.node} has lost its disk, start it without --bootstrap: it then votes for nobody and waits. ${MEMBER_LOST}`
+    return `${this.node} was told to bootstrap a new cluster, but ${this.peer} already holds the data${of}. Nothing was changed. If ${this.peer} was started with an old directory by mistake, stop it and start it with an empty one. If ${this.node} has lost its disk, start it without --bootstrap: it then votes for nobody and waits. ${LOST_MEMBER_ADVICE}`
   }
 }
 export class StateWithoutLog extends Data.TaggedError("StateWithoutLog")<{
@@ -20,7 +20,7 @@ export class StateWithoutLog extends Data.TaggedError("StateWithoutLog")<{
   readonly log: string
 }> {
   override get message(): string {
-    return `${this.state} holds data, but ${this.log} is new: the log was lost or belongs to another directory. Nothing was changed. Bring the log back as it was last. If it is lost, this member's disk is lost: put ${this.state} aside before the node is started as an empty one. ${MEMBER_LOST}`
+    return `${this.state} holds data, but ${this.log} is new: the log was lost or belongs to another directory. Nothing was changed. Bring the log back as it was last. If it is lost, this member's disk is lost: put ${this.state} aside before the node is started as an empty one. ${LOST_MEMBER_ADVICE}`
   }
 }
 /** The state machine has executed entries that the log ought to hold, and does not. */
@@ -34,7 +34,7 @@ export class LostTail extends Data.TaggedError("LostTail")<{
 }> {
   override get message(): string {
     const now = this.found === null ? `ends with entry ${this.last}` : `holds an entry of term ${this.found} there`
-    return `the data of this node reach entry ${this.executed} of term ${this.term}, but ${this.log} ${now}, and no snapshot was restored that would explain it: the log has lost its end, with acknowledged entries and perhaps a vote. Nothing was changed. Bring the whole log back as it was last. If that cannot be, this member's disk is lost. ${MEMBER_LOST}`
+    return `the data of this node reach entry ${this.executed} of term ${this.term}, but ${this.log} ${now}, and no snapshot was restored that would explain it: the log has lost its end, with acknowledged entries and perhaps a vote. Nothing was changed. Bring the whole log back as it was last. If that cannot be, this member's disk is lost. ${LOST_MEMBER_ADVICE}`
   }
 }
 /** The cluster writes what this version, or what it may do of it, cannot read. */

@@ -12,10 +12,10 @@ import {
   type Millis,
   type State,
 } from "../../core/index.ts"
-import { MEMBER_LOST } from "../mending.ts"
-import { refusedText } from "./place.ts"
-import type { Refused } from "../starts.ts"
-import type { PeerLink, Unlisted } from "../tcp/index.ts"
+import { LOST_MEMBER_ADVICE } from "../advice.ts"
+import { refusedText } from "./findCluster.ts"
+import type { RefusedDirectory } from "../starts.ts"
+import type { PeerLink, UnlistedPeer } from "../tcp/index.ts"
 import { clockText } from "./clocks.ts"
 import type { Logger } from "../log.ts"
 
@@ -52,7 +52,7 @@ export interface Facts {
   readonly stopping: boolean
   /** Why the node has failed and is about to stop. */
   readonly failed: string | null
-  readonly refused: Refused | null
+  readonly refused: RefusedDirectory | null
   /**
    * Its log was damaged, and it asks to become a member again: the folder in which the damaged files are kept. Default:
    * null.
@@ -60,7 +60,7 @@ export interface Facts {
   readonly repairing?: string | null
   readonly leaderlessMs: Millis | null
   readonly links: readonly Link[]
-  readonly unlisted: readonly Unlisted[]
+  readonly unlisted: readonly UnlistedPeer[]
   /** The oldest write to the log that is not durable. */
   readonly pending: { readonly ms: Millis; readonly wanting: string | null }
   /** What the state machine waits for: a resource that has run out. */
@@ -101,7 +101,7 @@ const one = (names: readonly string[], single: string, several: string): string 
 const same = sameMember
 
 /** The role of this incarnation in the configuration in force; null: it has none. */
-export const standing = (state: Readonly<State>): "voter" | "learner" | null => {
+export const memberRole = (state: Readonly<State>): "voter" | "learner" | null => {
   const configuration = configurationOf(state)
   if (votersOf(configuration).some((member) => same(member, state.self))) return "voter"
   return configuration.learners.some((member) => same(member, state.self)) ? "learner" : null
@@ -143,7 +143,7 @@ export const amnesiacText = ({
   // Another node is empty too: perhaps the node with data is the misplaced one. Both remedies are named.
   if (phase.doing === "waiting" && empty.length > 0)
     return `${lost} So ${one(empty, "is", "are")} ${list(empty)}. If ${list(old)} ${one(old, "was", "were")} started with an old directory by mistake, stop ${one(old, "it", "them")} and start ${one(old, "it", "them")} with an empty one: nothing was recorded here, and the nodes then form a new cluster by themselves. If the data of ${list(old)} are wanted, bring the directories of ${list([name, ...empty])} back as they were last.`
-  return `${lost} Bring its old directory back as it was last, if there is one. ${MEMBER_LOST}`
+  return `${lost} Bring its old directory back as it was last, if there is one. ${LOST_MEMBER_ADVICE}`
 }
 
 /** Members that run with another directory than the configuration names. */
@@ -206,7 +206,7 @@ const noLeaderText = (facts: Facts, state: Readonly<State>, ms: Millis): string 
   const reached = (member: Member): boolean =>
     same(member, self) || up.some((link) => link.name === member.name && !silent.includes(link))
   const because = causes.length === 0 ? "" : ` (${causes.join("; ")})`
-  const way = foreign.length === 0 ? "" : ` ${MEMBER_LOST}`
+  const way = foreign.length === 0 ? "" : ` ${LOST_MEMBER_ADVICE}`
   const since = `no leader for ${seconds(ms)}`
   if (!hasQuorum(configuration, reached)) {
     const count = voters.filter(reached).length
@@ -240,7 +240,7 @@ const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
   const { self, pending, leaderlessMs, links, short, clock } = facts
   const { name } = self
   if (isAmnesiac(state)) return [{ reason: "amnesiac", text: amnesiacText(facts) }]
-  if (standing(state) === null)
+  if (memberRole(state) === null)
     return [
       {
         reason: "removed",
@@ -278,7 +278,7 @@ const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
 }
 
 /** Everything that is wrong, in the order in which it should be repaired. */
-export const troublesOf = (facts: Facts): readonly Health[] => {
+export const problemsOf = (facts: Facts): readonly Health[] => {
   const { self, phase, state, stopping, failed, refused } = facts
   if (failed !== null) return [{ reason: "failed", text: `${self.name} has failed and is stopping (${failed})` }]
   if (stopping) return [{ reason: "stopping", text: "stopping" }]
@@ -301,7 +301,7 @@ export const troublesOf = (facts: Facts): readonly Health[] => {
   return [{ reason: "starting", text: `starting: ${startingText(phase)}` }]
 }
 
-export const healthOf = (facts: Facts): Health => troublesOf(facts)[0] ?? { reason: "ok", text: "ok" }
+export const healthOf = (facts: Facts): Health => problemsOf(facts)[0] ?? { reason: "ok", text: "ok" }
 
 /**
  * Whether clients are answered LOADING, and INFO says loading:1: the data are here or being received, but not ready.

@@ -80,12 +80,12 @@ class HttpServer {
     if (tls === null) this.server = createServer(settings, asked)
     else {
       const server = createSecureServer(
-        { ...settings, ...contextOf(tls.shown(), VERSION), handshakeTimeout: patienceMs },
+        { ...settings, ...contextOf(tls.material(), VERSION), handshakeTimeout: patienceMs },
         asked,
       )
       server.once(
         "close",
-        tls.onChange(() => server.setSecureContext(contextOf(tls.shown(), VERSION))),
+        tls.onChange(() => server.setSecureContext(contextOf(tls.material(), VERSION))),
       )
       this.server = server
     }

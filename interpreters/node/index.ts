@@ -19,12 +19,12 @@ export type { FeatureStatus } from "./level.ts"
 export { makeLog, type LogOptions } from "./log.ts"
 export { makeReplica, replicaService, replicate, type ReplicateError, type ReplicateOptions } from "./replicate.ts"
 export {
-  beginning,
+  newServerParts,
   factsOf,
   statusOf,
-  type Alive,
+  type ServerParts,
   type PeerStatus,
   type RecoverableMachine,
   type ServerStatus,
 } from "./status.ts"
-export { directoryStore } from "./store.ts"
+export { directorySnapshotStore } from "./snapshotStore.ts"

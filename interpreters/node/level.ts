@@ -3,7 +3,7 @@ import { configurationOf, emptyConfiguration, levelOf, type Configuration } from
 import { committedLevel, type Features } from "../features.ts"
 import { heldBy } from "../members/index.ts"
 import { LevelTooHigh } from "./errors.ts"
-import type { Alive } from "./status.ts"
+import type { ServerParts } from "./status.ts"
 
 /** As told in its status. */
 export interface FeatureStatus {
@@ -25,7 +25,7 @@ export const levelTooHigh = (
   return cluster <= level ? null : new LevelTooHigh({ data, version, level, cluster })
 }
 
-export const featureStatus = ({ highestLevel: highest, running, storage, transport }: Alive): FeatureStatus => {
+export const featureStatus = ({ highestLevel: highest, running, storage, transport }: ServerParts): FeatureStatus => {
   const state = running?.driver.state() ?? null
   const configuration = state === null ? emptyConfiguration : configurationOf(state)
   const self = storage?.identity.self ?? null

@@ -5,8 +5,8 @@
 import { performance } from "node:perf_hooks"
 import { configurationOf, votersOf, type Rule } from "../../core/index.ts"
 import { counter, gauge, histogram, type Metric } from "../metrics/index.ts"
-import { troublesOf } from "./health.ts"
-import { factsOf, statusOf, type Alive, type ServerStatus } from "./status.ts"
+import { problemsOf } from "./health.ts"
+import { factsOf, statusOf, type ServerParts, type ServerStatus } from "./status.ts"
 
 const WINDOW_MS = 5000
 /** How busy the main thread was between two samples. */
@@ -34,10 +34,10 @@ const VIOLATIONS: readonly Rule[] = [
 
 const seconds = (ms: number | null): number | null => (ms === null ? null : ms / 1000)
 
-const server = (alive: Alive, status: ServerStatus): readonly Metric[] => {
+const server = (alive: ServerParts, status: ServerStatus): readonly Metric[] => {
   const { counters } = status
   const state = alive.running?.driver.state()
-  const troubles = troublesOf(factsOf(alive))
+  const troubles = problemsOf(factsOf(alive))
   return [
     {
       type: "gauge",
@@ -93,7 +93,7 @@ const server = (alive: Alive, status: ServerStatus): readonly Metric[] => {
   ]
 }
 
-const disk = (alive: Alive): readonly Metric[] => {
+const disk = (alive: ServerParts): readonly Metric[] => {
   const { storage } = alive
   if (storage === null) return []
   const { syncTimes, free, lowWater } = storage.disk()
@@ -116,7 +116,7 @@ const disk = (alive: Alive): readonly Metric[] => {
   ]
 }
 
-const network = (alive: Alive, { counters }: ServerStatus): readonly Metric[] => {
+const network = (alive: ServerParts, { counters }: ServerStatus): readonly Metric[] => {
   const links = alive.transport?.peers() ?? []
   return [
     {
@@ -186,7 +186,7 @@ const network = (alive: Alive, { counters }: ServerStatus): readonly Metric[] =>
   ]
 }
 
-const raft = (alive: Alive, status: ServerStatus, saturation: number): readonly Metric[] => {
+const raft = (alive: ServerParts, status: ServerStatus, saturation: number): readonly Metric[] => {
   const { counters } = status
   const measures = alive.running?.driver.measures
   return [
@@ -258,7 +258,7 @@ const ofProcess = (): readonly Metric[] => {
   ]
 }
 
-export const metricsOf = (alive: Alive, saturation: number): readonly Metric[] => {
+export const metricsOf = (alive: ServerParts, saturation: number): readonly Metric[] => {
   const status = statusOf(alive)
   return [
     ...server(alive, status),

@@ -17,7 +17,7 @@ import {
   readFormat,
   type DirectoryFormat,
   type LogCorrupted,
-  type Mend,
+  type SetAsideDamaged,
 } from "../file/index.ts"
 import type { Logger } from "../log.ts"
 import { MemberRefused, type RunningMembers } from "../members/index.ts"
@@ -49,7 +49,7 @@ const exists = (path: string): Promise<boolean> =>
 
 /** Keeps every byte, then resets the log. After a crash at any point there is either the damaged log or the new one. */
 export const setAside =
-  (data: string, peers: () => number, log: Logger): Mend =>
+  (data: string, peers: () => number, log: Logger): SetAsideDamaged =>
   async (damage: LogCorrupted, format: DirectoryFormat): Promise<boolean> => {
     const { cluster, self } = format.identity
     // Without a cluster nothing was acknowledged yet; without peers nobody else can know it.

@@ -20,7 +20,7 @@ import {
   type Machine,
   type Replica,
   type ReplicaSettings,
-  type Runnable,
+  type RunnableMachine,
 } from "../replica/index.ts"
 import { leastAfter, type Autopilot } from "../members/index.ts"
 import { parseAddress, type Address, type TcpError } from "../tcp/index.ts"
@@ -40,9 +40,9 @@ import {
 } from "./errors.ts"
 import { exposed, PEERS_EXPOSED } from "./exposure.ts"
 import { makeLog } from "./log.ts"
-import { refusedText } from "./place.ts"
-import { beginning } from "./status.ts"
-import { directoryStore } from "./store.ts"
+import { refusedText } from "./findCluster.ts"
+import { newServerParts } from "./status.ts"
+import { directorySnapshotStore } from "./snapshotStore.ts"
 
 export interface ReplicateOptions<State, Command, Result> {
   /** The name of this server, never used by another one: letters, digits, dots, dashes, underscores. */
@@ -210,7 +210,7 @@ export const makeReplica = <State, Command, Result>(
       running?.fail(lost)
     }
     let refuse: (why: string) => void = () => {}
-    const alive = beginning(id, listen, options.featureLevelMax)
+    const alive = newServerParts(id, listen, options.featureLevelMax)
     const { storage, join } = yield* openServer(alive, {
       data: options.data,
       peers,
@@ -226,13 +226,13 @@ export const makeReplica = <State, Command, Result>(
       refused: (why) => refuse(why),
       openMachine: ({ directory, self }) =>
         Effect.tryPromise({
-          try: (): Promise<Runnable<State>> => {
+          try: (): Promise<RunnableMachine<State>> => {
             const { machine } = options
             const newId = (): string => randomBytes(12).toString("hex")
             if ("open" in machine) return openDurableMachine({ machine, directory, self, newId })
             return openReplicaMachine({
               machine,
-              store: directoryStore(directory),
+              store: directorySnapshotStore(directory),
               newId,
               report: (text) => log("warn", text),
             })

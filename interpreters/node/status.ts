@@ -6,7 +6,7 @@ import type { StateMachine } from "../contract.ts"
 import type { Driver } from "../driver/index.ts"
 import { HIGHEST_LEVEL } from "../features.ts"
 import type { FileStorage } from "../file/index.ts"
-import type { Refused } from "../starts.ts"
+import type { RefusedDirectory } from "../starts.ts"
 import { addressText, type Address, type PeerLink, type TcpTransport } from "../tcp/index.ts"
 import type { Tls } from "../tls/index.ts"
 import { clockOffset, peerClockOffset, type ClockWatch } from "./clocks.ts"
@@ -14,7 +14,7 @@ import { detailsOf, type Details } from "./details.ts"
 import {
   healthOf,
   isLoading,
-  standing,
+  memberRole,
   strangers,
   strangerText,
   type Facts,
@@ -84,7 +84,7 @@ export interface RecoverableMachine extends StateMachine {
 }
 
 /** The parts of a server that exist so far, while it starts and runs. */
-export interface Alive {
+export interface ServerParts {
   readonly id: string
   /** The address at which it listens to its peers. */
   readonly listen: Address
@@ -108,7 +108,7 @@ export interface Alive {
   /** How many times a new leader or term was seen. */
   leaderChanges: number
   /** A peer has seen a later start of this directory, so nothing that this server says counts any more. */
-  refused: Refused | null
+  refused: RefusedDirectory | null
   /** Its log was damaged, and it asks to become a member again: the folder in which the damaged files are kept. */
   repairing: string | null
   /** When the leader was lost; null: there is a leader. */
@@ -118,7 +118,7 @@ export interface Alive {
   failed: string | null
 }
 /** `levelMax`: it does no higher feature level, whatever its version could. */
-export const beginning = (id: string, listen: Address, levelMax: number | null = null): Alive => ({
+export const newServerParts = (id: string, listen: Address, levelMax: number | null = null): ServerParts => ({
   id,
   listen,
   highestLevel: Math.min(HIGHEST_LEVEL, levelMax ?? HIGHEST_LEVEL),
@@ -151,16 +151,16 @@ const versionIn = (relative: string): string | null => {
 }
 export const version = versionIn("../../package.json") ?? versionIn("../../../package.json") ?? "unknown"
 
-const roleOf = (alive: Alive, { reason }: Health): ServerStatus["role"] => {
+const roleOf = (alive: ServerParts, { reason }: Health): ServerStatus["role"] => {
   if (alive.refused !== null || reason === "amnesiac") return "amnesiac"
   const state = alive.running?.driver.state()
   if (state === undefined)
     return alive.phase.doing === "forming" || alive.phase.doing === "waiting" ? "forming" : "starting"
-  if (standing(state) === "learner" && state.role.type === "follower") return "learner"
+  if (memberRole(state) === "learner" && state.role.type === "follower") return "learner"
   return state.role.type
 }
 
-export const factsOf = (alive: Alive): Facts => {
+export const factsOf = (alive: ServerParts): Facts => {
   const { id, phase, running, storage, transport, stopping, failed, refused } = alive
   return {
     self: storage?.identity.self ?? { name: id, incarnation: "" },
@@ -179,7 +179,7 @@ export const factsOf = (alive: Alive): Facts => {
   }
 }
 
-const peersOf = (alive: Alive): PeerStatus[] => {
+const peersOf = (alive: ServerParts): PeerStatus[] => {
   const state = alive.running?.driver.state()
   const links = alive.transport?.peers() ?? []
   const foreign = state === undefined ? [] : strangers(configurationOf(state), links)
@@ -204,7 +204,7 @@ const peersOf = (alive: Alive): PeerStatus[] => {
   })
 }
 
-const countersOf = (alive: Alive): Record<string, number> => {
+const countersOf = (alive: ServerParts): Record<string, number> => {
   const { running, storage, transport } = alive
   const counters: Record<string, number> = {}
   if (running !== null) {
@@ -229,7 +229,7 @@ const countersOf = (alive: Alive): Record<string, number> => {
   return counters
 }
 
-export const statusOf = (alive: Alive): ServerStatus => {
+export const statusOf = (alive: ServerParts): ServerStatus => {
   const { id, running, storage, transport } = alive
   const state = running?.driver.state()
   const leader = running?.driver.leadership().leader ?? null

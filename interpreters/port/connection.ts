@@ -4,7 +4,7 @@ import type { ServiceMessage } from "../contract.ts"
 import { ownFeatures } from "../features.ts"
 import type { Hello, LocalHello, Refusal } from "../hello.ts"
 import type { Member, Sighting } from "../../core/index.ts"
-import { PORT_PROTOCOL, readFrame, UnreadableFrame, weightOf, type PortFrame, type Sent } from "./frames.ts"
+import { PORT_PROTOCOL, readFrame, UnreadableFrame, memoryOf, type PortFrame, type Sent } from "./frames.ts"
 
 /** The part of a MessagePort that is needed: the web's, Node's, or one in memory. */
 export interface MessagePortLike {
@@ -115,7 +115,7 @@ export class Connection {
     this.post({ kind: "welcome" })
   }
   batch(items: readonly Sent[]): void {
-    for (const item of items) this.sent += weightOf(item)
+    for (const item of items) this.sent += memoryOf(item)
     this.tell({ kind: "batch", items, sent: this.sent, taken: this.taken })
   }
   service(message: ServiceMessage): void {

@@ -3,7 +3,7 @@
  * version, or anybody who was given the port, so everything that arrives is treated as unknown data.
  */
 import {
-  flawOf,
+  flawOfMessage,
   isCount,
   type AppendAccepted,
   type AppendEntries,
@@ -14,7 +14,7 @@ import {
   type Entry,
   type ForwardProposal,
   type ForwardProposalReply,
-  type Held,
+  type DurablePosition,
   type InstallSnapshot,
   type InstallSnapshotReply,
   type Member,
@@ -244,7 +244,7 @@ const isStart = record<Start>({ number: isCountOf, words: listOf(isCountOf) })
 function isCountOf(value: unknown): value is number {
   return isNumber(value) && isCount(value)
 }
-const isHeld = record<Held>({ term: isCountOf, index: isCountOf })
+const isHeld = record<DurablePosition>({ term: isCountOf, index: isCountOf })
 const isHello = record<Hello>({
   member: isMember,
   target: isText,
@@ -324,7 +324,7 @@ export const readFrame = (data: unknown): PortFrame => {
       if (!isCountOf(sent) || !isCountOf(taken)) return unreadable("a batch without its counts")
       if (!areSent(items)) return unreadable("a batch with an item that is no message")
       for (const { message, chunk } of items) {
-        const flaw = flawOf(message)
+        const flaw = flawOfMessage(message)
         if (flaw !== null) unreadable(`no correct server sends ${message.type} with ${flaw}`)
         if (
           (chunk !== null && message.type !== "InstallSnapshot") ||
@@ -371,7 +371,7 @@ export const sentOf = (message: Message, chunk: Uint8Array | null): Sent => {
 
 const HEAD = 64
 /** Roughly the memory that it takes. */
-export const weightOf = ({ message, chunk }: Sent): number => {
+export const memoryOf = ({ message, chunk }: Sent): number => {
   let bytes = HEAD + (chunk?.length ?? 0)
   if (message.type === "AppendEntries")
     for (const entry of message.entries) bytes += HEAD + (entry.kind === "command" ? entry.payload.bytes.length : 0)

@@ -4,5 +4,5 @@ export { makeExchange, type Ends, type Exchange, type Give } from "./exchange.ts
 export type { PortPeer } from "./link.ts"
 export type { MessagePortLike, PortProblem } from "./connection.ts"
 export { PORT_PROTOCOL } from "./frames.ts"
-export { isFinal, type Hello, type LocalHello, type Refusal, type HelloRefusalReason } from "../hello.ts"
+export { isPermanent, type Hello, type LocalHello, type Refusal, type HelloRefusalReason } from "../hello.ts"
 export type { Logger, LogLevel } from "../log.ts"

@@ -5,11 +5,19 @@
  */
 import { recordClaim, lineage, sameMember, type Member, type Message } from "../../core/index.ts"
 import type { ServiceMessage, TransportHandlers } from "../contract.ts"
-import { duplicateName, judge, judgeStart, startedTwice, type Hello, type LocalHello, type Refusal } from "../hello.ts"
+import {
+  duplicateName,
+  checkHello,
+  checkStart,
+  startedTwice,
+  type Hello,
+  type LocalHello,
+  type Refusal,
+} from "../hello.ts"
 import type { LimitedLogger } from "../log.ts"
 import type { Sightings } from "../starts.ts"
 import { Connection, problem, type MessagePortLike, type PortProblem } from "./connection.ts"
-import { sentOf, weightOf, type Sent } from "./frames.ts"
+import { sentOf, memoryOf, type Sent } from "./frames.ts"
 
 export interface PortPeer {
   readonly name: string
@@ -79,7 +87,7 @@ export class Link {
       return
     }
     const item = sentOf(message, chunk)
-    const weight = weightOf(item)
+    const weight = memoryOf(item)
     const unsent = this.current.unsent + this.pendingBytes
     // A message that is larger than the whole limit is sent if nothing else waits; otherwise it could never be sent.
     if (unsent > 0 && unsent + weight > this.shared.unsentBytes) {
@@ -166,7 +174,7 @@ export class Link {
     if (connection.isClosed || connection.hello !== hello) return
     const { self, local, sightings } = this.shared
     const met = sightings.of(hello.member)
-    const refusal = judge(self, local(), () => true, hello, this.name) ?? judgeStart(self, met, hello)
+    const refusal = checkHello(self, local(), () => true, hello, this.name) ?? checkStart(self, met, hello)
     if (refusal !== null) {
       this.reject(connection, refusal)
       return
@@ -183,7 +191,7 @@ export class Link {
       return
     }
     if (met === null || lineage(met.start, hello.start) !== "same") {
-      sightings.meet(hello.member, hello.start, () => this.judged(connection, hello))
+      sightings.record(hello.member, hello.start, () => this.judged(connection, hello))
       return
     }
     const first = connection.accepted === null

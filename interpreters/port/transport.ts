@@ -6,7 +6,7 @@ import { defaultSettings, type Member } from "../../core/index.ts"
 import type { Transport, TransportHandlers } from "../contract.ts"
 import type { Hello, LocalHello, Refusal } from "../hello.ts"
 import { limitedLog, type Logger } from "../log.ts"
-import { fleetingSightings, type Sightings } from "../starts.ts"
+import { memorySightings, type Sightings } from "../starts.ts"
 import { nextTurn } from "../turns.ts"
 import type { MessagePortLike } from "./connection.ts"
 import { Link, type LinkShared, type PortPeer } from "./link.ts"
@@ -66,7 +66,7 @@ export const makePortTransport = (options: PortOptions): PortTransport => {
   const shared: LinkShared = {
     self,
     local: () => local,
-    sightings: options.sightings ?? fleetingSightings(),
+    sightings: options.sightings ?? memorySightings(),
     handlers: () => (stopped ? null : handlers),
     heard: (hello) => {
       if (!stopped) for (const listener of hellos) listener(hello)

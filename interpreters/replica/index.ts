@@ -12,7 +12,7 @@ export {
   type SessionFormat,
 } from "./session/parts.ts"
 export { ServerSession } from "./session/session.ts"
-export { wire, type SessionPart } from "./session/wire.ts"
+export { connectParts, type SessionPart } from "./session/connectParts.ts"
 export { jsonCodec, type ApplyContext, type Codec, type Machine } from "./machine/definition.ts"
 export {
   CommandFailed,
@@ -29,7 +29,7 @@ export {
   openReplicaMachine,
   type ReplicaMachine,
   type ReplicaMachineOptions,
-  type Runnable,
+  type RunnableMachine,
 } from "./machine/machine.ts"
 export {
   runReplica,
@@ -45,4 +45,4 @@ export type { ExecutionReport } from "./machine/execution.ts"
 export { makePacer, StateNotPlain } from "./machine/slices.ts"
 export { SnapshotDamaged } from "./machine/snapshot.ts"
 export { memoryStore, type Draft, type Snapshot, type SnapshotStore } from "./machine/store.ts"
-export { replicateTogether, type Together, type TogetherOptions } from "./together.ts"
+export { replicateTogether, type ReplicaGroup, type ReplicaGroupOptions } from "./together.ts"

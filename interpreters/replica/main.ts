@@ -31,7 +31,7 @@ export {
   openReplicaMachine,
   type ReplicaMachine,
   type ReplicaMachineOptions,
-  type Runnable,
+  type RunnableMachine,
 } from "./machine/machine.ts"
 export type { ReplicaSettings } from "./session/parts.ts"
 export {
@@ -46,4 +46,4 @@ export {
 export type { DurableMachine, DurableState } from "./machine/durable.ts"
 export { StateNotPlain } from "./machine/slices.ts"
 export { memoryStore, type Draft, type Snapshot, type SnapshotStore } from "./machine/store.ts"
-export { replicateTogether, type Together, type TogetherOptions } from "./together.ts"
+export { replicateTogether, type ReplicaGroup, type ReplicaGroupOptions } from "./together.ts"

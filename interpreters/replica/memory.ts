@@ -2,11 +2,11 @@
  * The part of replicateTogether (together.ts) that is loaded on demand: replicas over disks and a network in memory.
  */
 import { emptyConfiguration, type Settings } from "../../core/index.ts"
-import { foundTogether, makeMemoryDisk, makeMemoryNetwork, type MemoryDisk } from "../memory/index.ts"
+import { foundCluster, makeMemoryDisk, makeMemoryNetwork, type MemoryDisk } from "../memory/index.ts"
 import { openReplicaMachine } from "./machine/machine.ts"
 import { runReplica, type Replica } from "./replica.ts"
 import { memoryStore, type SnapshotStore } from "./machine/store.ts"
-import type { Together, TogetherOptions } from "./together.ts"
+import type { ReplicaGroup, ReplicaGroupOptions } from "./together.ts"
 import { realSurroundings } from "../surroundings.ts"
 
 /** Short timeouts: there is no network to wait for. */
@@ -18,15 +18,15 @@ interface Home<State, Command, Result> {
   running: { readonly replica: Replica<State, Command, Result>; readonly kill: () => void } | null
 }
 
-export const openTogether = async <State, Command, Result>(
-  options: TogetherOptions<State, Command, Result>,
-): Promise<Together<State, Command, Result>> => {
+export const openMemoryReplicas = async <State, Command, Result>(
+  options: ReplicaGroupOptions<State, Command, Result>,
+): Promise<ReplicaGroup<State, Command, Result>> => {
   const { ids = ["a", "b", "c"], surroundings = realSurroundings } = options
   const network = makeMemoryNetwork()
   const homes = new Map<string, Home<State, Command, Result>>(
     ids.map((id) => [id, { disk: makeMemoryDisk({ name: id }), store: memoryStore(), running: null }]),
   )
-  foundTogether(Array.from(homes.values(), ({ disk }) => disk))
+  foundCluster(Array.from(homes.values(), ({ disk }) => disk))
   const homeOf = (id: string): Home<State, Command, Result> => {
     const home = homes.get(id)
     if (home === undefined) throw new RangeError(`there is no replica ${id} among ${[...homes.keys()].join(", ")}`)

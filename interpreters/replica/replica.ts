@@ -16,13 +16,13 @@ import { type Driver, driverFrom, type DriverOptions, type DriverLeadership, pos
 import type { Storage, Transport } from "../contract.ts"
 import type { Features } from "../features.ts"
 import { LeaseRefused, type LeaseTable } from "../lease/index.ts"
-import { makeMembers, type Acquaintances, type Autopilot, type Members } from "../members/index.ts"
-import type { Body } from "./machine/command.ts"
+import { makeMembers, type PeerDirectory, type Autopilot, type Members } from "../members/index.ts"
+import type { CommandBody } from "./machine/command.ts"
 import { jsonCodec, type Machine } from "./machine/definition.ts"
 import { CommandFailed, NotExecuted, NotRead, OutcomeUnknown, ResultForgotten } from "./errors.ts"
 import { leaseAnswers } from "./machine/execution.ts"
-import { latest } from "./latest.ts"
-import type { Runnable } from "./machine/machine.ts"
+import { latestValue } from "./latestValue.ts"
+import type { RunnableMachine } from "./machine/machine.ts"
 import type { ReplicaSettings } from "./session/parts.ts"
 import { makeReplicaService, type ServiceAnswer } from "./service.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
@@ -85,12 +85,12 @@ export interface RunningReplica<State, Command, Result> extends Replica<State, C
 export interface RunOptions<State, Command, Result> {
   readonly self: Member
   readonly storage: Storage
-  readonly transport: Transport & Partial<Acquaintances>
+  readonly transport: Transport & Partial<PeerDirectory>
   /** Where others find this server, as host:port; null: they use their own lists. */
   readonly address?: string | null
   readonly cluster?: () => string | null
   readonly definition: Pick<Machine<State, Command, Result>, "commands" | "results">
-  readonly machine: Runnable<State>
+  readonly machine: RunnableMachine<State>
   /** The position of the state machine, if the caller knows more than the machine itself. */
   readonly position?: LogBase | null
   readonly settings?: Partial<Settings>
@@ -176,12 +176,12 @@ export const runReplica = <State, Command, Result>(
     term,
     isLeader: sameMember(leader, self),
   })
-  const changes = latest(leadershipOf(driver.leadership()))
+  const changes = latestValue(leadershipOf(driver.leadership()))
   driver.onChange((now) => changes.tell(leadershipOf(now)))
   options.made?.(driver)
   driver.start()
 
-  const answer = (body: Body): Promise<Uint8Array> =>
+  const answer = (body: CommandBody): Promise<Uint8Array> =>
     new Promise((resolve, no) => {
       if (failure !== null) return no(failure)
       service.execute(body, (told: ServiceAnswer) => {

@@ -5,12 +5,12 @@
 import type { Payload } from "../../core/index.ts"
 import { payloadOf } from "../payload.ts"
 import { Barriers } from "./session/barriers.ts"
-import { encodeReplicaCommand, type Body } from "./machine/command.ts"
+import { encodeReplicaCommand, type CommandBody } from "./machine/command.ts"
 import { Comparing } from "./comparing.ts"
 import { NotExecuted, NotRead, OutcomeUnknown } from "./errors.ts"
 import type { ExecutionReport } from "./machine/execution.ts"
 import type { CommandOutcome } from "./machine/sessionTable.ts"
-import type { Runnable } from "./machine/machine.ts"
+import type { RunnableMachine } from "./machine/machine.ts"
 import {
   defaultReplicaSettings,
   reasonOf,
@@ -19,7 +19,7 @@ import {
   type ReplicaSettings,
 } from "./session/parts.ts"
 import { ServerSession } from "./session/session.ts"
-import { wire } from "./session/wire.ts"
+import { connectParts } from "./session/connectParts.ts"
 import { realSurroundings, type Surroundings } from "../surroundings.ts"
 
 /** The outcome as the session table keeps it, or an error that says what is known instead. */
@@ -29,7 +29,7 @@ export type ServiceAnswer =
 
 export interface ReplicaServiceOptions {
   readonly driver: ReplicaDriver
-  readonly machine: Pick<Runnable<unknown>, "listen" | "executor">
+  readonly machine: Pick<RunnableMachine<unknown>, "listen" | "executor">
   /** Identifies this server, across restarts. */
   readonly owner: string
   readonly settings?: Partial<ReplicaSettings>
@@ -41,7 +41,7 @@ export interface ReplicaServiceOptions {
   readonly failed: (error: Error) => void
 }
 export interface ReplicaService {
-  readonly execute: (body: Body, done: (answer: ServiceAnswer) => void) => void
+  readonly execute: (body: CommandBody, done: (answer: ServiceAnswer) => void) => void
   /** Called with null once this server's state holds every command acknowledged anywhere before this call. */
   readonly barrier: (done: (refusal: ServiceAnswer | null) => void) => void
   readonly counters: () => Readonly<Record<string, number>>
@@ -51,7 +51,7 @@ export interface ReplicaService {
 const failed = (error: NotExecuted | OutcomeUnknown | NotRead): ServiceAnswer => ({ type: "failed", error })
 const seconds = (millis: number): string => `${millis / 1000} s`
 
-const weightOf = (body: Body): number => (body.type === "command" ? body.bytes.length + 64 : 256)
+const weightOf = (body: CommandBody): number => (body.type === "command" ? body.bytes.length + 64 : 256)
 
 export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaService => {
   const { driver, machine, owner, surroundings = realSurroundings, compareEvery } = options
@@ -81,9 +81,9 @@ export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaServi
       notRead: (reason) => failed(new NotRead(reason === "rebuilding" || reason === "busy" ? reason : "noLeader")),
     },
   }
-  const commandOf = (body: Body, session: number, sequence: number, lowest: number): Payload =>
+  const commandOf = (body: CommandBody, session: number, sequence: number, lowest: number): Payload =>
     payloadOf(encodeReplicaCommand({ type: "Execute", session, sequence, lowest, body }))
-  const session = new ServerSession<Body, ServiceAnswer>(parts, {
+  const session = new ServerSession<CommandBody, ServiceAnswer>(parts, {
     owner,
     opening: (secret) => payloadOf(encodeReplicaCommand({ type: "Open", owner, secret })),
     command: commandOf,
@@ -127,7 +127,7 @@ export const makeReplicaService = (options: ReplicaServiceOptions): ReplicaServi
     const { position, digest } = machine.executor()
     comparing.ask(position.index, digest)
   }
-  const stop = wire(parts, [session, barriers, { tick: compare }])
+  const stop = connectParts(parts, [session, barriers, { tick: compare }])
 
   return {
     execute: (body, done) => {

@@ -9,7 +9,7 @@ import type { ReplicaSettings } from "./session/parts.ts"
 import type { Replica } from "./replica.ts"
 import type { Surroundings } from "../surroundings.ts"
 
-export interface TogetherOptions<State, Command, Result> {
+export interface ReplicaGroupOptions<State, Command, Result> {
   /** The names of the replicas. Default: a, b, c. */
   readonly ids?: readonly string[]
   readonly machine: Machine<State, Command, Result> | ((id: string) => Machine<State, Command, Result>)
@@ -20,7 +20,7 @@ export interface TogetherOptions<State, Command, Result> {
   readonly compareEvery?: number | null
   readonly report?: (id: string, text: string) => void
 }
-export interface Together<State, Command, Result> {
+export interface ReplicaGroup<State, Command, Result> {
   /** The running replica of that name. Throws if it is down. */
   readonly replica: (id: string) => Replica<State, Command, Result>
   readonly ids: readonly string[]
@@ -41,5 +41,5 @@ export interface Together<State, Command, Result> {
 }
 
 export const replicateTogether = async <State, Command, Result>(
-  options: TogetherOptions<State, Command, Result>,
-): Promise<Together<State, Command, Result>> => (await import("./memory.ts")).openTogether(options)
+  options: ReplicaGroupOptions<State, Command, Result>,
+): Promise<ReplicaGroup<State, Command, Result>> => (await import("./memory.ts")).openMemoryReplicas(options)

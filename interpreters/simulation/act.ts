@@ -12,9 +12,9 @@ import { cancelTimer, skewClock, TIMER_PLACE } from "./server/clockwork.ts"
 import { copyDirectory, cutLog, swapDirectory } from "./server/directories.ts"
 import { resumeDisk } from "./server/disk.ts"
 import { receive } from "./server/effects.ts"
-import { nodeOf, own, resolve, type Fold } from "./state/fold.ts"
-import { completePersist, deliver, happen, nextAt } from "./happen.ts"
-import { LUCK, placeOf } from "./state/hash.ts"
+import { nodeOf, writableNode, resolveNode, type Fold } from "./state/fold.ts"
+import { completePersist, deliver, executePlanned, nextPlannedAt } from "./planned.ts"
+import { RANDOM_KINDS, hashOfPlace } from "./state/hash.ts"
 import { addPlanned, takePlanned } from "./state/agenda.ts"
 import { clog, cutLink, findFlight, joinLink, networks, notice } from "./server/network.ts"
 import { add, resume, start, wipe } from "./server/nodes.ts"
@@ -23,14 +23,15 @@ import type { Action, Flight, NodeRef, NodeState, Planned } from "./state/types.
 /** Up to and including `end`. */
 export const runTo = (fold: Fold, end: number): void => {
   const { world } = fold
-  for (let at = nextAt(fold); at !== undefined && at <= end; at = nextAt(fold)) happen(fold)
+  for (let at = nextPlannedAt(fold); at !== undefined && at <= end; at = nextPlannedAt(fold)) executePlanned(fold)
   world.now = end
 }
 /** Runs the next event that is not stale; false if none is planned through `end`. */
 export const stepOne = (fold: Fold, end = Number.POSITIVE_INFINITY): boolean => {
   const { world } = fold
   const { now } = world
-  for (let at = nextAt(fold); at !== undefined && at <= end; at = nextAt(fold)) if (happen(fold)) return true
+  for (let at = nextPlannedAt(fold); at !== undefined && at <= end; at = nextPlannedAt(fold))
+    if (executePlanned(fold)) return true
   // Stale events are dropped without advancing time.
   world.now = now
   return false
@@ -60,12 +61,12 @@ const tell = (fold: Fold, node: NodeState, event: Event): void => receive(fold, 
 
 /** Calls back with the node of the action, to be changed; not if there is none, or (by default) if it is down. */
 const withNode = (fold: Fold, ref: NodeRef, then: (node: NodeState) => void, downToo = false): void => {
-  const name = resolve(fold.world, ref)
+  const name = resolveNode(fold.world, ref)
   if (name === undefined || (!downToo && nodeOf(fold.world, name).core === null)) return
-  then(own(fold, name))
+  then(writableNode(fold, name))
 }
 const withTwo = (fold: Fold, a: NodeRef, b: NodeRef, then: (a: NodeState, b: NodeState) => void): void => {
-  const [first, second] = [resolve(fold.world, a), resolve(fold.world, b)]
+  const [first, second] = [resolveNode(fold.world, a), resolveNode(fold.world, b)]
   if (first !== undefined && second !== undefined && first !== second)
     then(nodeOf(fold.world, first), nodeOf(fold.world, second))
 }
@@ -102,7 +103,13 @@ const reset = (fold: Fold, a: NodeState, b: NodeState): void => {
     if (node.core === null) continue
     tell(fold, node, { type: "PeerDisconnected", peer: peer.member })
     if (peer.core !== null)
-      notice(fold, node, peer, true, placeOf(world.seed, LUCK.notice, node.slot, peer.slot, node.sent[peer.slot] ?? 0))
+      notice(
+        fold,
+        node,
+        peer,
+        true,
+        hashOfPlace(world.seed, RANDOM_KINDS.notice, node.slot, peer.slot, node.sent[peer.slot] ?? 0),
+      )
   }
 }
 
@@ -156,7 +163,7 @@ export const act = (fold: Fold, action: Action): void => {
       })
     }
     case "transfer": {
-      const to = action.to === null ? null : resolve(world, action.to)
+      const to = action.to === null ? null : resolveNode(world, action.to)
       if (to === undefined) return
       return withNode(fold, action.node, (node) =>
         tell(fold, node, { type: "TransferRequested", to: to === null ? null : nodeOf(world, to).member }),
@@ -260,7 +267,7 @@ export const act = (fold: Fold, action: Action): void => {
       return withTwo(fold, action.from, action.to, (from, to) => joinLink(world, from, to))
     case "isolate":
     case "reconnect": {
-      const name = resolve(world, action.node)
+      const name = resolveNode(world, action.node)
       return changeLinks(
         fold,
         action.type === "isolate" ? cutLink : joinLink,
@@ -268,7 +275,7 @@ export const act = (fold: Fold, action: Action): void => {
       )
     }
     case "partition": {
-      const side = new Set(action.side.map((ref) => resolve(world, ref)))
+      const side = new Set(action.side.map((ref) => resolveNode(world, ref)))
       return changeLinks(fold, cutLink, (a, b) => side.has(a.name) !== side.has(b.name))
     }
     case "heal":
@@ -281,7 +288,9 @@ export const act = (fold: Fold, action: Action): void => {
     case "clog":
       return withTwo(fold, action.from, action.to, (from, to) => clog(world, from.name, to.name, action.ms))
     case "reset":
-      return withTwo(fold, action.a, action.b, (a, b) => reset(fold, own(fold, a.name), own(fold, b.name)))
+      return withTwo(fold, action.a, action.b, (a, b) =>
+        reset(fold, writableNode(fold, a.name), writableNode(fold, b.name)),
+      )
     case "deliver": {
       const taken = takeFlight(fold, action.message)
       if (taken !== undefined) deliver(fold, taken.what)

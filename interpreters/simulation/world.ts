@@ -3,7 +3,7 @@ import type { Event, LogBase, Member, Outcome, Payload, State } from "../../core
 import { act, runTo, stepOne } from "./act.ts"
 import { fingerprint } from "./state/fingerprint.ts"
 import { foldInPlace, leaderOf, nodeOf, type Fold } from "./state/fold.ts"
-import { nextAt } from "./happen.ts"
+import { nextPlannedAt } from "./planned.ts"
 import { makeWorld } from "./make.ts"
 import { copyWorld } from "./pure.ts"
 import { makeRandom, type Random } from "./state/random.ts"
@@ -138,7 +138,7 @@ export class World {
   }
   /** The time of the next planned event. */
   get next(): number | undefined {
-    return nextAt(this.fold)
+    return nextPlannedAt(this.fold)
   }
   /** The present state, for the immutable interface: later actions here do not change it. */
   snapshot(): WorldState {

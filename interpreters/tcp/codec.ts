@@ -1,6 +1,6 @@
 /** Messages in binary. The first byte of a frame's body says what it is; handshake.ts owns the kinds from 0x40 on. */
 import { crc32 } from "node:zlib"
-import { flawOf } from "../../core/index.ts"
+import { flawOfMessage } from "../../core/index.ts"
 import type {
   AppendEntries,
   Condition,
@@ -84,11 +84,11 @@ export interface Received {
  * entries are a slice of the same log, and if two slices of a log have equal ends, they are equal in between (paper
  * §5.3, Log Matching).
  */
-export class EntryBlocks {
+export class EncodedEntriesCache {
   private writer = new ByteWriter()
   /** Encoded entries, by the last entry. */
-  private readonly blocks = new Map<Entry, Block>()
-  block(entries: readonly Entry[]): Block {
+  private readonly blocks = new Map<Entry, EncodedEntries>()
+  block(entries: readonly Entry[]): EncodedEntries {
     const first = entries[0]
     const last = entries[entries.length - 1]
     if (first === undefined || last === undefined) throw new RangeError("a block has entries")
@@ -117,7 +117,7 @@ export const worthSharing = (entries: readonly Entry[]): boolean => {
   const first = entries[0]
   return first?.kind === "command" && first.payload.bytes.length > 2048
 }
-export interface Block {
+export interface EncodedEntries {
   readonly first: Entry
   readonly count: number
   readonly bytes: Buffer
@@ -201,7 +201,7 @@ const flag = (w: ByteWriter, value: boolean): void => w.u8(value ? 1 : 0)
  * Throws NumberOutOfDomain, and writes nothing, for a message that readMessage would refuse: the core never sends one.
  */
 export const writeMessage = (w: ByteWriter, message: Message, chunk: Uint8Array | null): void => {
-  const flaw = flawOf(message)
+  const flaw = flawOfMessage(message)
   if (flaw !== null) throw new NumberOutOfDomain(`${message.type} with ${flaw}`)
   const from = w.length
   try {
@@ -427,7 +427,7 @@ export const readMessage = (buffer: Buffer, from: number, to: number, slab: Slab
         ? readInstall(r)
         : { message: readOther(kind, r), chunk: null }
   r.done()
-  const flaw = flawOf(received.message)
+  const flaw = flawOfMessage(received.message)
   if (flaw !== null) throw new MalformedBytes(`no correct server sends ${received.message.type} with ${flaw}`)
   return received
 }

@@ -13,7 +13,7 @@ import {
   notSecured,
   type LinkError,
 } from "./errors.ts"
-import { FrameParser, type Arriving } from "./frame.ts"
+import { FrameParser, type ArrivingFrame } from "./frame.ts"
 import {
   agreedOn,
   HELLO_LIMIT,
@@ -27,7 +27,7 @@ import {
   wrongVersion,
   type Greeting,
   type PeerHello,
-  type Sign,
+  type KeepAliveFrame,
 } from "./handshake.ts"
 import type { DialledSocket } from "./socket.ts"
 
@@ -35,7 +35,7 @@ export interface ConnectionHandlers {
   /** The other end has sent its hello, or a new one. */
   readonly hello: (connection: Connection, hello: PeerHello) => void
   /** A keep-alive, or the echo of one. */
-  readonly sign: (connection: Connection, sign: Sign) => void
+  readonly sign: (connection: Connection, sign: KeepAliveFrame) => void
   /** The body of a message, which must be read before returning. Throw MalformedBytes to close the connection. */
   readonly message: (connection: Connection, buffer: Buffer, from: number, to: number) => void
   /** Called once, whichever end closed it. */
@@ -128,7 +128,7 @@ export class Connection {
     return this.closed
   }
   /** Of a partly received message: the bytes received, and its size. */
-  get arriving(): Arriving | null {
+  get arriving(): ArrivingFrame | null {
     return this.parser.arriving
   }
 

@@ -123,7 +123,7 @@ export const errorText = (error: LinkError): string => `${error.name}: ${error.m
 export const errorKey = (error: LinkError): string =>
   error instanceof HandshakeRefused ? `${error.name}|${error.reason}` : error.name
 /** True if somebody has to act; the other errors end by themselves when the peer comes back. */
-export const isGrave = (error: LinkError): boolean =>
+export const needsAction = (error: LinkError): boolean =>
   error instanceof HandshakeRefused ||
   error instanceof BrokenStream ||
   error instanceof ForeignPeer ||

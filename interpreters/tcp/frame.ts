@@ -27,7 +27,7 @@ export const closeFrame = (w: ByteWriter, at: number, knownBytes = 0, known = 0)
   w.patchU32(at + 4, crc32(w.view(body + knownBytes), known))
 }
 
-export interface Arriving {
+export interface ArrivingFrame {
   readonly have: number
   readonly whole: number
 }
@@ -54,7 +54,7 @@ export class FrameParser {
   }
 
   /** The partly received frame, once its length is known. */
-  get arriving(): Arriving | null {
+  get arriving(): ArrivingFrame | null {
     return this.have < FRAME_HEADER ? null : { have: this.have, whole: FRAME_HEADER + this.held.readUInt32BE(0) }
   }
 

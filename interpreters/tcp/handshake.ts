@@ -20,7 +20,7 @@ import {
 } from "../bytes.ts"
 import { ownFeatures, type Features } from "../features.ts"
 import type { Hello, LocalHello, Refusal, HelloRefusalReason } from "../hello.ts"
-import { isPlain, shown } from "../text.ts"
+import { isPlainText, shown } from "../text.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 
 /** The versions of the protocol that this node speaks. 6: configurations carry the feature level, hellos the release. */
@@ -137,11 +137,11 @@ const signFrame = (kind: number, number: number): Buffer => {
 export const aliveFrame = (number: number): Buffer => signFrame(ALIVE, number)
 export const echoFrame = (number: number): Buffer => signFrame(ECHO, number)
 
-export type Sign =
+export type KeepAliveFrame =
   | { readonly type: "Alive"; readonly number: number }
   | { readonly type: "Echo"; readonly number: number }
 export type HandshakeFrame =
-  | Sign
+  | KeepAliveFrame
   | { readonly type: "Hello"; readonly hello: PeerHello }
   | { readonly type: "Refused"; readonly refusal: Refusal }
 
@@ -151,7 +151,7 @@ const LONGEST_NAME = 256
 const LONGEST_REASON = 2000
 const requirePlain = (names: readonly (string | null)[]): void => {
   for (const name of names) {
-    if (name !== null && !isPlain(name, LONGEST_NAME))
+    if (name !== null && !isPlainText(name, LONGEST_NAME))
       throw new MalformedBytes(`a hello with a name of ${name.length} characters that no node has: ${shown(name, 40)}`)
   }
 }

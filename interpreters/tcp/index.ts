@@ -1,8 +1,8 @@
 export { makeTcpTransport } from "./transport.ts"
-export type { TcpLimits, TcpOptions, TcpTransport, Unlisted } from "./options.ts"
+export type { TcpLimits, TcpOptions, TcpTransport, UnlistedPeer } from "./options.ts"
 export type { Dropped, PeerLink } from "./peerLink.ts"
 export { agreedOn, PROTOCOLS, type Protocols, type PeerHello } from "./handshake.ts"
-export { isFinal, type Hello, type LocalHello, type Refusal, type HelloRefusalReason } from "../hello.ts"
+export { isPermanent, type Hello, type LocalHello, type Refusal, type HelloRefusalReason } from "../hello.ts"
 export type { Logger, LogLevel } from "../log.ts"
 export { ADDRESS, addressText, parseAddress, type Address } from "./socket.ts"
 export {

@@ -31,12 +31,20 @@ import {
   worthSharing,
   writeMessage,
   writeService,
-  type EntryBlocks,
+  type EncodedEntriesCache,
 } from "./codec.ts"
 import type { Connection } from "./connection.ts"
-import { ConnectFailed, connectionLost, errorKey, errorText, isGrave, peerSilent, type LinkError } from "./errors.ts"
+import {
+  ConnectFailed,
+  connectionLost,
+  errorKey,
+  errorText,
+  needsAction,
+  peerSilent,
+  type LinkError,
+} from "./errors.ts"
 import { FRAME_HEADER, closeFrame, openFrame } from "./frame.ts"
-import { aliveFrame, echoFrame, type Greeting, type PeerHello, type Sign } from "./handshake.ts"
+import { aliveFrame, echoFrame, type Greeting, type PeerHello, type KeepAliveFrame } from "./handshake.ts"
 import type { LimitedLogger } from "../log.ts"
 import { Histogram } from "../metrics/index.ts"
 import { addressText, type Address } from "./socket.ts"
@@ -48,7 +56,7 @@ export interface LinkShared {
   readonly handlers: () => TransportHandlers | null
   readonly heard: (hello: Hello) => void
   readonly log: LimitedLogger
-  readonly blocks: EntryBlocks
+  readonly blocks: EncodedEntriesCache
   readonly unsentBytes: number
   readonly frameBytes: number
 }
@@ -242,7 +250,7 @@ export class Link {
     this.quiet = true
   }
 
-  sign(connection: Connection, { type, number }: Sign): void {
+  sign(connection: Connection, { type, number }: KeepAliveFrame): void {
     if (connection !== this.inbound) return
     if (type === "Alive") {
       if (number > 0 && this.live !== null) this.outbound?.socket.write(echoFrame(number))
@@ -381,7 +389,7 @@ export class Link {
     const early = error instanceof ConnectFailed && performance.now() - this.made < EARLY_MS
     this.shared.log(
       `${this.name}|${errorKey(error)}`,
-      early ? "debug" : isGrave(error) ? "error" : "warn",
+      early ? "debug" : needsAction(error) ? "error" : "warn",
       errorText(error),
     )
     return true
@@ -402,7 +410,7 @@ export class Link {
     }
     this.shared.log(
       `${this.name}|down|${errorKey(error)}`,
-      isGrave(error) ? "error" : "warn",
+      needsAction(error) ? "error" : "warn",
       `${member.name} disconnected. ${errorText(error)}`,
     )
     if (announced !== null) this.shared.handlers()?.disconnected(announced)

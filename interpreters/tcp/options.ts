@@ -59,7 +59,7 @@ export interface TcpTransport extends Transport {
   readonly address: Address
   readonly peers: () => readonly PeerLink[]
   /** Nodes that have dialled this node lately and are not among its peers, under the names that they gave. */
-  readonly unlisted: () => readonly Unlisted[]
+  readonly unlisted: () => readonly UnlistedPeer[]
   /** The number of incoming connections that were refused or sent unreadable data, by reason. */
   readonly turnedAway: () => ReadonlyMap<string, number>
   /** Called for each hello that passes the handshake, including later ones on an open connection. Returns a function that unsubscribes. */
@@ -72,7 +72,7 @@ export interface TcpTransport extends Transport {
   readonly setPeer: (name: string, at: Address | readonly Address[] | null) => void
 }
 
-export interface Unlisted {
+export interface UnlistedPeer {
   readonly name: string
   readonly member: Member
   /** The node holds no data of any cluster yet. */

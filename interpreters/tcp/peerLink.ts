@@ -1,6 +1,6 @@
 /** What is known about the link with a peer, for status, health and forming a cluster. */
 import { type Member } from "../../core/index.ts"
-import { type Arriving } from "./frame.ts"
+import { type ArrivingFrame } from "./frame.ts"
 import { type PeerHello } from "./handshake.ts"
 import type { Histogram } from "../metrics/index.ts"
 
@@ -41,7 +41,7 @@ export interface PeerLink {
   /** Bytes handed over since the last answered keep-alive: they may still be in transit. */
   readonly behindBytes: number
   /** The message from the peer that has arrived only in part. */
-  readonly arriving: Arriving | null
+  readonly arriving: ArrivingFrame | null
   readonly dropped: Dropped
   /** Why it is not connected, as text; null while it is. */
   readonly problem: string | null

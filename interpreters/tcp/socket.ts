@@ -1,7 +1,14 @@
 /** The only place where sockets are made, with or without TLS. */
 import { connect, createServer, type Server, type Socket } from "node:net"
 import * as tls from "node:tls"
-import { contextOf, nameOf, noMember, secureServer, type Remote, type Tls } from "../tls/index.ts"
+import {
+  contextOf,
+  certifiedName,
+  memberCertificateProblem,
+  secureServer,
+  type Remote,
+  type Tls,
+} from "../tls/index.ts"
 
 export interface Address {
   readonly host: string
@@ -38,8 +45,8 @@ const plain = (socket: Socket): DialledSocket => ({ socket, up: "connect", flaw:
 const secured = (socket: tls.TLSSocket): DialledSocket => ({
   socket,
   up: "secureConnect",
-  flaw: () => noMember(socket),
-  certified: () => nameOf(socket) ?? "",
+  flaw: () => memberCertificateProblem(socket),
+  certified: () => certifiedName(socket) ?? "",
 })
 
 /** Both ends run this program, so no older version is needed. */
@@ -49,7 +56,7 @@ export const dialSocket = (address: Address, keeper: Tls | null): DialledSocket 
   const { host, port } = address
   if (keeper === null) return plain(connect({ ...OPTIONS, host, port }))
   const socket = tls.connect({
-    ...contextOf(keeper.shown(), VERSION),
+    ...contextOf(keeper.material(), VERSION),
     // Each end looks at the other's certificate itself, and tells it why it refuses it.
     rejectUnauthorized: false,
     host,

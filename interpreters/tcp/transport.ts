@@ -9,17 +9,25 @@ import type * as Scope from "effect/Scope"
 import type { Server } from "node:net"
 import { defaultSettings, lineage, type Member, type Sighting } from "../../core/index.ts"
 import type { TransportHandlers } from "../contract.ts"
-import { EntryBlocks } from "./codec.ts"
+import { EncodedEntriesCache } from "./codec.ts"
 import { Connection, type ConnectionHandlers } from "./connection.ts"
-import { judge, judgeStart, startedTwice, untrustedName, type Hello, type LocalHello, type Refusal } from "../hello.ts"
-import { fleetingSightings, type Sightings } from "../starts.ts"
+import {
+  checkHello,
+  checkStart,
+  startedTwice,
+  untrustedName,
+  type Hello,
+  type LocalHello,
+  type Refusal,
+} from "../hello.ts"
+import { memorySightings, type Sightings } from "../starts.ts"
 import { networkOf, Strangers } from "../strangers.ts"
 import {
   ConnectionLost,
   errorKey,
   errorText,
   HandshakeRefused,
-  isGrave,
+  needsAction,
   listenFailed,
   notSecured,
   type LinkError,
@@ -28,7 +36,7 @@ import {
 import { frameLimit } from "./frame.ts"
 import type { Greeting, PeerHello } from "./handshake.ts"
 import { Link, type LinkShared } from "./link.ts"
-import type { TcpLimits, TcpOptions, TcpTransport, Unlisted } from "./options.ts"
+import type { TcpLimits, TcpOptions, TcpTransport, UnlistedPeer } from "./options.ts"
 import { limitedLog, type LimitedLogger } from "../log.ts"
 import { addressText, dialSocket, listenSocket, parseAddress, type Address, type DialledSocket } from "./socket.ts"
 import { remoteOf, type Remote, type Tls } from "../tls/index.ts"
@@ -48,7 +56,7 @@ const placesOf = (at: Address | readonly Address[]): readonly Address[] => ("hos
 
 class Node {
   readonly links = new Map<string, Link>()
-  readonly blocks = new EntryBlocks()
+  readonly blocks = new EncodedEntriesCache()
   readonly listeners = new Set<(hello: Hello) => void>()
   readonly refusals = new Set<(by: string, refusal: Refusal) => void>()
   readonly log: LimitedLogger
@@ -59,7 +67,7 @@ class Node {
   address: Address
   private readonly strangers = new Strangers<Connection>(STRANGERS)
   readonly turned = new Map<string, number>()
-  private readonly unknown = new Map<string, Unlisted & { readonly at: number }>()
+  private readonly unknown = new Map<string, UnlistedPeer & { readonly at: number }>()
   private readonly self: Member
   readonly tls: Tls | null
   private readonly advertise: string | undefined
@@ -87,7 +95,7 @@ class Node {
     this.tls = options.tls ?? null
     this.advertise = options.advertise
     this.welcome = options.welcome ?? (() => false)
-    this.sightings = options.sightings ?? fleetingSightings()
+    this.sightings = options.sightings ?? memorySightings()
     this.local = options.hello
     this.address = options.listen
     this.limits = limits
@@ -122,7 +130,7 @@ class Node {
     if (this.unknown.size < STRANGERS || this.unknown.has(name))
       this.unknown.set(name, { name, member, empty, address: advertises === "" ? listens : advertises, features, at })
   }
-  unlisted(): readonly Unlisted[] {
+  unlisted(): readonly UnlistedPeer[] {
     const now = performance.now()
     return [...this.unknown.values()]
       .filter(({ name, at }) => now - at < LATELY_MS && !this.links.has(name))
@@ -182,8 +190,8 @@ class Node {
     const link = this.links.get(hello.member.name)
     const met = this.sightings.of(hello.member)
     let refusal =
-      judge(this.self, this.local, (name) => this.links.has(name), hello, connection.expected) ??
-      judgeStart(this.self, met, hello)
+      checkHello(this.self, this.local, (name) => this.links.has(name), hello, connection.expected) ??
+      checkStart(this.self, met, hello)
     const live = link?.otherStart(hello) ?? null
     if (refusal === null && live !== null) {
       if (!looked) {
@@ -198,7 +206,7 @@ class Node {
       link?.rejected(refusal, hello)
       connection.refuse(refusal)
     } else if (met !== null && lineage(met.start, hello.start) === "same") good(met)
-    else this.sightings.meet(hello.member, hello.start, () => this.judged(connection, hello, good, looked))
+    else this.sightings.record(hello.member, hello.start, () => this.judged(connection, hello, good, looked))
   }
 
   /** An accepted connection. Until it says hello it belongs to no link. */
@@ -230,7 +238,7 @@ class Node {
   }
 
   private count(error: LinkError): void {
-    if (!isGrave(error)) return
+    if (!needsAction(error)) return
     const reason = error instanceof HandshakeRefused ? error.reason : error.name
     this.turned.set(reason, (this.turned.get(reason) ?? 0) + 1)
   }

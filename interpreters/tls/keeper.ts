@@ -20,13 +20,13 @@ export interface TlsFiles {
   readonly ca: string
 }
 /** In the form for Node's tls module. */
-export interface Shown {
+export interface TlsMaterial {
   readonly cert: string
   readonly key: string
   readonly ca: string
 }
 export interface Tls {
-  readonly shown: () => Shown
+  readonly material: () => TlsMaterial
   /** When the certificate ends. */
   readonly ends: () => Date
   /** How often the files were replaced since the start. */
@@ -76,7 +76,7 @@ const leads = (from: X509Certificate, between: readonly X509Certificate[], to: r
   return false
 }
 
-interface Checked extends Shown {
+interface Checked extends TlsMaterial {
   readonly ends: Date
 }
 const read = (file: string): Promise<string> =>
@@ -129,7 +129,7 @@ class Keeper implements Tls {
     this.tellEnd()
   }
 
-  readonly shown = (): Shown => this.now
+  readonly material = (): TlsMaterial => this.now
   readonly ends = (): Date => this.now.ends
   readonly reloads = (): number => this.count
   readonly onChange = (listener: () => void): (() => void) => {

@@ -5,7 +5,7 @@ import { constants } from "node:crypto"
 import type { Server, ServerOpts, Socket } from "node:net"
 import * as tls from "node:tls"
 import { Strangers } from "../strangers.ts"
-import type { Shown, Tls } from "./keeper.ts"
+import type { TlsMaterial, Tls } from "./keeper.ts"
 
 export interface Remote {
   readonly host: string
@@ -17,7 +17,7 @@ export const remoteOf = ({ remoteAddress, remotePort }: Socket): Remote => ({
 })
 
 /** Session tickets are disabled: a ticket would let a client in without showing its certificate again. */
-export const contextOf = (shown: Shown, minVersion: tls.SecureVersion): tls.SecureContextOptions => ({
+export const contextOf = (shown: TlsMaterial, minVersion: tls.SecureVersion): tls.SecureContextOptions => ({
   ...shown,
   minVersion,
   secureOptions: constants.SSL_OP_NO_TICKET,
@@ -45,7 +45,7 @@ export const secureServer = (
 ): Server => {
   const server = tls.createServer({
     ...options,
-    ...contextOf(keeper.shown(), minVersion),
+    ...contextOf(keeper.material(), minVersion),
     requestCert: ask,
     // A client that is refused is told why, which a TLS alert could not do.
     rejectUnauthorized: false,
@@ -77,7 +77,7 @@ export const secureServer = (
   })
   server.once(
     "close",
-    keeper.onChange(() => server.setSecureContext(contextOf(keeper.shown(), minVersion))),
+    keeper.onChange(() => server.setSecureContext(contextOf(keeper.material(), minVersion))),
   )
   const close = server.close.bind(server)
   return Object.assign(server, {

@@ -17,7 +17,7 @@ const certificateOf = (socket: TLSSocket): DetailedPeerCertificate | null => {
   return Object.keys(certificate).length === 0 ? null : certificate
 }
 /** The name in the other end's certificate, whoever signed it. */
-export const nameOf = (socket: TLSSocket): string | null => {
+export const certifiedName = (socket: TLSSocket): string | null => {
   const certificate = certificateOf(socket)
   return certificate === null ? null : nameIn(certificate)
 }
@@ -34,18 +34,18 @@ const elsewhere =
  * Why the other end's certificate does not count; null if it does. This checks the certificate itself, not whose name
  * it carries.
  */
-export const distrust = (socket: TLSSocket): string | null => {
+export const certificateProblem = (socket: TLSSocket): string | null => {
   if (certificateOf(socket) === null) return "it showed no certificate: give it one of the cluster's (stepraft cert)"
   if (socket.authorized) return null
   const code = String(socket.authorizationError)
-  return `its certificate${quoted(nameOf(socket))} does not count (${code}): ${WHY[code] ?? elsewhere}`
+  return `its certificate${quoted(certifiedName(socket))} does not count (${code}): ${WHY[code] ?? elsewhere}`
 }
 const quoted = (name: string | null): string => (name === null ? "" : ` for ${shown(name, 80)}`)
 
 /** Why the certificate cannot be a member's: it is not trusted, or it is a client's. */
-export const noMember = (socket: TLSSocket): string | null => {
+export const memberCertificateProblem = (socket: TLSSocket): string | null => {
   const purposes = certificateOf(socket)?.ext_key_usage
   if (purposes !== undefined && !purposes.includes(SERVER_AUTH))
-    return `its certificate${quoted(nameOf(socket))} is a client's: a node needs one of its own (stepraft cert node)`
-  return distrust(socket)
+    return `its certificate${quoted(certifiedName(socket))} is a client's: a node needs one of its own (stepraft cert node)`
+  return certificateProblem(socket)
 }

@@ -14,8 +14,16 @@ import {
   NoSuchVoter,
   NoSurvivor,
 } from "./errors.ts"
-import { directoryAt, execute, imageOf, logIn, nodeDirectory, openState, type NodeDirectory } from "./node-directory.ts"
-import { isMajority, planOf, type Plan } from "./recover.ts"
+import {
+  directoryAt,
+  executeEntries,
+  imagePieces,
+  logIn,
+  nodeDirectory,
+  openState,
+  type NodeDirectory,
+} from "./node-directory.ts"
+import { isMajority, recoveryPlanOf, type Plan } from "./recover.ts"
 import { decideRecovery, finishRecovery, keptAt, requireMovable, type Move } from "./switch.ts"
 
 export interface ApplyRecoveryOptions {
@@ -132,7 +140,7 @@ export const applyRecovery = async (
   }
   const all = await directoriesAt(directories)
   const { plan, ...made } = await whileLocked(all, async (certain) => {
-    const plan = await planOf(all)
+    const plan = await recoveryPlanOf(all)
     const { best } = plan
     const at = all.find(({ data }) => data === best.directory)
     if (at === undefined || best.damage.length > 0) throw new NoSurvivor({ directories, found: best.damage.join("; ") })
@@ -168,7 +176,7 @@ const remake = async (at: NodeDirectory, { best, survivors }: Plan, data: string
     const position = machine?.position() ?? null
     if (machine === null || position === null || stored === null)
       throw new NoSurvivor({ directories: [at.data], found: state.damage.join("; ") })
-    await execute(
+    await executeEntries(
       at,
       machine,
       stored.entries.filter(({ index }) => index > position.index),
@@ -177,7 +185,7 @@ const remake = async (at: NodeDirectory, { best, survivors }: Plan, data: string
     if (base === null)
       throw new NoSurvivor({ directories: [at.data], found: machine.stats().damaged ?? "the state cannot be read" })
     const term = Math.max(...survivors.map((one) => one.term))
-    return await makeDirectory({ data, name: best.self.name, image: imageOf(machine), base, term, skip })
+    return await makeDirectory({ data, name: best.self.name, image: imagePieces(machine), base, term, skip })
   } finally {
     await state.close()
   }

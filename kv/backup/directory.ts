@@ -13,7 +13,7 @@ import { existsSync } from "node:fs"
 import { chmod, mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import { isIndex, type LogBase } from "../../core/index.ts"
-import { layLog, nodeFiles } from "../../interpreters/file/index.ts"
+import { createLog, nodeFiles } from "../../interpreters/file/index.ts"
 import { newClusterId } from "../../interpreters/node/index.ts"
 import { FORMAT } from "../machine/layout.ts"
 import { syncDirectory } from "../machine/leveldb/database.ts"
@@ -67,7 +67,7 @@ export const makeDirectory = async ({ data, name, image, base, term, skip }: Mak
   await mkdir(making, { mode: 0o700 })
   try {
     const cluster = newClusterId()
-    const laid = await layLog(join(making, "log"), name, cluster, term, { ...base, index })
+    const laid = await createLog(join(making, "log"), name, cluster, term, { ...base, index })
     await fill(join(making, "state"), image, base, { cluster, node: name }, laid.base)
     await syncDirectory(making)
     if (existsSync(place)) await rmdir(place)

@@ -102,7 +102,11 @@ const openIn = async (
 }
 
 /** Executes entries, as a node would, but that it does not wait for room. Fails as the machine does. */
-export const execute = ({ state }: NodeDirectory, machine: KvMachine, entries: readonly Entry[]): Promise<void> =>
+export const executeEntries = (
+  { state }: NodeDirectory,
+  machine: KvMachine,
+  entries: readonly Entry[],
+): Promise<void> =>
   new Promise((resolve, reject) => {
     if (entries.length === 0) return resolve()
     machine.attach({
@@ -118,7 +122,7 @@ export const execute = ({ state }: NodeDirectory, machine: KvMachine, entries: r
   })
 
 /** The pieces of its image, one after the other. */
-export const imageOf = async function* (machine: KvMachine): AsyncGenerator<Buffer, void> {
+export const imagePieces = async function* (machine: KvMachine): AsyncGenerator<Buffer, void> {
   const image = await machine.openBackup()
   try {
     for (let offset = 0, last = false; !last;) {

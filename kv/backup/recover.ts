@@ -141,9 +141,9 @@ export const isMajority = ({ voters, outgoing }: Configuration, there: (member: 
 export const planRecovery = async (directories: readonly string[]): Promise<Plan> => {
   const all: NodeDirectory[] = []
   for (const directory of directories) all.push(await nodeDirectory(directory))
-  return planOf(all)
+  return recoveryPlanOf(all)
 }
-export const planOf = async (directories: readonly NodeDirectory[]): Promise<Plan> => {
+export const recoveryPlanOf = async (directories: readonly NodeDirectory[]): Promise<Plan> => {
   const survivors: Survivor[] = []
   for (const at of directories) survivors.push(await survivorAt(at))
   const [best, ...others] = ranked(survivors)

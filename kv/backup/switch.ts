@@ -8,7 +8,7 @@
 import { existsSync } from "node:fs"
 import { lstat, mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises"
 import { join } from "node:path"
-import { codeOf } from "../../interpreters/file/index.ts"
+import { errnoOf } from "../../interpreters/file/index.ts"
 import { syncDirectory } from "../machine/leveldb/database.ts"
 import { NotMovable, RecoveryUnfinished } from "./errors.ts"
 
@@ -21,7 +21,7 @@ export type Move = (from: string, to: string) => Promise<void>
 
 const namesIn = (data: string): Promise<readonly string[]> =>
   readdir(data).catch((error: unknown) => {
-    if (codeOf(error) === "ENOENT") return []
+    if (errnoOf(error) === "ENOENT") return []
     throw error
   })
 const decidedIn = async (data: string): Promise<string | null> =>

@@ -13,7 +13,7 @@ export interface AccessFlags {
 
 let mine: Access = inTheClear
 export const access = (): Access => mine
-export const speakAs = (as: Access): void => {
+export const useAccess = (as: Access): void => {
   mine = as
 }
 
@@ -35,7 +35,7 @@ export const advised = (code: string, text: string): string =>
     : text
 
 /** Flags, then the environment, then what the addresses say. */
-export const speakAsTold = (flags: AccessFlags, addresses: readonly string[], env = process.env): void => {
+export const useGivenAccess = (flags: AccessFlags, addresses: readonly string[], env = process.env): void => {
   const ca = read("--tls-ca", flags.tlsCa ?? env["STEPRAFT_TLS_CA"])
   const cert = read("--tls-cert", flags.tlsCert ?? env["STEPRAFT_TLS_CERT"])
   const key = read("--tls-key", flags.tlsKey ?? env["STEPRAFT_TLS_KEY"])
@@ -61,5 +61,5 @@ export const speakAsTold = (flags: AccessFlags, addresses: readonly string[], en
       `--user ${flags.user}: the password is taken from STEPRAFT_PASSWORD, which is not set`,
       exitCodes.usage,
     )
-  speakAs(as)
+  useAccess(as)
 }

@@ -1,7 +1,7 @@
 /** What `snapshot`, `inspect` and `recover` take, and their help. */
 import { intFlag, maybe, maybeInt, maybeString, output } from "../../interpreters/cli/flags.ts"
 import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
-import { endpointsOf, where } from "./where.ts"
+import { endpointsOf, endpointFlags } from "./endpointFlags.ts"
 
 const file = Argument.String("file").pipe(Argument.withDescription("The backup"))
 
@@ -9,7 +9,7 @@ const save = Command.make(
   "save",
   {
     file: Argument.String("file").pipe(Argument.withDescription("Where to; must not exist yet")),
-    ...where,
+    ...endpointFlags,
     local: Flag.Boolean("local").pipe(
       Flag.withDescription(
         "What the asked node has executed, also while there is no leader; it may lack what was acknowledged last",
@@ -135,7 +135,7 @@ const dirs = Argument.String("dir").pipe(
   Argument.atLeast(1),
 )
 const planCommand = Command.make("plan", { dirs, output }, (o) =>
-  attempt(async () => (await import("./recover.ts")).plan(o.dirs, o.output)),
+  attempt(async () => (await import("./recover.ts")).printPlan(o.dirs, o.output)),
 ).pipe(
   Command.withShortDescription("Show what is left, what may be lost, and what has to be repeated"),
   Command.withDescription(

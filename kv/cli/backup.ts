@@ -6,7 +6,7 @@ import { BackupInterrupted } from "../backup/errors.ts"
 import { checkImage, openBackup, type About } from "../backup/file.ts"
 import { access } from "./access.ts"
 import { saveBackup } from "../backup/save.ts"
-import { count, say, when, type OutputFormat } from "./say.ts"
+import { countText, printRecord, timeText, type OutputFormat } from "./print.ts"
 
 const linesOf = ({
   cluster,
@@ -19,8 +19,8 @@ const linesOf = ({
 }: About): readonly (readonly [string, string])[] => [
   ["cluster", `${cluster}, of ${voters.join(", ")}`],
   ["from", node],
-  ["through", `entry ${count(index)} of term ${count(term)}, checksum ${chain}`],
-  ["time", when(time)],
+  ["through", `entry ${countText(index)} of term ${countText(term)}, checksum ${chain}`],
+  ["time", timeText(time)],
 ]
 
 export interface Save {
@@ -36,14 +36,14 @@ export const save = async ({ endpoints, file, local, timeout, output }: Save): P
   const progress = (bytes: number): void => {
     if (performance.now() - told < TELL_MS) return
     told = performance.now()
-    process.stderr.write(`${count(bytes)} bytes so far\n`)
+    process.stderr.write(`${countText(bytes)} bytes so far\n`)
   }
   let why: BackupInterrupted | null = null
   for (const from of endpoints) {
     try {
       const { about, bytes, sha256 } = await saveBackup({ from, access: access(), file, local, timeout, progress })
-      say(output, { file, bytes, sha256, ...about }, [
-        ["file", `${file}, ${count(bytes)} bytes`],
+      printRecord(output, { file, bytes, sha256, ...about }, [
+        ["file", `${file}, ${countText(bytes)} bytes`],
         ...linesOf(about),
         ["sha256", sha256],
       ])
@@ -61,10 +61,13 @@ export const inspectFile = async (file: string, output: OutputFormat): Promise<v
   try {
     const { keys, bytes, expiring } = await checkImage(file, backup.image())
     const { about, sha256 } = backup
-    say(output, { file, bytes: backup.bytes, sha256, ...about, keys, dataBytes: bytes, expiring }, [
-      ["file", `${file}, ${count(backup.bytes)} bytes, whole`],
+    printRecord(output, { file, bytes: backup.bytes, sha256, ...about, keys, dataBytes: bytes, expiring }, [
+      ["file", `${file}, ${countText(backup.bytes)} bytes, whole`],
       ...linesOf(about),
-      ["data", `${count(keys)} keys, ${count(bytes)} bytes of keys and values, ${count(expiring)} with a deadline`],
+      [
+        "data",
+        `${countText(keys)} keys, ${countText(bytes)} bytes of keys and values, ${countText(expiring)} with a deadline`,
+      ],
       ["sha256", sha256],
     ])
   } finally {
@@ -92,10 +95,10 @@ export const restore = async ({ file, data, name, skip, output }: Restore): Prom
       term: from.term,
       skip: skip ?? DEFAULT_SKIP,
     })
-    say(output, made, [
+    printRecord(output, made, [
       ["made", `${data}, for node ${name}, the only voter of the new cluster ${made.cluster}`],
-      ["from", `${file}: entry ${count(from.index)} of cluster ${backup.about.cluster}, ${when(from.time)}`],
-      ["goes on", `after entry ${count(made.index)}`],
+      ["from", `${file}: entry ${countText(from.index)} of cluster ${backup.about.cluster}, ${timeText(from.time)}`],
+      ["goes on", `after entry ${countText(made.index)}`],
       [
         "next",
         `start it (stepraft serve --id ${name} --data ${data} …), start the others with empty folders, and stepraft member add and promote each`,

@@ -4,16 +4,16 @@ import * as Option from "effect/Option"
 import type { Client } from "../client/client.ts"
 import { intFlag, maybeInt, maybeString } from "../../interpreters/cli/flags.ts"
 import { Argument, attempt, Command, exitCodes, failure, Flag } from "../../interpreters/cli/runtime.ts"
-import { endpointsOf, type Where, where } from "./where.ts"
+import { endpointsOf, type EndpointFlags, endpointFlags } from "./endpointFlags.ts"
 
 const shared = {
-  ...where,
+  ...endpointFlags,
   timeout: intFlag("timeout", "Milliseconds until the command is given up, with all its repetitions", 5_000),
 }
 
 /** Loaded when a command runs, not when the help is shown. */
 const through = (
-  options: Where & { readonly timeout: number },
+  options: EndpointFlags & { readonly timeout: number },
   use: (client: Client, print: typeof import("./data.ts")) => Promise<void>,
 ) =>
   attempt(async () => {

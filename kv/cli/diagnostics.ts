@@ -8,7 +8,7 @@ import { toValue } from "../client/resp.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 import { ask } from "./ask.ts"
 import { recordedClients } from "./cluster/layout.ts"
-import { survey, type SurveyOptions } from "./survey.ts"
+import { collectFacts, type SurveyOptions } from "./facts.ts"
 
 const LOG_LINES = 500
 const FOLDER = ".stepraft"
@@ -33,7 +33,7 @@ const logOf = (id: string): readonly string[] => {
 }
 
 export const collect = async (options: SurveyOptions, version: string): Promise<Bundle> => {
-  const facts = await survey(options)
+  const facts = await collectFacts(options)
   const here = new Set(options.endpoints.flatMap((endpoint) => recordedClients(FOLDER, endpoint).map(([, id]) => id)))
   const told = new Map(
     await Promise.all(

@@ -4,7 +4,7 @@ import type { ClusterFacts } from "../doctor/facts.ts"
 import type { Finding } from "../doctor/findings.ts"
 import { type Paint, paintFor } from "../../interpreters/cli/paint.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
-import { survey, type SurveyOptions } from "./survey.ts"
+import { collectFacts, type SurveyOptions } from "./facts.ts"
 
 export const wellText = ({ nodes }: ClusterFacts): string => {
   // Whoever is silent and a finding otherwise is here a name in somebody's list only.
@@ -31,7 +31,7 @@ export const findingText = ({ name, severity, nodes, evidence, cause, next, guid
 
 /** Exit code 0 when all is well, else 1. */
 export const doctor = async (options: SurveyOptions & { readonly output: "table" | "json" }): Promise<void> => {
-  const facts = await survey(options)
+  const facts = await collectFacts(options)
   const reached = facts.nodes.filter(({ last }) => last !== null)
   const findings = diagnose(facts)
   const well = findings.length === 0 && reached.length > 0

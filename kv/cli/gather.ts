@@ -106,7 +106,7 @@ const hear = async (address: string, timeoutMs: number): Promise<Heard> => {
 }
 
 /** Asks the given addresses, then those found in their answers. `known` is read and updated. */
-export const gather = async (
+export const gatherStatus = async (
   given: readonly Endpoint[],
   known: KnownNodes,
   timeoutMs: number,

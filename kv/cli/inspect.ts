@@ -4,13 +4,13 @@ import { type LogFound } from "../../interpreters/file/index.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 import { Directories } from "../machine/leveldb/directories.ts"
 import { checkImage } from "../backup/file.ts"
-import { imageOf, logIn, nodeDirectory, openState, type NodeDirectory } from "../backup/node-directory.ts"
-import { count, say, when, type OutputFormat } from "./say.ts"
+import { imagePieces, logIn, nodeDirectory, openState, type NodeDirectory } from "../backup/node-directory.ts"
+import { countText, printRecord, timeText, type OutputFormat } from "./print.ts"
 
 const hex = (chain: number): string => (chain >>> 0).toString(16).padStart(8, "0")
 const orNone = (texts: readonly string[]): string => (texts.length === 0 ? "none" : texts.join("; "))
 const damageText = ({ file, offset, reason, resumes }: LogFound["damage"][number]): string =>
-  `${file}${offset === null ? "" : ` at offset ${count(offset)}`}: ${reason}${offset === null ? "" : resumes === null ? "; no whole record comes after it" : `; whole records again from offset ${count(resumes)}`}`
+  `${file}${offset === null ? "" : ` at offset ${countText(offset)}`}: ${reason}${offset === null ? "" : resumes === null ? "; no whole record comes after it" : `; whole records again from offset ${countText(resumes)}`}`
 
 /** Exit code 1: what stands there is not what was written. */
 const judged = (damage: readonly string[]): void => {
@@ -18,7 +18,7 @@ const judged = (damage: readonly string[]): void => {
 }
 
 const identityLines = ({ format: { identity, start, refused } }: LogFound): readonly (readonly [string, string])[] => [
-  ["node", `${identity.self.name}, incarnation ${identity.self.incarnation}, started ${count(start.number)} times`],
+  ["node", `${identity.self.name}, incarnation ${identity.self.incarnation}, started ${countText(start.number)} times`],
   ["cluster", identity.cluster ?? "none yet"],
   ...(refused === null ? [] : [["refused", `${refused.reason}, says ${refused.by}: ${refused.detail}`] as const]),
 ]
@@ -70,35 +70,35 @@ export const inspectWal = async (data: string, output: OutputFormat): Promise<vo
     unlisted,
     damage: found.damage,
   }
-  say(output, value, [
+  printRecord(output, value, [
     ["log", at.log],
     ...identityLines(found),
     [
       "term",
       stored === null
         ? "unreadable"
-        : `${count(stored.hardState.term)}, vote for ${stored.hardState.vote?.name ?? "nobody"}`,
+        : `${countText(stored.hardState.term)}, vote for ${stored.hardState.vote?.name ?? "nobody"}`,
     ],
     [
       "entries",
       stored === null || last === undefined
         ? "unreadable"
         : entries.length === 0
-          ? `none after entry ${count(last.index)} of term ${count(last.term)}, checksum ${hex(last.chain)}, ${when(last.time)}`
-          : `${count(stored.base.index + 1)} to ${count(last.index)} of term ${count(last.term)}, checksum ${hex(last.chain)}, ${when(last.time)}`,
+          ? `none after entry ${countText(last.index)} of term ${countText(last.term)}, checksum ${hex(last.chain)}, ${timeText(last.time)}`
+          : `${countText(stored.base.index + 1)} to ${countText(last.index)} of term ${countText(last.term)}, checksum ${hex(last.chain)}, ${timeText(last.time)}`,
     ],
     [
       "kinds",
-      `${count(value.entries.command)} commands, ${count(value.entries.noop)} of new leaders, ${count(value.entries.configuration)} changes of members`,
+      `${countText(value.entries.command)} commands, ${countText(value.entries.noop)} of new leaders, ${countText(value.entries.configuration)} changes of members`,
     ],
     ...configurations.map(
-      ({ index, voters }) => ["members", `${voters.join(", ")} from entry ${count(index)} on`] as const,
+      ({ index, voters }) => ["members", `${voters.join(", ")} from entry ${countText(index)} on`] as const,
     ),
     ...segments.map(
       ({ file, bytes, records, first, last: through, tornAt }) =>
         [
           "file",
-          `${file}: ${count(bytes)} bytes, ${count(records)} records, ${first === null || through === null ? "no entries" : `entries ${count(first)} to ${count(through)}`}${tornAt === null ? "" : `; a record that was never acknowledged begins at offset ${count(tornAt)}, and is cut off at the next start`}`,
+          `${file}: ${countText(bytes)} bytes, ${countText(records)} records, ${first === null || through === null ? "no entries" : `entries ${countText(first)} to ${countText(through)}`}${tornAt === null ? "" : `; a record that was never acknowledged begins at offset ${countText(tornAt)}, and is cut off at the next start`}`,
         ] as const,
     ),
     ...(unlisted.length === 0
@@ -125,7 +125,7 @@ export const inspectState = async (data: string, output: OutputFormat): Promise<
     const { machine, position, beginsAt } = state
     let contents: Awaited<ReturnType<typeof checkImage>> | null = null
     if (machine !== null && position !== null) {
-      contents = await checkImage(at.state, imageOf(machine)).catch((error: unknown) => {
+      contents = await checkImage(at.state, imagePieces(machine)).catch((error: unknown) => {
         damage.push(error instanceof Error ? error.message : String(error))
         return null
       })
@@ -141,7 +141,7 @@ export const inspectState = async (data: string, output: OutputFormat): Promise<
         `${at.state}: there are no data, and the log does not reach back to the first entry: the state is rebuilt from a peer`,
       )
     const sessions = machine?.stats().sessions ?? 0
-    say(
+    printRecord(
       output,
       {
         directory: at.state,
@@ -169,7 +169,7 @@ export const inspectState = async (data: string, output: OutputFormat): Promise<
           "executed",
           position === null
             ? "unknown"
-            : `through entry ${count(position.index)} of term ${count(position.term)}, checksum ${hex(position.chain)}, ${when(position.time)}`,
+            : `through entry ${countText(position.index)} of term ${countText(position.term)}, checksum ${hex(position.chain)}, ${timeText(position.time)}`,
         ],
         [
           "restored",
@@ -177,13 +177,13 @@ export const inspectState = async (data: string, output: OutputFormat): Promise<
             ? "unknown"
             : beginsAt === 0
               ? "never: every entry was executed here"
-              : `from a snapshot through entry ${count(beginsAt)}`,
+              : `from a snapshot through entry ${countText(beginsAt)}`,
         ],
         [
           "data",
           contents === null
             ? "unknown"
-            : `${count(contents.keys)} keys, ${count(contents.bytes)} bytes of keys and values, ${count(contents.expiring)} with a deadline; ${count(sessions)} sessions`,
+            : `${countText(contents.keys)} keys, ${countText(contents.bytes)} bytes of keys and values, ${countText(contents.expiring)} with a deadline; ${countText(sessions)} sessions`,
         ],
         ["damage", orNone(damage)],
       ],
@@ -223,23 +223,23 @@ export const inspectSnapshot = async (data: string, output: OutputFormat): Promi
       if (position.index < stored.base.index)
         return {
           fits: false,
-          text: `entries ${count(position.index + 1)} to ${count(stored.base.index)} are in neither: the state is rebuilt from a peer`,
+          text: `entries ${countText(position.index + 1)} to ${countText(stored.base.index)} are in neither: the state is rebuilt from a peer`,
         }
       if (position.index > last && position.index !== state.beginsAt)
         return {
           fits: false,
-          text: `the state has executed ${count(position.index - last)} entries that the log does not hold: the log has lost its end`,
+          text: `the state has executed ${countText(position.index - last)} entries that the log does not hold: the log has lost its end`,
         }
       return {
         fits: true,
         text:
           position.index >= last
             ? "nothing is left to be executed"
-            : `entries ${count(position.index + 1)} to ${count(last)} are executed again as far as they are committed`,
+            : `entries ${countText(position.index + 1)} to ${countText(last)} are executed again as far as they are committed`,
       }
     })()
     const covers = stored?.base ?? null
-    say(
+    printRecord(
       output,
       {
         directory: at.data,
@@ -270,15 +270,15 @@ export const inspectSnapshot = async (data: string, output: OutputFormat): Promi
             ? "unreadable"
             : covers.index === 0
               ? "with the first entry"
-              : `after entry ${count(covers.index)} of term ${count(covers.term)}, checksum ${hex(covers.chain)}, ${when(covers.time)}; what is before stands in the state alone`,
+              : `after entry ${countText(covers.index)} of term ${countText(covers.term)}, checksum ${hex(covers.chain)}, ${timeText(covers.time)}; what is before stands in the state alone`,
         ],
         [
           "state reaches",
           position === null
             ? "unknown"
-            : `entry ${count(position.index)} of term ${count(position.term)}, checksum ${hex(position.chain)}, ${when(position.time)}`,
+            : `entry ${countText(position.index)} of term ${countText(position.term)}, checksum ${hex(position.chain)}, ${timeText(position.time)}`,
         ],
-        ["log ends", last === null ? "unreadable" : `with entry ${count(last)}`],
+        ["log ends", last === null ? "unreadable" : `with entry ${countText(last)}`],
         ["at a start", verdict.text],
         ["damage", orNone(state.damage)],
       ],

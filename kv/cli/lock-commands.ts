@@ -1,7 +1,7 @@
 /** What lock and watch take, and their help. */
 import { intFlag, maybe, maybeInt } from "../../interpreters/cli/flags.ts"
 import { Argument, attempt, attemptToTheEnd, Command } from "../../interpreters/cli/runtime.ts"
-import { endpointsOf, where } from "./where.ts"
+import { endpointsOf, endpointFlags } from "./endpointFlags.ts"
 
 const timeout = intFlag("timeout", "Milliseconds until one request is given up, with all its repetitions", 5_000)
 
@@ -13,7 +13,7 @@ export const lockCommand = Command.make(
       Argument.withDescription("What to run, with its words; after --"),
       Argument.atLeast(1),
     ),
-    ...where,
+    ...endpointFlags,
     ttl: intFlag("ttl", "Milliseconds that the lock outlasts a holder who dies", 10_000, 1_000),
     wait: maybeInt("wait", "Milliseconds to wait for it (default: as long as it takes)", 1),
     timeout,
@@ -53,7 +53,7 @@ export const watchCommand = Command.make(
   "watch",
   {
     key: Argument.String("key").pipe(Argument.withDescription("The key")),
-    ...where,
+    ...endpointFlags,
     interval: intFlag("interval", "Milliseconds between two looks", 500, 10),
     timeout,
   },

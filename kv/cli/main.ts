@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { inspectCommand, recoverCommand, snapshotCommand } from "./backup-commands.ts"
-import { diagnosticsCommand, doctorCommand } from "./care-commands.ts"
+import { diagnosticsCommand, doctorCommand } from "./diagnosis-commands.ts"
 import { certCommand } from "./cert-commands.ts"
 import { dataCommands } from "./data-commands.ts"
 import { lockCommand, watchCommand } from "./lock-commands.ts"

@@ -1,7 +1,7 @@
 /** What `member` and `leader` take, and their help. */
 import { intFlag, maybe, maybeString, output } from "../../interpreters/cli/flags.ts"
 import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
-import { endpointsOf, where } from "./where.ts"
+import { endpointsOf, endpointFlags } from "./endpointFlags.ts"
 
 const name = Argument.String("name").pipe(Argument.withDescription("Name of the node"))
 const timeout = intFlag("timeout", "Milliseconds to wait until it is done", 600_000, 1)
@@ -12,7 +12,7 @@ const even = Flag.Boolean("even-if-quorum-is-lost").pipe(
   ),
   Flag.withDefault(false),
 )
-const shared = { ...where, timeout, output }
+const shared = { ...endpointFlags, timeout, output }
 
 interface Given {
   readonly timeout: number
@@ -31,8 +31,8 @@ const carryOut = (o: Given & Parameters<typeof endpointsOf>[0], words: readonly 
 const at = (text: string | null): readonly (string | null)[] => (text === null ? [] : ["AT", text])
 const evenIf = (asked: boolean): string | null => (asked ? "EVENIFQUORUMISLOST" : null)
 
-const list = Command.make("list", { ...where, output }, (o) =>
-  attempt(async () => (await import("./members.ts")).list({ endpoints: endpointsOf(o), output: o.output })),
+const list = Command.make("list", { ...endpointFlags, output }, (o) =>
+  attempt(async () => (await import("./members.ts")).printMembers({ endpoints: endpointsOf(o), output: o.output })),
 ).pipe(
   Command.withDescription(
     "Show who votes, who learns, who leads, who is reachable and how far each has come, as the leader knows it. Exit code 0 if there is a leader and every member is reachable, else 1.",

@@ -166,7 +166,7 @@ const tableOf = (list: MemberList, paint: Paint): string => {
 }
 
 /** Exit code 0 if there is a leader and every member is reachable with the directory that the cluster knows, else 1. */
-export const list = async ({ endpoints, output }: Asking): Promise<void> => {
+export const printMembers = async ({ endpoints, output }: Asking): Promise<void> => {
   const { reply } = await askAny(endpointsFor(endpoints), ["STEPRAFT", "MEMBER", "LIST"])
   if (reply.type === "error") throw failure(`${reply.code} ${reply.text}`)
   const found = JSON.parse(bytesOf(reply)) as MemberList

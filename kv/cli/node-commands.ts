@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import { clusterDefaults } from "./defaults.ts"
 import { choice, described, intFlag, maybe, maybeInt, maybeString, output } from "../../interpreters/cli/flags.ts"
 import { asDaemon, attempt, attemptToTheEnd, Command, Flag } from "../../interpreters/cli/runtime.ts"
-import { endpointsOf, where } from "./where.ts"
+import { endpointsOf, endpointFlags } from "./endpointFlags.ts"
 import { tuningFlags } from "./tuning.ts"
 
 const off = (name: string, text: string) => Flag.Boolean(name).pipe(Flag.withDescription(text), Flag.withDefault(false))
@@ -168,7 +168,7 @@ export const serveCommand = Command.make(
 export const statusCommand = Command.make(
   "status",
   {
-    ...where,
+    ...endpointFlags,
     output,
     watch: off(
       "watch",
@@ -199,7 +199,7 @@ export const statusCommand = Command.make(
 export const benchCommand = Command.make(
   "bench",
   {
-    ...where,
+    ...endpointFlags,
     clients: intFlag("clients", "Clients; each sends the next batch when its last one is answered", 64).pipe(
       Flag.withAlias("c"),
     ),

@@ -4,14 +4,15 @@ import { parseAddress } from "../../interpreters/tcp/index.ts"
 import { applyRecovery } from "../backup/apply.ts"
 import { DEFAULT_SKIP } from "../backup/directory.ts"
 import { planRecovery, type Plan, type Reach, type Survivor } from "../backup/recover.ts"
-import { count, say, when, type OutputFormat } from "./say.ts"
+import { countText, printRecord, timeText, type OutputFormat } from "./print.ts"
 
-const reach = ({ index, term, time }: Reach): string => `entry ${count(index)} of term ${count(term)}, ${when(time)}`
+const reach = ({ index, term, time }: Reach): string =>
+  `entry ${countText(index)} of term ${countText(term)}, ${timeText(time)}`
 const survivorText = ({ self, term, vote, last, executed, damage, refused, configuration }: Survivor): string =>
   [
-    `${self.name} (${[...configuration.voters, ...configuration.outgoing].some(({ incarnation }) => incarnation === self.incarnation) ? "voter" : "no voter"}, incarnation ${self.incarnation}), term ${count(term)}, vote for ${vote ?? "nobody"}`,
+    `${self.name} (${[...configuration.voters, ...configuration.outgoing].some(({ incarnation }) => incarnation === self.incarnation) ? "voter" : "no voter"}, incarnation ${self.incarnation}), term ${countText(term)}, vote for ${vote ?? "nobody"}`,
     `durable through ${reach(last)}`,
-    executed === null ? "no state" : `executed through entry ${count(executed.index)}`,
+    executed === null ? "no state" : `executed through entry ${countText(executed.index)}`,
     ...damage.map((text) => `DAMAGED: ${text}`),
     ...(refused === null ? [] : [`NOT TO BE TRUSTED: ${refused}`]),
   ].join("; ")
@@ -39,15 +40,15 @@ const linesOf = (plan: Plan): readonly (readonly [string, string])[] => {
       "uncertain",
       uncertain === 0 && best.damage.length === 0 && best.refused === null
         ? "nothing: all of it is known to be committed"
-        : `the last ${count(uncertain)} entries of these may never have been acknowledged; they are executed all the same`,
+        : `the last ${countText(uncertain)} entries of these may never have been acknowledged; they are executed all the same`,
     ],
     [
       "may be lost",
-      `whatever was acknowledged after ${when(best.last.time)} and stood on the lost disks alone${beyond.length === 0 ? "" : `. Known of it: ${beyond.map(({ name, index, term }) => `${name} had acknowledged entry ${count(index)} of term ${count(term)}`).join("; ")}`}`,
+      `whatever was acknowledged after ${timeText(best.last.time)} and stood on the lost disks alone${beyond.length === 0 ? "" : `. Known of it: ${beyond.map(({ name, index, term }) => `${name} had acknowledged entry ${countText(index)} of term ${countText(term)}`).join("; ")}`}`,
     ],
     [
       "repeat",
-      `what clients wrote after ${when(best.last.time)}, as far as it is not there; their sessions end, and say so`,
+      `what clients wrote after ${timeText(best.last.time)}, as far as it is not there; their sessions end, and say so`,
     ],
     [
       "next",
@@ -80,9 +81,9 @@ const jsonOf = (plan: Plan): unknown => ({
   })),
 })
 
-export const plan = async (directories: readonly string[], output: OutputFormat): Promise<void> => {
+export const printPlan = async (directories: readonly string[], output: OutputFormat): Promise<void> => {
   const found = await planRecovery(directories)
-  say(output, jsonOf(found), linesOf(found))
+  printRecord(output, jsonOf(found), linesOf(found))
   if (found.best.damage.length > 0) throw failure("", exitCodes.failed)
 }
 
@@ -118,17 +119,17 @@ export const apply = async ({ directories, peers, acceptLostWrites, skip, timeou
     stamp,
   })
   const { cluster, data, index, kept, name, plan: carriedOut } = applied
-  say(output, { data, name, cluster, index, kept, plan: carriedOut === null ? null : jsonOf(carriedOut) }, [
+  printRecord(output, { data, name, cluster, index, kept, plan: carriedOut === null ? null : jsonOf(carriedOut) }, [
     ["made", `${data}, for node ${name}, the only voter of the new cluster ${cluster}`],
     ...(carriedOut === null
       ? ([["finished", "what an earlier command began: it says what is kept, and what clients must repeat"]] as const)
       : ([["holds", `everything through ${reach(carriedOut.best.last)}`]] as const)),
-    ["goes on", `after entry ${count(index)}`],
+    ["goes on", `after entry ${countText(index)}`],
     ["kept", `${kept}: the log and the state as they were`],
     ...(carriedOut === null
       ? []
       : ([
-          ["repeat", `what clients wrote after ${when(carriedOut.best.last.time)}, as far as it is not there`],
+          ["repeat", `what clients wrote after ${timeText(carriedOut.best.last.time)}, as far as it is not there`],
         ] as const)),
     [
       "next",

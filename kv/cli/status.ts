@@ -1,7 +1,7 @@
 /** `stepraft status`: the cluster in one table, or as JSON, once or again and again. */
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Endpoint } from "../client/endpoints.ts"
-import { gather, isHealthy, type KnownNodes } from "./gather.ts"
+import { gatherStatus, isHealthy, type KnownNodes } from "./gather.ts"
 import { recordedClients } from "./cluster/layout.ts"
 import { paintFor } from "../../interpreters/cli/paint.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
@@ -23,7 +23,7 @@ export const status = async (options: StatusOptions, signal: AbortSignal): Promi
   const out = process.stdout
   const paint = paintFor(out)
   for (let before = ""; !signal.aborted;) {
-    const cluster = await gather(options.endpoints, known, options.timeoutMs)
+    const cluster = await gatherStatus(options.endpoints, known, options.timeoutMs)
     if (options.output === "json") out.write(`${JSON.stringify(cluster)}\n`)
     else if (!options.watch) out.write(`${statusTable(cluster, paint)}\n`)
     else if (out.isTTY)

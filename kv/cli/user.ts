@@ -1,7 +1,7 @@
 /** `stepraft user hash`: a line for the file of users. */
 import { randomBytes } from "node:crypto"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
-import { hashOf } from "../server/users/hash.ts"
+import { passwordHash } from "../server/users/hash.ts"
 import type { UserRole } from "../server/users/roles.ts"
 
 const ENDS: ReadonlySet<string> = new Set(["\r", "\n", "\u0004"])
@@ -42,5 +42,5 @@ export const hash = async (name: string, role: UserRole, generate: boolean): Pro
     throw failure("that was another one. Nothing was made: try again", exitCodes.failed)
   if (password === "") throw failure("no password was given on standard input", exitCodes.usage)
   if (generate) process.stderr.write(`password: ${password}\n`)
-  process.stdout.write(`${name} ${role} ${await hashOf(Buffer.from(password))}\n`)
+  process.stdout.write(`${name} ${role} ${await passwordHash(Buffer.from(password))}\n`)
 }

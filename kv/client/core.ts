@@ -12,7 +12,7 @@
 import { type Alarm, realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
 import { type Connection, type Denied, type Dial, openConnection } from "./connection.ts"
-import { clientsOf, type Endpoint, leaderOf, makeRotation, movedTo, parseStatus } from "./endpoints.ts"
+import { clientsOf, type Endpoint, leaderEndpointOf, makeRotation, movedTo, parseStatus } from "./endpoints.ts"
 import { Closed, NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./errors.ts"
 import {
   leavesOpen,
@@ -28,7 +28,7 @@ import {
   executed,
   fill,
   filler,
-  giveUp,
+  returnNumber,
   isNumbered,
   lowestOf,
   newSession,
@@ -129,7 +129,7 @@ export const makeCore = (
       const status = reply.type === "bulk" ? parseStatus(Buffer.from(reply.bytes).toString()) : null
       if (status !== null) rotation.learn(clientsOf(status))
       if (settings.route === "any") return begin()
-      const leader = status === null ? null : leaderOf(status)
+      const leader = status === null ? null : leaderEndpointOf(status)
       if (leader === null || hops >= maxHops) return begin()
       hops += 1
       mine.drop()
@@ -198,9 +198,9 @@ export const makeCore = (
       let operation = queue[sent]
       if (operation === undefined) return
       if (operation.task.type !== "read") {
-        if (session?.astray === true && !queue.some(isNumbered)) session = null
+        if (session?.numbersDisagree === true && !queue.some(isNumbered)) session = null
         if (session === null) return openSession(connection)
-        if (session.astray && operation.sequence === null) return
+        if (session.numbersDisagree && operation.sequence === null) return
         if (session.unused.length > 0) {
           // A gap before the operations in progress shows in their answers: nothing more is sent after it.
           if (!fill(session, queue, sent)) return
@@ -319,7 +319,7 @@ export const makeCore = (
     // error.
     if (reply.code === "SPACELOW" ? (settled ? sent === 1 : uncertain) : operation.task === filler)
       return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
-    if (session !== null && operation.sequence !== null) giveUp(session, operation.sequence)
+    if (session !== null && operation.sequence !== null) returnNumber(session, operation.sequence)
     const command = commandName(operation.task)
     const message = `an earlier attempt of ${command} may have taken effect; the last one was refused: ${reply.code} ${reply.text}`
     take(operation, uncertain ? new Unknown({ command, message }) : serverError(operation, reply))
@@ -396,7 +396,7 @@ export const makeCore = (
     const command = commandName(operation.task)
     const at = queue.indexOf(operation)
     if (isNumbered(operation) && (operation.uncertain || at < sent)) {
-      if (operation.misplaced && session !== null) session.astray = true
+      if (operation.misplaced && session !== null) session.numbersDisagree = true
       settle(
         operation,
         new Unknown({ command, message: `no reply to ${command} in time (${trouble}); it may have taken effect` }),
@@ -418,7 +418,7 @@ export const makeCore = (
     if (at < sent || operation.uncertain) return
     queue.splice(at, 1)
     if (at < sent + requeued) requeued -= 1
-    if (session !== null && operation.sequence !== null) giveUp(session, operation.sequence)
+    if (session !== null && operation.sequence !== null) returnNumber(session, operation.sequence)
     if (queue.length === 0) drained()
   }
 

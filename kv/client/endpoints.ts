@@ -100,7 +100,7 @@ export const clientsOf = (status: NodeStatus): readonly Endpoint[] =>
   })
 
 /** The leader's client address; null if the node is the leader itself or does not know. */
-export const leaderOf = (status: NodeStatus): Endpoint | null => {
+export const leaderEndpointOf = (status: NodeStatus): Endpoint | null => {
   if (status.leader === null || status.leader === status.id) return null
   const client = status.peers.find(({ id }) => id === status.leader)?.client ?? null
   return client === null ? null : parseEndpoint(client)

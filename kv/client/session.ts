@@ -25,9 +25,15 @@ export interface SessionNumbers {
    * Its numbers no longer agree with the server's (OUTOFORDER again): it gives out no new ones, and is left once nobody
    * waits for an answer in it.
    */
-  astray: boolean
+  numbersDisagree: boolean
 }
-export const newSession = (key: string): SessionNumbers => ({ key, next: 1, unused: [], ended: false, astray: false })
+export const newSession = (key: string): SessionNumbers => ({
+  key,
+  next: 1,
+  unused: [],
+  ended: false,
+  numbersDisagree: false,
+})
 
 export const isNumbered = (operation: ClientOperation): boolean => operation.sequence !== null
 
@@ -43,7 +49,7 @@ const insert = (numbers: number[], number: number): void => {
   if (at < 0) numbers.push(number)
   else if (numbers[at] !== number) numbers.splice(at, 0, number)
 }
-export const giveUp = ({ unused }: SessionNumbers, number: number): void => insert(unused, number)
+export const returnNumber = ({ unused }: SessionNumbers, number: number): void => insert(unused, number)
 
 /** Number `number` was executed, and so was every number before it. */
 export const executed = ({ unused }: SessionNumbers, number: number): void => {
@@ -87,6 +93,6 @@ export const fill = ({ unused }: SessionNumbers, queue: ClientOperation[], sent:
  */
 export const prune = (queue: ClientOperation[], session: SessionNumbers | null): void => {
   for (const { settled, sequence } of queue)
-    if (settled && sequence !== null && session !== null) giveUp(session, sequence)
+    if (settled && sequence !== null && session !== null) returnNumber(session, sequence)
   queue.splice(0, queue.length, ...queue.filter(({ settled }) => !settled))
 }

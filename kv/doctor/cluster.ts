@@ -1,10 +1,10 @@
 /** Findings about the cluster as a whole: no leader, a commit that stands still, a snapshot that does not arrive, clients that wait. */
 import { defaultSettings } from "../../core/index.ts"
-import { MEMBER_LOST } from "../../interpreters/mending.ts"
+import { LOST_MEMBER_ADVICE } from "../../interpreters/advice.ts"
 import type { NodeStatus } from "../types.ts"
 import { isLost, isRestarted, refusedOf, type Probe, type Up, type ClusterView } from "./facts.ts"
 import { finding, type Finding } from "./findings.ts"
-import { brief, bytes, hasMajority, list, one, span } from "./words.ts"
+import { brief, bytes, hasMajority, listText, one, span } from "./words.ts"
 
 /** Slower than this is a trouble to whoever waits. */
 const SLOW_ANSWER_MS = 1000
@@ -13,10 +13,10 @@ const LOOP_STALLED = 0.5
 const RECOVER =
   "If their disks are lost for good and a majority with them, stepraft recover plan DIR shows what can be saved from those that are left, and what may be lost."
 
-export const counter = (look: { readonly status: NodeStatus } | null, name: string): number =>
+export const counterIn = (look: { readonly status: NodeStatus } | null, name: string): number =>
   look?.status.counters[name] ?? 0
 export const grown = ({ first, last }: Pick<Up, "first" | "last">, name: string, apartMs: number): number =>
-  first === null || isRestarted(first, last, apartMs) ? 0 : counter(last, name) - counter(first, name)
+  first === null || isRestarted(first, last, apartMs) ? 0 : counterIn(last, name) - counterIn(first, name)
 export const settingsOf = (view: ClusterView) =>
   (view.leader ?? view.up.find(({ details }) => details?.settings != null))?.details?.settings ?? defaultSettings
 
@@ -52,14 +52,14 @@ export const noLeader = (view: ClusterView): readonly Finding[] => {
   const able = voters.filter((name) => !away.includes(name) && !lost.includes(name))
   if (!hasMajority(able, voters)) {
     const gone = [
-      ...(away.length === 0 ? [] : [`${list(away)} ${one(away, "does", "do")} not answer`]),
+      ...(away.length === 0 ? [] : [`${listText(away)} ${one(away, "does", "do")} not answer`]),
       ...(lost.length === 0
         ? []
-        : [`${list(lost)} ${one(lost, "has", "have")} lost ${one(lost, "its disk", "their disks")}`]),
+        : [`${listText(lost)} ${one(lost, "has", "have")} lost ${one(lost, "its disk", "their disks")}`]),
     ]
     return say(
       `no majority: of ${voters.length} voters ${able.length} can vote, ${gone.join(" and ")}`,
-      `${away.length === 0 ? "" : `Start ${list(away)} again, or mend the network to ${one(away, "it", "them")}. `}${lost.length === 0 ? "" : `Put the right ${one(lost, "directory", "directories")} of ${list(lost)} back. `}${RECOVER}`,
+      `${away.length === 0 ? "" : `Start ${listText(away)} again, or mend the network to ${one(away, "it", "them")}. `}${lost.length === 0 ? "" : `Put the right ${one(lost, "directory", "directories")} of ${listText(lost)} back. `}${RECOVER}`,
     )
   }
   if (
@@ -70,7 +70,7 @@ export const noLeader = (view: ClusterView): readonly Finding[] => {
     )
   )
     return say(
-      `${list(starting)} ${one(starting, "is", "are")} still starting: ${starting.map((id) => `${id}: ${brief(view.at(id)?.status.health ?? "")}`).join("; ")}`,
+      `${listText(starting)} ${one(starting, "is", "are")} still starting: ${starting.map((id) => `${id}: ${brief(view.at(id)?.status.health ?? "")}`).join("; ")}`,
       `Wait until ${one(starting, "it has", "they have")} read ${one(starting, "its log", "their logs")}; stepraft status shows how far that is.`,
     )
   const { electionMin } = settingsOf(view)
@@ -95,8 +95,8 @@ export const noLeader = (view: ClusterView): readonly Finding[] => {
     .map(({ id }) => id)
   if (stuck.length > 0)
     return say(
-      `no vote can be written down: the ${one(stuck, "disk", "disks")} of ${list(stuck)} ${one(stuck, "does", "do")} not answer`,
-      `See to the ${one(stuck, "disk", "disks")} of ${list(stuck)}.`,
+      `no vote can be written down: the ${one(stuck, "disk", "disks")} of ${listText(stuck)} ${one(stuck, "does", "do")} not answer`,
+      `See to the ${one(stuck, "disk", "disks")} of ${listText(stuck)}.`,
     )
   return say(
     told === "" || told === "ok" ? "an election is under way" : told,
@@ -159,7 +159,7 @@ export const commitStalled = (view: ClusterView): readonly Finding[] => {
       [id, ...behind],
       `${id} leads in term ${status.term}; its log reaches ${status.lastIndex} and its commit index has stood at ${status.commitIndex} for ${span(waited)}`,
       `no majority of the ${voters.length} voters has acknowledged what follows: ${causes.length === 0 ? `${id} alone has it` : causes.join("; ")}`,
-      `See to ${waiting.length === 0 ? id : list(waiting)}${lacking > 0 && lacking < waiting.length ? `: ${lacking} of them ${lacking === 1 ? "is" : "are"} enough` : ""}. Nothing that was acknowledged is lost; what waits is committed as soon as a majority has it on disk.`,
+      `See to ${waiting.length === 0 ? id : listText(waiting)}${lacking > 0 && lacking < waiting.length ? `: ${lacking} of them ${lacking === 1 ? "is" : "are"} enough` : ""}. Nothing that was acknowledged is lost; what waits is committed as soon as a majority has it on disk.`,
     ),
   ]
 }
@@ -252,12 +252,12 @@ export const clientTimeouts = (view: ClusterView, others: readonly Finding[]): r
   const [cause, next] =
     behind.length > 0
       ? [
-          `it follows from ${list([...new Set(behind.map(({ name }) => name))])}: ${behind[0]?.cause ?? ""}`,
+          `it follows from ${listText([...new Set(behind.map(({ name }) => name))])}: ${behind[0]?.cause ?? ""}`,
           "Mend that first.",
         ]
       : stalled.length > 0
         ? [
-            `the ${one(stalled, "process", "processes")} of ${list(stalled)} ${one(stalled, "gets", "get")} no processor: ${one(stalled, "its event loop was", "their event loops were")} stalled most of the time`,
+            `the ${one(stalled, "process", "processes")} of ${listText(stalled)} ${one(stalled, "gets", "get")} no processor: ${one(stalled, "its event loop was", "their event loops were")} stalled most of the time`,
             "Look at the load of the machine, and for other programs on it.",
           ]
         : changed
@@ -307,13 +307,13 @@ export const unreachable = (view: ClusterView): readonly Finding[] => {
     const cause = shut
       ? "it lives, and does not let this client in"
       : heard.length > 0
-        ? `${list(heard)} ${one(heard, "hears", "hear")} from it, so its process lives: its port for clients is closed to this machine, or full`
+        ? `${listText(heard)} ${one(heard, "hears", "hear")} from it, so its process lives: its port for clients is closed to this machine, or full`
         : hangs.length > 0
           ? `not a byte from it for ${span(Math.min(...hangs.map(({ silentMs }) => silentMs ?? 0)))}, and no connection was closed: its process is paused or hangs, its machine is gone, or the network is`
           : (node.silence ?? "").includes("ECONNREFUSED")
             ? `nothing listens there${up.length === 0 ? "" : ", and no other node reaches it"}: its process has ended, or never ran`
             : `${up.length === 0 ? "nothing is heard from there" : "no other node hears from it"}: its process is paused or hangs, or its machine or network is gone`
-    const lost = MEMBER_LOST.replaceAll("NAME", node.id)
+    const lost = LOST_MEMBER_ADVICE.replaceAll("NAME", node.id)
     const next = shut
       ? "Mend what it says, and ask again: --user with STEPRAFT_PASSWORD, or --tls-cert and --tls-key, say who you are, --tls-ca whom to believe."
       : heard.length > 0

@@ -1,9 +1,9 @@
 /** Findings about single nodes and links: disks, room, clocks, versions, lists of members. */
-import { MEMBER_LOST } from "../../interpreters/mending.ts"
+import { LOST_MEMBER_ADVICE } from "../../interpreters/advice.ts"
 import { grown, settingsOf } from "./cluster.ts"
 import { isLost, isRestarted, refusedOf, type Up, type ClusterView } from "./facts.ts"
 import { finding, type Finding, type FindingName } from "./findings.ts"
-import { brief, bytes, list, one, span, unique } from "./words.ts"
+import { brief, bytes, listText, one, span, unique } from "./words.ts"
 
 const SLOW_SYNC_MS = 200
 const CLOCK_MS = 2000
@@ -31,7 +31,7 @@ const lostDisk = (view: ClusterView): readonly Finding[] =>
         status.health.includes("mistake")
           ? status.health
           : `its disk was lost or replaced, or --data names another folder than before`,
-        `If its old directory is still there as it was last, bring it back. ${MEMBER_LOST.replaceAll("NAME", id)}`,
+        `If its old directory is still there as it was last, bring it back. ${LOST_MEMBER_ADVICE.replaceAll("NAME", id)}`,
       ),
     ]
   })
@@ -49,7 +49,7 @@ const rolledBack = (view: ClusterView): readonly Finding[] =>
             why === "Superseded"
               ? "a copy of its directory was started after it"
               : "its directory was put back to an earlier state, is a copy, or its log was cut",
-            `Its vote and acknowledgements count no more. ${MEMBER_LOST.replaceAll("NAME", up.id)}`,
+            `Its vote and acknowledgements count no more. ${LOST_MEMBER_ADVICE.replaceAll("NAME", up.id)}`,
           ),
         ]
   })
@@ -74,7 +74,7 @@ const doubled = (view: ClusterView): readonly Finding[] =>
         finding(
           "node-unwell",
           [id],
-          `${list(seen.map(({ by }) => by))} ${one(
+          `${listText(seen.map(({ by }) => by))} ${one(
             seen.map(({ by }) => by),
             "refuses",
             "refuse",
@@ -87,7 +87,7 @@ const doubled = (view: ClusterView): readonly Finding[] =>
       finding(
         "node-doubled",
         [id],
-        `${id} answers, and ${list(seen.map(({ by }) => by))} ${one(
+        `${id} answers, and ${listText(seen.map(({ by }) => by))} ${one(
           seen.map(({ by }) => by),
           "refuses",
           "refuse",
@@ -145,7 +145,7 @@ const space = (view: ClusterView): readonly Finding[] => {
           .filter((id) => !full.some((up) => up.id === id))
           .map((id) => `${id} has told the leader that its disk is full`),
       ].join("; "),
-      `the ${one(nodes, "disk", "disks")} of ${list(nodes)} ${one(nodes, "is", "are")} nearly full${refuses ? ": writes are refused (SPACELOW)" : ": the others go on"}`,
+      `the ${one(nodes, "disk", "disks")} of ${listText(nodes)} ${one(nodes, "is", "are")} nearly full${refuses ? ": writes are refused (SPACELOW)" : ": the others go on"}`,
       `Free some space there, or enlarge the ${one(nodes, "disk", "disks")}: all goes on by itself above the high-water mark (--low-water, --high-water). Do not delete files of the node.`,
     ),
   ]
@@ -210,7 +210,7 @@ const links = (view: ClusterView): readonly Finding[] => {
               )
               .join("; "),
             "both nodes answer here and do not hear each other: a firewall, a partition, or a wrong address",
-            `Mend the network between ${list(pairs(broken))}, and compare the addresses of stepraft member list with where the nodes listen.`,
+            `Mend the network between ${listText(pairs(broken))}, and compare the addresses of stepraft member list with where the nodes listen.`,
           ),
         ]),
     ...(slow.length === 0
@@ -376,9 +376,9 @@ const memberLists = (view: ClusterView): readonly Finding[] => {
       : [
           say(
             removed,
-            `${list(removed)} ${one(removed, "is", "are")} no ${one(removed, "member", "members")} any more`,
+            `${listText(removed)} ${one(removed, "is", "are")} no ${one(removed, "member", "members")} any more`,
             `${one(removed, "it was", "they were")} removed and still ${one(removed, "runs", "run")}`,
-            `Stop ${list(removed)}; the data ${one(removed, "directory is", "directories are")} no longer needed.`,
+            `Stop ${listText(removed)}; the data ${one(removed, "directory is", "directories are")} no longer needed.`,
           ),
         ]),
     ...(other.length === 0 || leader === null
@@ -386,7 +386,7 @@ const memberLists = (view: ClusterView): readonly Finding[] => {
       : [
           say(
             other,
-            `${list(other)} ${one(other, "knows", "know")} other members than the leader ${leader.id}`,
+            `${listText(other)} ${one(other, "knows", "know")} other members than the leader ${leader.id}`,
             "a change is being committed just now",
             "Ask again; stepraft member list shows the leader's list.",
           ),
@@ -394,9 +394,9 @@ const memberLists = (view: ClusterView): readonly Finding[] => {
     ...missing.map(({ id, absent }) =>
       say(
         [id],
-        `${list(absent)} ${one(absent, "is a member", "are members")} that ${id} does not know where to find`,
-        `the --peers of ${id} do not name ${list(absent)}, and the configuration of the cluster holds no address for ${one(absent, "it", "them")}`,
-        `Add ${list(absent)} to --peers of ${id}, or start ${list(absent)} with --advertise-peer.`,
+        `${listText(absent)} ${one(absent, "is a member", "are members")} that ${id} does not know where to find`,
+        `the --peers of ${id} do not name ${listText(absent)}, and the configuration of the cluster holds no address for ${one(absent, "it", "them")}`,
+        `Add ${listText(absent)} to --peers of ${id}, or start ${listText(absent)} with --advertise-peer.`,
       ),
     ),
     ...(waiting.length === 0
@@ -404,7 +404,7 @@ const memberLists = (view: ClusterView): readonly Finding[] => {
       : [
           say(
             waiting,
-            `${list(waiting)} ${one(waiting, "dials", "dial")} the members and ${one(waiting, "is", "are")} none`,
+            `${listText(waiting)} ${one(waiting, "dials", "dial")} the members and ${one(waiting, "is", "are")} none`,
             `${one(waiting, "it was", "they were")} not taken in yet, or removed`,
             `If ${one(waiting, "it is", "they are")} to belong to the cluster: ${waiting.map((id) => `stepraft member add ${id}`).join(", ")}. Else stop ${one(waiting, "it", "them")}.`,
           ),

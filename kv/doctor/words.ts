@@ -1,5 +1,5 @@
 /** Names, times and bytes in the doctor's sentences. */
-export const list = (names: readonly string[]): string =>
+export const listText = (names: readonly string[]): string =>
   names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`
 export const one = (names: readonly string[], single: string, several: string): string =>
   names.length === 1 ? single : several

@@ -15,7 +15,7 @@ import {
   refusable,
   replyTooLarge,
 } from "./cost.ts"
-import { execute, splitCall } from "./commands/execute.ts"
+import { executeCall, splitCall } from "./commands/execute.ts"
 import { NULL, error, replySize } from "./reply.ts"
 import { absentAfter, isAbsentVersion, Removals } from "./removals.ts"
 import { MAX_KEPT_REPLY_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, type Session, Sessions } from "./sessions.ts"
@@ -280,7 +280,7 @@ export class KvExecutor {
     }
     take((call, most) => {
       const reply = refusable(() =>
-        execute(
+        executeCall(
           new ReadOnlyView(
             now,
             { get: (key) => asked(() => store.get(key)), value: (key, item) => asked(() => store.value(key, item)) },
@@ -305,7 +305,7 @@ export class KvExecutor {
       if (this.changed(command)) return NULL
       const [call] = command.calls
       if (call === undefined) return { type: "array", items: [] }
-      const reply = execute(this.view, call)
+      const reply = executeCall(this.view, call)
       return command.exec ? { type: "array", items: [reply] } : reply
     } catch (thrown) {
       return this.undone(thrown)
@@ -319,11 +319,11 @@ export class KvExecutor {
         const items: Reply[] = []
         for (const call of command.calls) {
           const parts = splitCall(call)
-          if (parts === null) items.push(execute(this.view, call))
+          if (parts === null) items.push(executeCall(this.view, call))
           else {
             const replies: Reply[] = []
             for (const part of parts.calls) {
-              replies.push(execute(this.view, part))
+              replies.push(executeCall(this.view, part))
               yield
             }
             items.push(parts.join(replies))
@@ -414,7 +414,7 @@ export class ReadOnlyView implements KeyspaceView {
   }
 }
 /** Calls the listener, in log order, with the outcomes of commands. */
-export const announce = (listener: CommandListener | null, outcomes: readonly MachineOutcome[]): void => {
+export const notifyListener = (listener: CommandListener | null, outcomes: readonly MachineOutcome[]): void => {
   if (listener === null) return
   for (const outcome of outcomes) {
     if (outcome.type === "replied") listener.replied(outcome)

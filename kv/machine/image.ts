@@ -212,7 +212,7 @@ export class ImageReader {
   }
 }
 
-export const digestOf = (image: Iterable<Uint8Array>): string => {
+export const imageDigest = (image: Iterable<Uint8Array>): string => {
   const hash = createHash("sha256")
   for (const bytes of image) hash.update(bytes)
   return hash.digest("hex")

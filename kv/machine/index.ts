@@ -8,8 +8,8 @@ export {
   MachineUnusable,
   SnapshotInvalid,
 } from "./leveldb/errors.ts"
-export { type CommandSpec, commands, isSpec, resolve, unknownCommand } from "./commands/execute.ts"
-export { digestOf } from "./image.ts"
+export { type CommandSpec, commandSpecs, isSpec, resolveCommand, unknownCommand } from "./commands/execute.ts"
+export { imageDigest } from "./image.ts"
 export type { KvMachine, MachineStats, Scrubbed } from "./contract.ts"
 export { MemoryMachine } from "./memory.ts"
 export { type MachineOptions, openMachine } from "./leveldb/open.ts"

@@ -4,14 +4,14 @@
  */
 import { origin, type Entry, type LogBase, type SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../interpreters/contract.ts"
-import { digestOf, ImageReader, ImageWriter, sessionsForImage } from "./image.ts"
+import { imageDigest, ImageReader, ImageWriter, sessionsForImage } from "./image.ts"
 import { MAX_REPLY, refusable } from "./cost.ts"
 import { encodeRecord } from "./layout.ts"
 import { absentAfter, Removals } from "./removals.ts"
-import { type MachineOutcome, KvExecutor, type RecordStore, announce, ReadOnlyView } from "./executor.ts"
+import { type MachineOutcome, KvExecutor, type RecordStore, notifyListener, ReadOnlyView } from "./executor.ts"
 import { placeOf } from "./place.ts"
-import { type Scan, isScan, planOf, planRandom, randomPlace } from "./commands/scan.ts"
-import { execute, isSpec, resolve } from "./commands/execute.ts"
+import { type Scan, isScan, scanPlanOf, planRandom, randomPlace } from "./commands/scan.ts"
+import { executeCall, isSpec, resolveCommand } from "./commands/execute.ts"
 import { error } from "./reply.ts"
 import { DEFAULT_IDLE, type ReplyState, Sessions } from "./sessions.ts"
 import type { Item } from "./commands/view.ts"
@@ -158,7 +158,7 @@ export class MemoryMachine implements StateMachine, StateReader {
     }
     this.executor.sessions.written()
     this.executor.removals.written()
-    announce(this.listener, out)
+    notifyListener(this.listener, out)
     return out
   }
   imageNow(): Buffer {
@@ -199,7 +199,7 @@ export class MemoryMachine implements StateMachine, StateReader {
     this.listener?.restored()
   }
   digest(): string {
-    return digestOf([this.imageNow()])
+    return imageDigest([this.imageNow()])
   }
 
   // ------------------------------------------------------------------------------------------ contract
@@ -257,11 +257,11 @@ export class MemoryMachine implements StateMachine, StateReader {
   // --------------------------------------------------------------------------------------------- reads
 
   read(call: Call, most = MAX_REPLY): Reply {
-    const spec = resolve(call)
+    const spec = resolveCommand(call)
     if (!isSpec(spec)) return spec
     if (spec.kind === "write") return error(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
     const view = new ReadOnlyView(this.now(), this.store, most)
-    if (!spec.scan) return refusable(() => execute(view, call))
+    if (!spec.scan) return refusable(() => executeCall(view, call))
     const walk = (plan: Scan): Reply => {
       for (const { name, place } of this.store.keys()) {
         if (place < plan.from) continue
@@ -276,7 +276,7 @@ export class MemoryMachine implements StateMachine, StateReader {
         const found = walk(planRandom(randomPlace()))
         return found.type === "null" ? walk(planRandom(0)) : found
       }
-      const plan = planOf(call, most)
+      const plan = scanPlanOf(call, most)
       return isScan(plan) ? walk(plan) : plan
     })
   }

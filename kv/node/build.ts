@@ -4,7 +4,7 @@ import { configurationOf } from "../../core/index.ts"
 import { driverFrom, type DriverOptions } from "../../interpreters/driver/index.ts"
 import type { Logger } from "../../interpreters/log.ts"
 import { makeMembers, type RunningMembers } from "../../interpreters/members/index.ts"
-import { isAmnesiac, NodeFailed, type Alive, type Built, type Foundation } from "../../interpreters/node/index.ts"
+import { isAmnesiac, NodeFailed, type ServerParts, type Built, type Foundation } from "../../interpreters/node/index.ts"
 import { realSurroundings } from "../../interpreters/surroundings.ts"
 import { NODE_OWNER, type KvMachine } from "../machine/index.ts"
 import { makeService } from "../service/index.ts"
@@ -22,7 +22,7 @@ interface Serving {
   readonly advertise: string
   readonly journal: DriverOptions["journal"]
   readonly trace: DriverOptions["trace"] | null
-  readonly alive: Alive
+  readonly alive: ServerParts
   readonly gate: Gate
   readonly log: Logger
   readonly status: () => NodeStatus

@@ -8,7 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { defaultSettings, type Settings } from "../../core/index.ts"
 import { ADDRESS, addressText, parseAddress, type Address } from "../../interpreters/tcp/index.ts"
-import { leastAfter, leastOf, type Autopilot } from "../../interpreters/members/index.ts"
+import { leastAfter, leastVoters, type Autopilot } from "../../interpreters/members/index.ts"
 import { isMemberName } from "../../interpreters/text.ts"
 import type { Limits } from "../server/index.ts"
 import { defaultServiceSettings, type ServiceSettings } from "../service/index.ts"
@@ -355,7 +355,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
         throw invalid(without, "it says how the autopilot works: give autopilotVoters to turn it on")
       return null
     }
-    if (leastOf({ voters, ...(least === undefined ? {} : { least }) }) > voters)
+    if (leastVoters({ voters, ...(least === undefined ? {} : { least }) }) > voters)
       throw invalid("autopilotLeast", `it must not be above autopilotVoters (${voters})`)
     if (after !== undefined && after < leastAfter(settings))
       throw invalid(

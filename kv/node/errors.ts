@@ -1,7 +1,7 @@
 /** What keeps a node from running. Each message says what happened, what was kept and what to do next. */
 import * as Data from "effect/Data"
 import {
-  codeOf,
+  errnoOf,
   DirectoryGone,
   DirectoryLocked,
   IdentityUnreadable,
@@ -95,4 +95,4 @@ export const isLasting = (error: NodeError): boolean =>
     (error.cause instanceof NodeHalted ||
       error.cause instanceof DirectoryGone ||
       error.cause instanceof LevelTooHigh ||
-      refusals.has(codeOf(error.cause) ?? "")))
+      refusals.has(errnoOf(error.cause) ?? "")))

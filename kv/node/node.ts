@@ -9,7 +9,7 @@ import type { Driver, DriverOptions } from "../../interpreters/driver/index.ts"
 import { DirectoryLocked, nodeFiles, takeLock, type Files } from "../../interpreters/file/index.ts"
 import type { Logger } from "../../interpreters/log.ts"
 import type { RunningMembers } from "../../interpreters/members/index.ts"
-import { beginning, makeLog, NodeFailed, openServer, StateUnusable } from "../../interpreters/node/index.ts"
+import { newServerParts, makeLog, NodeFailed, openServer, StateUnusable } from "../../interpreters/node/index.ts"
 import { addressText, parseAddress } from "../../interpreters/tcp/index.ts"
 import { openTls, type Tls } from "../../interpreters/tls/index.ts"
 import { RecoveryUnfinished } from "../backup/errors.ts"
@@ -80,7 +80,7 @@ export const serveNode = (
   Effect.gen(function* () {
     const log = options.log ?? makeLog({ node: config.id, json: config.logJson, least: config.logLevel })
     const failure = makeFailure()
-    const alive = beginning(config.id, config.peer, config.featureLevelMax)
+    const alive = newServerParts(config.id, config.peer, config.featureLevelMax)
     const advertise = config.advertisePeer ?? addressText(config.peer)
     let members: RunningMembers | null = null
     let backups: Backups | null = null

@@ -1,5 +1,5 @@
 /** The status of a node beyond that of any server: where its clients reach it, and why it does not serve them. */
-import { healthOf, factsOf, isLoading, statusOf, type Alive } from "../../interpreters/node/index.ts"
+import { healthOf, factsOf, isLoading, statusOf, type ServerParts } from "../../interpreters/node/index.ts"
 import { addressText, type Address } from "../../interpreters/tcp/index.ts"
 import type { NodeStatus, Reply } from "../types.ts"
 import type { NodeConfig } from "./config.ts"
@@ -8,13 +8,13 @@ import type { NodeConfig } from "./config.ts"
 export const advertised = (config: NodeConfig, port: number): Address =>
   config.advertise ?? { host: config.client.host, port }
 
-export const nodeStatusOf = (alive: Alive, client: Address): NodeStatus => ({
+export const nodeStatusOf = (alive: ServerParts, client: Address): NodeStatus => ({
   ...statusOf(alive),
   client: addressText(client),
 })
 
 /** The reply to a command while the node serves no data. */
-export const refusalOf = (alive: Alive): Reply => {
+export const refusalOf = (alive: ServerParts): Reply => {
   const health = healthOf(factsOf(alive))
   const loading = isLoading(health)
   return {

@@ -123,7 +123,10 @@ export const resetClient = (client: ClientState): void => {
 const mostKept = 4096
 
 /** A FLUSHALL does not touch keys that do not exist: watches of those stay valid. */
-export const keepAbsent = (clients: Iterable<ClientState>, ...[fits, version]: Parameters<FlushListener>): void => {
+export const keepWatchesOfAbsentKeys = (
+  clients: Iterable<ClientState>,
+  ...[fits, version]: Parameters<FlushListener>
+): void => {
   let left = mostKept
   for (const { watching } of clients)
     for (const [name, watch] of watching.watches) {

@@ -7,13 +7,13 @@ import type { Socket } from "node:net"
 import type { ReadHere, Reply } from "../types.ts"
 import { SMALL, type Account } from "./limits/budget.ts"
 import { strangersLimits, type Limits } from "./limits/limits.ts"
-import { hasRoom, isFull } from "./limits/pipeline.ts"
+import { pipelineHasRoom, isPipelineFull } from "./limits/pipeline.ts"
 import type { ClientState } from "./client.ts"
 import type { Context, KnownCommand, Words, OrderedWork } from "./contract.ts"
-import { encode, encodeNullArray, err, unsaid } from "./wire/encode.ts"
-import { begin, broken, unread } from "./intake.ts"
+import { encode, encodeNullArray, err, noReply } from "./wire/encode.ts"
+import { beginCommand, internalErrorReply, oversizedCommand } from "./intake.ts"
 import { Order } from "./order.ts"
-import { notTaken, Output } from "./wire/output.ts"
+import { unreadRepliesText, Output } from "./wire/output.ts"
 import { isLong, Pieces, replyBytes } from "./wire/pieces.ts"
 import { revoked } from "./users/index.ts"
 import { failedWrite, mayReturnMuch, Queue, unknownBehind, type Slot } from "./queue.ts"
@@ -190,7 +190,8 @@ export class Connection implements Job, Account {
   /** Called regularly: disconnects a client that has too many unread replies and reads nothing. */
   watchStall(now: number): void {
     const { budget, limits } = this.shared.host
-    if (this.unread.isStuck(now, this.output.buffered, budget.tight, limits)) this.evict(notTaken(this.output.buffered))
+    if (this.unread.isStuck(now, this.output.buffered, budget.tight, limits))
+      this.evict(unreadRepliesText(this.output.buffered))
   }
 
   /** End of the turn: writes the collected output, starts what was held back, closes the connection if all is done. */
@@ -206,7 +207,7 @@ export class Connection implements Job, Account {
   private flushed(): void {
     this.output.flush()
     if (this.blocked && !this.full()) this.resume()
-    if (this.held && hasRoom(this.queue, this.output.buffered, this.shared.host.limits)) {
+    if (this.held && pipelineHasRoom(this.queue, this.output.buffered, this.shared.host.limits)) {
       this.held = false
       this.resume()
     }
@@ -241,7 +242,7 @@ export class Connection implements Job, Account {
     const { client, parser } = this
     const { limits, stats } = this.shared.host
     while (!client.leaving && !client.settling && !client.proving) {
-      if (isFull(this.queue, this.output.buffered, limits)) {
+      if (isPipelineFull(this.queue, this.output.buffered, limits)) {
         this.held = true
         if (!this.paused) this.socket.pause()
         this.paused = true
@@ -272,9 +273,9 @@ export class Connection implements Job, Account {
     const known = this.shared.host.table.find(words[0])
     const answer =
       request instanceof RequestTooLarge
-        ? unread(this.context, request)
-        : begin(this.context, known, words, this.parser)
-    const silent = !client.settling && (answer === unsaid || client.replies === "off" || client.skip === "this")
+        ? oversizedCommand(this.context, request)
+        : beginCommand(this.context, known, words, this.parser)
+    const silent = !client.settling && (answer === noReply || client.replies === "off" || client.skip === "this")
     client.skip = client.skip === "next" ? "this" : "none"
     if (client.transaction !== null && !client.transaction.aborted)
       client.transaction.weight += this.parser.requestWeight
@@ -407,7 +408,7 @@ export class Connection implements Job, Account {
       if (slot.work?.type === "work.write") reply = slot.work.start(done, before)
       else host.service.write([slot.words], false, [], done, before)
     } catch (thrown) {
-      broken(host, slot.words, thrown)
+      internalErrorReply(host, slot.words, thrown)
       reply = failedWrite
       this.order.ended(slot, null)
     }
@@ -475,7 +476,7 @@ export class Connection implements Job, Account {
   }
 
   private emit(reply: Reply, protocol: Slot["protocol"], exec: boolean): void {
-    if (this.output.buffered > this.bounds.hardOutputBytes) return this.evict(notTaken(this.output.buffered))
+    if (this.output.buffered > this.bounds.hardOutputBytes) return this.evict(unreadRepliesText(this.output.buffered))
     if (exec && reply.type === "null") return encodeNullArray(protocol, this.output)
     const { unsent } = this.output
     try {
@@ -483,7 +484,7 @@ export class Connection implements Job, Account {
     } catch (thrown) {
       // A client could not find the end of half a reply.
       if (this.output.unsent !== unsent) throw thrown
-      encode(broken(this.shared.host, [], thrown), protocol, this.output)
+      encode(internalErrorReply(this.shared.host, [], thrown), protocol, this.output)
     }
   }
 

@@ -3,7 +3,7 @@ import type { Histogram } from "../../interpreters/metrics/index.ts"
 import type { Faults } from "../faults.ts"
 import type { Call, ReadHere, Reply, Service } from "../types.ts"
 import type { Budget } from "./limits/budget.ts"
-import type { Census } from "./census.ts"
+import type { KeyspaceCounter } from "./keyspaceCounter.ts"
 import type { ClientState } from "./client.ts"
 import type { Limits } from "./limits/limits.ts"
 import type { Users } from "./users/index.ts"
@@ -153,7 +153,7 @@ export interface Host {
   readonly table: Lookup
   readonly stats: Stats
   readonly usage: UsageCounts
-  readonly census: Census
+  readonly census: KeyspaceCounter
   readonly faults: Faults
   readonly budget: Budget
   /** Name of this node. */

@@ -5,23 +5,23 @@ import { SMALL } from "./limits/budget.ts"
 import { enqueue, execRefused } from "./commands/transaction.ts"
 import type { Context, ServerHandler, Host, KnownCommand, Words, OrderedWork } from "./contract.ts"
 import { err, errorReply } from "./wire/encode.ts"
-import { moved } from "./commands/redirect.ts"
+import { movedReply } from "./commands/redirect.ts"
 import { isAdministrative, tooManyClients } from "./limits/reserve.ts"
 import type { RequestParser, RequestTooLarge } from "./wire/resp.ts"
-import { nameOf } from "./usage.ts"
+import { usageName } from "./usage.ts"
 import { denied } from "./users/index.ts"
 import { arityFits, keysOf } from "./words.ts"
 
 const failed = err("internal error")
 
 /** Any exception in a client's command is reported and counted, and becomes the command's reply. */
-export const broken = (host: Host, words: Words, thrown: unknown): Reply => {
+export const internalErrorReply = (host: Host, words: Words, thrown: unknown): Reply => {
   host.faults.report(`${words[0]?.toString("latin1", 0, 32).toUpperCase() ?? "a command"} of a client`, thrown)
   return failed
 }
 
 /** Refused to protect all clients together. */
-export const busy = ({ budget }: Host, why: string): Reply => {
+export const refuseBusy = ({ budget }: Host, why: string): Reply => {
   budget.refused++
   return errorReply(
     "BUSY",
@@ -34,15 +34,15 @@ const refuse = (context: Context, known: KnownCommand, words: Words, parser: Req
   if (!arityFits(known, words)) return wrongArity(known.name)
   const wrong = known.wrong?.(words) ?? null
   if (wrong !== null) return wrong
-  if (parser.requestWeight > SMALL && host.budget.tight) return busy(host, "the request is large")
-  return known.firstKey > 0 && host.redirect ? moved(context, keysOf(known, words)[0]) : null
+  if (parser.requestWeight > SMALL && host.budget.tight) return refuseBusy(host, "the request is large")
+  return known.firstKey > 0 && host.redirect ? movedReply(context, keysOf(known, words)[0]) : null
 }
 
 const handled = (context: Context, handler: ServerHandler, words: Words): Reply | OrderedWork => {
   try {
     return handler(context, words)
   } catch (thrown) {
-    return broken(context.host, words, thrown)
+    return internalErrorReply(context.host, words, thrown)
   }
 }
 /** A command that is answered at once is counted here; one that takes its turn, once it is answered. */
@@ -58,7 +58,7 @@ const run = (context: Context, known: KnownCommand, handler: ServerHandler, word
  * Returns the answer, or the kind of a command that takes its turn in the queue. `parser` has just returned the
  * command.
  */
-export const begin = (
+export const beginCommand = (
   context: Context,
   known: KnownCommand | undefined,
   words: Words,
@@ -81,14 +81,14 @@ export const begin = (
     if (known?.name === "watch" && words.length > 1) client.watching.failed = true
     return refusal ?? failed
   }
-  client.lastCommand = nameOf(known, words)
+  client.lastCommand = usageName(known, words)
   if (transaction !== null && known.underMulti !== "now")
     return enqueue(context, transaction, known, words, parser.requestBytes)
   return typeof known.does === "string" ? known.does : run(context, known, known.does, words)
 }
 
 /** A command of which only the name was read. */
-export const unread = ({ client, host }: Context, { name, text }: RequestTooLarge): Reply => {
+export const oversizedCommand = ({ client, host }: Context, { name, text }: RequestTooLarge): Reply => {
   const refusal = denied({ client, host }, undefined, [])
   if (refusal !== null) return refusal
   if (client.transaction !== null) client.transaction.aborted = true

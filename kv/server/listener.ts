@@ -2,7 +2,7 @@
 import { createServer, type Server, type Socket } from "node:net"
 import { limitedLog } from "../../interpreters/log.ts"
 import { networkOf } from "../../interpreters/strangers.ts"
-import { distrust, nameOf, secureServer, type Tls } from "../../interpreters/tls/index.ts"
+import { certificateProblem, certifiedName, secureServer, type Tls } from "../../interpreters/tls/index.ts"
 import type { Reply } from "../types.ts"
 import { errorReply } from "./wire/encode.ts"
 
@@ -44,8 +44,8 @@ export const makeListener = (
     {
       secured: (socket) => {
         const shown = Object.keys(socket.getPeerCertificate()).length > 0
-        const why = authClients === "yes" || (authClients === "optional" && shown) ? distrust(socket) : null
-        if (why === null) return accepted(socket, shown && authClients !== "no" ? nameOf(socket) : null)
+        const why = authClients === "yes" || (authClients === "optional" && shown) ? certificateProblem(socket) : null
+        if (why === null) return accepted(socket, shown && authClients !== "no" ? certifiedName(socket) : null)
         tell(
           `refused ${networkOf(socket.remoteAddress ?? "")}`,
           "warn",

@@ -15,7 +15,7 @@ import type { Barrier } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
 import { writeWeightOf } from "./limits/admission.ts"
 import type { Host } from "./contract.ts"
-import { type Cost, missed, type Slot } from "./queue.ts"
+import { type Cost, readMissed, type Slot } from "./queue.ts"
 import { costOfTaking } from "./reading.ts"
 
 /** Whether the write is executed in the order of the connection's plain writes. */
@@ -145,7 +145,7 @@ export class Order {
    */
   ended(write: Slot, reply: Reply | null): void {
     if (reply !== null && isRefusal(reply)) this.unused()
-    else for (const read of this.leaveBefore(write)) read.reply = missed
+    else for (const read of this.leaveBefore(write)) read.reply = readMissed
   }
   /** The last write had no effect: the reads before it wait for another one. */
   unused(): void {

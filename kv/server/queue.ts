@@ -10,7 +10,7 @@ export const unknownBehind = errorReply(
   "a write sent before this one on the connection ended with unknown outcome; this one may or may not have been executed",
 )
 /** A read that can be executed neither at its place any more nor later. */
-export const missed = errorReply(
+export const readMissed = errorReply(
   "TRYAGAIN",
   "a later write on the connection has taken effect, or may still do so, and this read was not executed before it. Nothing was read: send it again",
 )

@@ -3,11 +3,11 @@
  * executed together with the next write, in the state before it.
  */
 import type { ReadHere, Reply } from "../types.ts"
-import { LIGHT, readWeightOf } from "./limits/admission.ts"
+import { LIGHT_BYTES, readWeightOf } from "./limits/admission.ts"
 import { SMALL } from "./limits/budget.ts"
 import type { Host } from "./contract.ts"
 import { errorReply } from "./wire/encode.ts"
-import { broken, busy } from "./intake.ts"
+import { internalErrorReply, refuseBusy } from "./intake.ts"
 import type { LongReads } from "./limits/longreads.ts"
 import { replyBytes } from "./wire/pieces.ts"
 import type { Slot } from "./queue.ts"
@@ -20,7 +20,7 @@ const shortReply = 256 * 1024
  * The most that reads may cost to be executed with one write. With more of them, they are executed before the write is
  * started.
  */
-const takenAlong = 4 * LIGHT
+const takenAlong = 4 * LIGHT_BYTES
 /** Their replies may have grown meanwhile. */
 const takenBytes = 8 * 1024 * 1024
 /** A long read that is not allowed a reply of its own size holds about this. */
@@ -51,7 +51,7 @@ export const costOfTaking = (host: Host, reads: readonly Slot[], after: number):
     if (slot.work !== null || isLong(slot)) return null
     slot.cost ??= { own: readWeightOf(host, slot), reads: 0 }
     sum += slot.cost.own
-    if (slot.cost.own > LIGHT || sum > takenAlong) return null
+    if (slot.cost.own > LIGHT_BYTES || sum > takenAlong) return null
   }
   return sum
 }
@@ -98,7 +98,7 @@ export class Reading {
       } catch (thrown) {
         reply = this.failed(slot, thrown)
       }
-      slot.reply = !isTooLarge(reply) ? reply : left < budget.room ? grown : busy(this.host, "the reply is large")
+      slot.reply = !isTooLarge(reply) ? reply : left < budget.room ? grown : refuseBusy(this.host, "the reply is large")
       left -= replyBytes(slot.reply)
     }
   }
@@ -151,12 +151,12 @@ export class Reading {
     this.busy = false
     this.owner.answered(
       slot,
-      pressed && slot.work === null && isTooLarge(reply) ? busy(this.host, "the reply is large") : reply,
+      pressed && slot.work === null && isTooLarge(reply) ? refuseBusy(this.host, "the reply is large") : reply,
     )
   }
 
   private failed(slot: Slot, thrown: unknown): Reply {
     if (slot.work?.type === "work.read") slot.work.refused?.()
-    return broken(this.host, slot.words, thrown)
+    return internalErrorReply(this.host, slot.words, thrown)
   }
 }

@@ -12,8 +12,8 @@ import { Faults } from "../faults.ts"
 import type { Reply, Service } from "../types.ts"
 import { Admission } from "./limits/admission.ts"
 import { Budget } from "./limits/budget.ts"
-import { Census } from "./census.ts"
-import { hostOf, keepAbsent, newClient, type ClientState } from "./client.ts"
+import { KeyspaceCounter } from "./keyspaceCounter.ts"
+import { hostOf, keepWatchesOfAbsentKeys, newClient, type ClientState } from "./client.ts"
 import { Connection } from "./connection.ts"
 import type { Shared } from "./shared.ts"
 import { newStats, type Host, type Stats } from "./contract.ts"
@@ -152,7 +152,7 @@ class Listener {
       table: new Table(),
       stats: this.stats,
       usage: this.usage,
-      census: new Census(service.reader),
+      census: new KeyspaceCounter(service.reader),
       faults: new Faults(log),
       budget: new Budget(this.limits.memoryBytes),
       self: service.status().id,
@@ -164,7 +164,7 @@ class Listener {
       named: (client) => this.named(client),
       kill: (which) => this.kill(which),
     }
-    service.reader.onFlush?.((fits, version) => keepAbsent(this.clients(), fits, version))
+    service.reader.onFlush?.((fits, version) => keepWatchesOfAbsentKeys(this.clients(), fits, version))
     this.shared = {
       host,
       admission: new Admission(),

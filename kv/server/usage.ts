@@ -7,7 +7,7 @@ import { wordAt } from "./words.ts"
 /** Codes are our own, and few; the limit holds whatever they become. */
 const mostCodes = 128
 
-export const nameOf = (known: Pick<KnownCommand, "name" | "subcommands">, words: Words): string =>
+export const usageName = (known: Pick<KnownCommand, "name" | "subcommands">, words: Words): string =>
   known.subcommands === undefined || words.length === 1 ? known.name : `${known.name}|${wordAt(words, 1)}`
 
 /** How fast a count grows, from the last samples. */
@@ -53,12 +53,14 @@ export class Usage implements UsageCounts {
     // A command with an unknown subcommand is counted under the name of its family.
     if (known !== undefined)
       this.used(
-        known.subcommands?.some(({ name }) => name === wordAt(words, 1)) === true ? nameOf(known, words) : known.name,
+        known.subcommands?.some(({ name }) => name === wordAt(words, 1)) === true
+          ? usageName(known, words)
+          : known.name,
       ).rejected++
     if (reply.type === "error") this.failed(reply)
   }
   ran(known: KnownCommand, words: Words, reply: Reply, micros: number): void {
-    const used = this.used(nameOf(known, words))
+    const used = this.used(usageName(known, words))
     used.calls++
     used.micros += micros
     if (reply.type !== "error") return

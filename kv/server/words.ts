@@ -5,7 +5,7 @@ import type { ServerHandler, KnownCommand, Shape, Words } from "./contract.ts"
 import { err, errorReply } from "./wire/encode.ts"
 
 /** A command that the server itself answers: no keys unless it declares them. */
-export const own = (
+export const serverCommand = (
   name: string,
   arity: number,
   does: ServerHandler,
@@ -43,7 +43,7 @@ export const unknownSubcommand = (name: string, sub: Buffer | undefined): Reply 
   err(`unknown subcommand '${sub === undefined ? "" : quoted(sub, quotedBytes)}'. Try ${name.toUpperCase()} HELP.`)
 
 /** A word as an error quotes it. */
-export const shown = (words: Words, at: number): string => quoted(words[at] ?? Buffer.alloc(0), quotedBytes)
+export const quotedWord = (words: Words, at: number): string => quoted(words[at] ?? Buffer.alloc(0), quotedBytes)
 
 /** The name of an option, or the word in its place: no option is longer. */
 export const wordAt = (words: Words, at: number): string =>

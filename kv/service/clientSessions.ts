@@ -17,7 +17,7 @@ import { argumentsIn, commandSize, commandWeight, type ServiceParts } from "./pa
 import {
   OK,
   busy,
-  codeOf,
+  replyCode,
   executedReply,
   notOpen,
   outOfDomain,
@@ -236,7 +236,7 @@ export class ClientSessions {
       return
     }
     request.attempts--
-    if (codeOf(own.reply) === "OUTOFORDER") {
+    if (replyCode(own.reply) === "OUTOFORDER") {
       this.parts.count("service.outOfOrder")
       // The missing number may have been lost on its way from this node: then both are proposed again. Another copy may succeed.
       if (request.attempts > 0 || this.awaitsEarlier(request.command) || this.isNext(request.command)) return

@@ -1,13 +1,13 @@
 /** A command of a later version is let into the log only once every member can execute it. */
 import { committedLevel } from "../../interpreters/features.ts"
 import type { State } from "../../core/index.ts"
-import { commands } from "../machine/index.ts"
+import { commandSpecs } from "../machine/index.ts"
 import { error } from "../machine/reply.ts"
 import type { Call, NodeStatus, Reply } from "../types.ts"
 
 /** By its name: the level from which a command may be written. Those of the first level are left out. */
 export const gated: ReadonlyMap<string, number> = new Map(
-  Array.from(commands.values()).flatMap(({ name, level }) => (level > 1 ? [[name, level]] : [])),
+  Array.from(commandSpecs.values()).flatMap(({ name, level }) => (level > 1 ? [[name, level]] : [])),
 )
 
 /** Why none of these calls is written; null: nothing speaks against it. */

@@ -7,7 +7,7 @@ import type { ServiceSettings } from "./parts.ts"
 export const error = (code: string, text: string): Reply => ({ type: "error", code, text })
 export const OK: Reply = { type: "simple", text: "OK" }
 
-export const codeOf = (reply: Reply): string | null => (reply.type === "error" ? reply.code : null)
+export const replyCode = (reply: Reply): string | null => (reply.type === "error" ? reply.code : null)
 
 /**
  * For a client that keeps a session: the result of its command. If that is an error, it gets a first word of its own, to

@@ -1,6 +1,6 @@
 /** What a running node does for its connections: the parts wired to the driver and the state machine. */
 import type { Driver } from "../../interpreters/driver/index.ts"
-import { Barriers, wire } from "../../interpreters/replica/index.ts"
+import { Barriers, connectParts } from "../../interpreters/replica/index.ts"
 import { realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import { Faults } from "../faults.ts"
 import type { Call, NodeStatus, Replied, Reply, Service } from "../types.ts"
@@ -14,7 +14,7 @@ import {
   type ServiceSettings,
 } from "./parts.ts"
 import { gated, levelRefusal } from "./gate.ts"
-import { codeOf, refusalsOf } from "./replies.ts"
+import { replyCode, refusalsOf } from "./replies.ts"
 import { Ticks } from "./ticks.ts"
 import { hexOf } from "../sessionKey.ts"
 
@@ -85,7 +85,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
     if (told.secret !== null) clients.replied(told)
     else if (!own.owns(told.session)) return
     else if (told.executed) own.executed(told.sequence, told.reply)
-    else own.notExecuted(codeOf(told.reply) === "SESSIONEXPIRED")
+    else own.notExecuted(replyCode(told.reply) === "SESSIONEXPIRED")
   }
   /** Writes whose `before` must be called before they are executed: usually none. */
   let awaited = 0
@@ -124,7 +124,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
         clients.restored()
       }),
   })
-  const stop = wire(parts, [clients, own, barriers, ticks])
+  const stop = connectParts(parts, [clients, own, barriers, ticks])
 
   return {
     write,

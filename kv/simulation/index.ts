@@ -3,5 +3,5 @@ export { KvWorldMachine, kvWorldMachine, type KvResult, type KvWitness } from ".
 export { KvServices, type KvServicesOptions } from "./servers/services.ts"
 export { KvClient, PlainClient, type KvClientOptions, type PlainReply } from "./clients.ts"
 export { goodNetwork, type ClientNetwork } from "./link.ts"
-export { KvAnswerWrong, textOf } from "./operation.ts"
+export { KvAnswerWrong, replyText } from "./operation.ts"
 export { kvLoad, type KvLoad } from "./load.ts"

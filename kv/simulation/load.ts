@@ -1,7 +1,7 @@
 /** Clients in a random world of the real service. At the end all answers that they received must be consistent. */
 import { configurationOf, membersOf, sameMember } from "../../core/index.ts"
 import {
-  goOn,
+  runTasks,
   makeRandom,
   Tasks,
   type Random,
@@ -16,7 +16,7 @@ import {
   makeHistory,
   operationsOf,
   PropertyViolated,
-  type Companions,
+  type WorldClients,
   type OpenOperation,
   type Recorder,
   type Value,
@@ -78,7 +78,7 @@ const habitsOf = (random: Random): Habits => {
 }
 const quiet: ClientNetwork = { hopMin: 1, hopMax: 3, slowPermille: 0, slowMax: 0, breakPermille: 0 }
 
-class Load implements Companions {
+class Load implements WorldClients {
   readonly hooks: WorldHooks
   private readonly services: KvServices
   private readonly audit = new Audit()
@@ -126,7 +126,7 @@ class Load implements Companions {
     this.counting(makeRandom(world.data.seed ^ 0x2545f491))
   }
   run(ms: number): void {
-    goOn(this.world, this.tasks, this.world.now + ms)
+    runTasks(this.world, this.tasks, this.world.now + ms)
   }
   finish(mended: boolean): void {
     this.over = true
@@ -144,7 +144,7 @@ class Load implements Companions {
       throw new PropertyViolated("Linearizability", explainInWords(verdict.explanation, kv).join("\n"))
   }
   private within(what: string, done: () => boolean): void {
-    goOn(this.world, this.tasks, this.world.now + LAST_ORDERS, done)
+    runTasks(this.world, this.tasks, this.world.now + LAST_ORDERS, done)
     if (!done())
       throw new PropertyViolated("Liveness", `${what} within ${LAST_ORDERS} ms, although all faults are healed`)
   }
@@ -479,5 +479,5 @@ const endUnderMulti = (operation: WorkloadOperation, told: readonly PlainReply[]
 /** For checkScript: the key-value service in a world, with so many clients. */
 export const kvLoad =
   (options: KvLoad) =>
-  (seed: number): Companions =>
+  (seed: number): WorldClients =>
     new Load(options, seed)

@@ -1,12 +1,12 @@
 /** Operations of the history's model as commands of the service, and the meaning of their replies. */
-import type { F, Value } from "../../spec/index.ts"
+import type { FunctionName, Value } from "../../spec/index.ts"
 import { NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "../client/errors.ts"
 import type { ReplyOrError } from "../client/operation.ts"
 import type { Reply } from "../types.ts"
 import type { PlainReply } from "./clients.ts"
 
 export interface WorkloadOperation {
-  readonly f: F
+  readonly f: FunctionName
   readonly key: string
   readonly value: Value
 }
@@ -16,7 +16,7 @@ export class KvAnswerWrong extends Error {
   override readonly name = "KvAnswerWrong"
 }
 
-export const textOf = (reply: Reply): string | null => {
+export const replyText = (reply: Reply): string | null => {
   switch (reply.type) {
     case "bulk":
       return Buffer.from(reply.bytes).toString()
@@ -65,16 +65,16 @@ export const endOf = ({ f, value }: WorkloadOperation, reply: Reply): End => {
   const ok = (seen: Value): End => ({ type: "ok", value: seen })
   switch (f) {
     case "read":
-      return ok(textOf(reply))
+      return ok(replyText(reply))
     case "incr":
-      return ok(Number(textOf(reply)))
+      return ok(Number(replyText(reply)))
     case "delete":
-      return ok(textOf(reply) === "1")
+      return ok(replyText(reply) === "1")
     case "cas":
-      return reply.type === "null" || textOf(reply) === "0" ? { type: "refused" } : ok(value)
+      return reply.type === "null" || replyText(reply) === "0" ? { type: "refused" } : ok(value)
     case "write":
     case "append":
-      textOf(reply)
+      replyText(reply)
       return ok(value)
   }
 }

@@ -2,12 +2,12 @@
 import type { Rule } from "../../core/index.ts"
 import type { Action, Script } from "../../interpreters/simulation/index.ts"
 import {
-  asLived,
+  withMending,
   checkScript,
   generateScript,
   shrinkFailure,
-  type Companions,
-  type Lived,
+  type WorldClients,
+  type MendedScript,
   type Profile,
   type ScriptChecks,
 } from "../index.ts"
@@ -16,7 +16,7 @@ import {
 export type ServiceLoad = (options: {
   readonly clients: number
   readonly recorded?: (history: { readonly lines: () => string }) => void
-}) => (seed: number) => Companions
+}) => (seed: number) => WorldClients
 
 export interface SeedJob {
   readonly seed: number
@@ -40,7 +40,7 @@ export interface SeedFailure {
   /** The same of what is left of it; null: not shrunk. */
   readonly shrunk: { readonly actions: number; readonly steps: number; readonly seconds: number } | null
   /** The script as it is saved: with all that was done to the world, by clients and to mend it. With clients also what they saw, as JSON lines. */
-  readonly lived: Lived & { readonly history: string | null }
+  readonly lived: MendedScript & { readonly history: string | null }
 }
 export interface SeedResult {
   readonly seed: number
@@ -100,7 +100,9 @@ export const runSeed = (
       script: small,
       shrunk,
       lived:
-        clients === 0 ? { ...asLived(small, again, checks), history: null } : replayed(small, checks, load, clients),
+        clients === 0
+          ? { ...withMending(small, again, checks), history: null }
+          : replayed(small, checks, load, clients),
     },
   }
 }

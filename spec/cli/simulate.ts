@@ -94,7 +94,11 @@ export const defaultActions = 60
 const quoted = (path: string): string =>
   /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`
 
-export const save = (options: SimulateOptions, seed: number, { lived, ...failed }: SeedFailure): SimulateFailure => {
+export const saveSeedFailure = (
+  options: SimulateOptions,
+  seed: number,
+  { lived, ...failed }: SeedFailure,
+): SimulateFailure => {
   const repeat = repeatOf(options, seed)
   if (failed.shrunk === null) return { ...failed, seed, file: null, look: null, judge: null, repeat }
   const path = join(options.save, `simulate-${options.profile}-${options.nodes}-${seed}`)
@@ -284,7 +288,7 @@ export const simulate = async (
     const done = (result: SeedResult): void => {
       count(tally, result)
       if (result.failure === null) return
-      const failed = save(options, result.seed, result.failure)
+      const failed = saveSeedFailure(options, result.seed, result.failure)
       tally.failures.push(failed)
       progress.clear()
       if (options.output === "table") process.stdout.write(`${failureText(failed, paint)}\n`)

@@ -30,11 +30,11 @@ export class ConformanceFailed extends Error {
 /** Thrown by what a check does, without the name of the check. */
 class Broken extends Error {}
 /** Ends the check: `found` says what was found, without a period. */
-export const broken = (found: string): never => {
+export const failCheck = (found: string): never => {
   throw new Broken(found)
 }
 export const demand = (fulfilled: boolean, found: () => string): void => {
-  if (!fulfilled) broken(found())
+  if (!fulfilled) failCheck(found())
 }
 /** Equal as plain data. Byte arrays of any kind are equal if their bytes are. */
 export const demandEqual = (what: string, found: unknown, wanted: unknown): void => {
@@ -43,7 +43,7 @@ export const demandEqual = (what: string, found: unknown, wanted: unknown): void
 }
 const hex = (bytes: Uint8Array): string =>
   bytes.length > 1024
-    ? `${bytes.length} bytes, ${digestOf(bytes)}`
+    ? `${bytes.length} bytes, ${bytesDigest(bytes)}`
     : Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
 export const plainText = (value: unknown): string =>
   value instanceof Uint8Array
@@ -61,7 +61,7 @@ export const plainText = (value: unknown): string =>
           : JSON.stringify(value)
 const short = (text: string): string => (text.length <= 400 ? text : `${text.slice(0, 300)} … ${text.slice(-80)}`)
 /** FNV-1a over the bytes: only to tell contents apart in a message. */
-export const digestOf = (bytes: Uint8Array): string => {
+export const bytesDigest = (bytes: Uint8Array): string => {
   let sum = 0x811c9dc5
   for (const byte of bytes) sum = Math.imul(sum ^ byte, 0x01000193)
   return (sum >>> 0).toString(16)
@@ -74,12 +74,12 @@ export const sleep = (millis: number): Promise<void> => new Promise((resolve) =>
 export const until = async (what: string, fulfilled: () => boolean, limit = LIMIT_MS): Promise<void> => {
   const end = performance.now() + limit
   while (!fulfilled()) {
-    if (performance.now() > end) broken(`waited ${limit / 1000} s in vain until ${what}`)
+    if (performance.now() > end) failCheck(`waited ${limit / 1000} s in vain until ${what}`)
     await sleep(1)
   }
 }
 /** Some turns of the event loop: for what must not happen. */
-export const turns = async (count = 5): Promise<void> => {
+export const eventLoopTurns = async (count = 5): Promise<void> => {
   for (let i = 0; i < count; i++) await sleep(0)
 }
 
@@ -91,9 +91,9 @@ export interface ConformanceOptions {
 }
 
 /** Of a subject that is asked for more than it can stage. */
-export const staged = <A>(what: string, able: A | undefined): A =>
+export const requireStaging = <A>(what: string, able: A | undefined): A =>
   able ??
-  broken(
+  failCheck(
     `the subject has no \`${what}\`: give it one, or name this check in \`except\` with the reason why that cannot be staged`,
   )
 

@@ -13,7 +13,7 @@ import {
 import { payloadOf } from "../../interpreters/payload.ts"
 import type { Random } from "../../interpreters/simulation/index.ts"
 
-export const member = (name: string, incarnation = `${name}-1`): Member => ({ name, incarnation })
+export const memberNamed = (name: string, incarnation = `${name}-1`): Member => ({ name, incarnation })
 
 export type LogPosition = Pick<LogBase, "index" | "term" | "time" | "chain">
 export type Content =
@@ -39,13 +39,13 @@ export const entryAfter = (
 }
 export const logPositionOf = ({ index, term, time, chain }: LogPosition): LogPosition => ({ index, term, time, chain })
 
-export const bytesOf = (random: Random, length: number): Uint8Array =>
+export const randomBytesOf = (random: Random, length: number): Uint8Array =>
   Uint8Array.from({ length }, () => random.below(256))
 
 export const someConfiguration: Configuration = {
-  voters: [member("a"), member("b", ""), member("ünïcode ☃ 🚀", "x".repeat(64))],
-  outgoing: [member("a"), member("c")],
-  learners: [member("d")],
+  voters: [memberNamed("a"), memberNamed("b", ""), memberNamed("ünïcode ☃ 🚀", "x".repeat(64))],
+  outgoing: [memberNamed("a"), memberNamed("c")],
+  learners: [memberNamed("d")],
 }
 /** Beyond 32 bits, and the largest numbers that there are. */
 export const extremes: readonly LogPosition[] = [

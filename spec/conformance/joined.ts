@@ -2,7 +2,7 @@
 import {
   origin,
   type Entry,
-  type Held,
+  type DurablePosition,
   type Member,
   type Message,
   type MessageType,
@@ -10,15 +10,15 @@ import {
 } from "../../core/index.ts"
 import type { ServiceMessage, Transport } from "../../interpreters/contract.ts"
 import { makeRandom } from "../../interpreters/simulation/index.ts"
-import { demand, sleep, staged, turns, until } from "./check.ts"
-import { bytesOf, entryAfter, member, someConfiguration } from "./entries.ts"
+import { demand, sleep, requireStaging, eventLoopTurns, until } from "./check.ts"
+import { randomBytesOf, entryAfter, memberNamed, someConfiguration } from "./entries.ts"
 
 /** One process of a member. */
 export interface Joining {
   readonly member: Member
   /** Which start of its directory it is, and what its log held as it started. */
   readonly start: Start
-  readonly recovered: Held
+  readonly recovered: DurablePosition
   readonly cluster: string | null
 }
 export interface Joined {
@@ -36,19 +36,19 @@ export interface TransportSubject {
   readonly dispose: () => Promise<void>
 }
 
-export interface Got {
+export interface ReceivedMessage {
   readonly from: Member
   readonly message: Message
   readonly chunk: Uint8Array | null
 }
-export const nameOf = ({ name, incarnation }: Member): string => `${name}/${incarnation}`
+export const memberLabel = ({ name, incarnation }: Member): string => `${name}/${incarnation}`
 
 /** A member with all that its transport told. */
 export class Node {
   readonly member: Member
   readonly transport: Transport
   readonly leave: () => Promise<void>
-  readonly got: Got[] = []
+  readonly got: ReceivedMessage[] = []
   readonly service: { readonly from: Member; readonly message: ServiceMessage }[] = []
   /** "+b/b-1" connected, "-b/b-1" disconnected. */
   readonly links: string[] = []
@@ -61,21 +61,21 @@ export class Node {
   attach(): void {
     this.transport.attach({
       received: (from, message, chunk) => this.got.push({ from, message, chunk }),
-      connected: (peer) => this.links.push(`+${nameOf(peer)}`),
-      disconnected: (peer) => this.links.push(`-${nameOf(peer)}`),
+      connected: (peer) => this.links.push(`+${memberLabel(peer)}`),
+      disconnected: (peer) => this.links.push(`-${memberLabel(peer)}`),
       serviceSaid: (from, message) => this.service.push({ from, message }),
     })
   }
   /** The latest word on that member. */
   isConnected(peer: Member): boolean {
-    return this.links.findLast((word) => word.slice(1) === nameOf(peer))?.startsWith("+") ?? false
+    return this.links.findLast((word) => word.slice(1) === memberLabel(peer))?.startsWith("+") ?? false
   }
   say(to: Node, ...messages: readonly Message[]): void {
     for (const message of messages) this.transport.send(to.member, message, null)
     this.transport.flush()
   }
   ask(to: Member, ...messages: readonly ServiceMessage[]): void {
-    const send = staged("sendService", this.transport.sendService)
+    const send = requireStaging("sendService", this.transport.sendService)
     for (const message of messages) send(to, message)
     this.transport.flush()
   }
@@ -90,7 +90,7 @@ export const joiningOf = (who: Member, more: Partial<Joining> = {}): Joining => 
   ...more,
 })
 
-export const ask = (round: number, term = 1): Message => ({
+export const appendOfRound = (round: number, term = 1): Message => ({
   type: "AppendEntries",
   term,
   prevLogIndex: 0,
@@ -102,7 +102,7 @@ export const ask = (round: number, term = 1): Message => ({
   time: 0,
   settled: false,
 })
-export const roundsOf = (got: readonly Got[]): number[] =>
+export const roundsOf = (got: readonly ReceivedMessage[]): number[] =>
   got.map(({ message }) => (message.type === "AppendEntries" ? message.round : -1))
 
 /** One message of each type, or more, with numbers that are easily confused. */
@@ -110,18 +110,18 @@ export const everyMessage = (
   random: ReturnType<typeof makeRandom>,
 ): readonly { readonly message: Message; readonly chunk: Uint8Array | null }[] => {
   const entries: Entry[] = []
-  const slab = bytesOf(random, 4096)
+  const slab = randomBytesOf(random, 4096)
   for (const content of [
     { kind: "noop" as const },
     { kind: "configuration" as const, configuration: someConfiguration },
     { kind: "command" as const, bytes: new Uint8Array() },
     { kind: "command" as const, bytes: slab.subarray(100, 131) },
-    { kind: "command" as const, bytes: bytesOf(random, 100_000) },
+    { kind: "command" as const, bytes: randomBytesOf(random, 100_000) },
   ])
     entries.push(entryAfter(entries.at(-1) ?? { ...origin, index: 7, term: 2, chain: -5 }, content, 3))
   const commands = entries.flatMap((entry) => (entry.kind === "command" ? [entry.payload] : []))
   const snapshot = { id: "n.ï/17", index: 2 ** 33, term: 4, time: 99, chain: -1, configuration: someConfiguration }
-  const leader = member("ünï", "x")
+  const leader = memberNamed("ünï", "x")
   const most = 2 ** 48 - 2
   const all: { readonly [T in MessageType]: readonly Extract<Message, { readonly type: T }>[] } = {
     RequestVote: [true, false].map((transfer) => ({
@@ -234,7 +234,7 @@ export const everyMessage = (
   return Object.values(all).flatMap((messages: readonly Message[]) =>
     messages.map((message) => ({
       message,
-      chunk: message.type === "InstallSnapshot" ? bytesOf(random, message.length) : null,
+      chunk: message.type === "InstallSnapshot" ? randomBytesOf(random, message.length) : null,
     })),
   )
 }
@@ -246,13 +246,13 @@ export const connected = (...nodes: readonly Node[]): Promise<void> =>
 /** Said again and again, since messages may be lost; `said` tells how often. */
 export const arrives = async (from: Node, to: Node, round: number): Promise<void> => {
   for (let tries = 0; tries < 400 && !roundsOf(to.got).includes(round); tries++) {
-    from.say(to, ask(round))
+    from.say(to, appendOfRound(round))
     await sleep(tries < 20 ? 5 : 50)
   }
   demand(roundsOf(to.got).includes(round), () => `nothing that ${from.member.name} says arrives at ${to.member.name}`)
 }
 /** Time enough for what must not happen to happen: as long as the others took, and more. */
-export const leisure = async (since: number): Promise<void> => {
+export const waitMuchLonger = async (since: number): Promise<void> => {
   await sleep(100 + 2 * (performance.now() - since))
-  await turns()
+  await eventLoopTurns()
 }

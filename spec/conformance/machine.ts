@@ -3,18 +3,18 @@ import { origin, type Configuration, type Entry, type Index, type LogBase, type 
 import type { SnapshotImage, StateMachine } from "../../interpreters/contract.ts"
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
 import {
-  broken,
+  failCheck,
   checksOf,
   demand,
   demandEqual,
   plainText,
-  staged,
-  turns,
+  requireStaging,
+  eventLoopTurns,
   until,
   type ConformanceOptions,
   type ConformanceCheck,
 } from "./check.ts"
-import { entryAfter, member, logPositionOf } from "./entries.ts"
+import { entryAfter, memberNamed, logPositionOf } from "./entries.ts"
 
 /** One place where a state machine keeps what it has. */
 export interface StateMachineSubject {
@@ -41,8 +41,8 @@ export interface StateMachineKit {
 
 const COUNT = 72
 const configurations: readonly Configuration[] = [
-  { voters: [member("a"), member("b")], outgoing: [member("a")], learners: [] },
-  { voters: [member("a"), member("ü")], outgoing: [], learners: [member("c")] },
+  { voters: [memberNamed("a"), memberNamed("b")], outgoing: [memberNamed("a")], learners: [] },
+  { voters: [memberNamed("a"), memberNamed("ü")], outgoing: [], learners: [memberNamed("c")] },
 ]
 const makeLog = (command: StateMachineKit["command"]): readonly Entry[] => {
   const entries: Entry[] = []
@@ -52,7 +52,10 @@ const makeLog = (command: StateMachineKit["command"]): readonly Entry[] => {
       index % 7 === 5
         ? { kind: "noop" as const }
         : index % 17 === 11
-          ? { kind: "configuration" as const, configuration: configurations[index % 2] ?? broken("no configuration") }
+          ? {
+              kind: "configuration" as const,
+              configuration: configurations[index % 2] ?? failCheck("no configuration"),
+            }
           : { kind: "command" as const, bytes: command(++commands) }
     entries.push(
       entryAfter(entries.at(-1) ?? { ...origin, time: 1_700_000_000_000 }, content, 1 + Math.floor(index / 20)),
@@ -85,7 +88,7 @@ class Opened {
   }
   get index(): Index {
     const position = this.machine.position()
-    return position?.index ?? broken("its position is null, although nothing was damaged")
+    return position?.index ?? failCheck("its position is null, although nothing was damaged")
   }
   well(): void {
     demand(this.complaints.length === 0, () => `it reported ${this.complaints[0]?.message ?? ""}`)
@@ -150,9 +153,9 @@ export const stateMachineConformance = (
     }
   }
   const one = (body: (it: StateMachineSubject) => Promise<void>): Promise<void> =>
-    subjects(1, (it) => (it === undefined ? broken("no subject") : body(it)))
+    subjects(1, (it) => (it === undefined ? failCheck("no subject") : body(it)))
   const two = (body: (a: StateMachineSubject, b: StateMachineSubject) => Promise<void>): Promise<void> =>
-    subjects(2, (a, b) => (a === undefined || b === undefined ? broken("no subjects") : body(a, b)))
+    subjects(2, (a, b) => (a === undefined || b === undefined ? failCheck("no subjects") : body(a, b)))
   /** The digest after exactly these entries, of a machine that did nothing else. Made once for all checks. */
   const digests = new Map<Index, Promise<string>>()
   const digestAfter = (index: Index): Promise<string> => {
@@ -187,7 +190,7 @@ export const stateMachineConformance = (
         why: "the log hands over what follows the position: a machine that begins elsewhere misses entries or executes some twice",
         run: () =>
           one(async (it) => {
-            const { index, term } = new Opened(await it.open()).machine.position() ?? broken("its position is null")
+            const { index, term } = new Opened(await it.open()).machine.position() ?? failCheck("its position is null")
             demandEqual("its index and term", [index, term], [0, 0])
           }),
       },
@@ -209,7 +212,7 @@ export const stateMachineConformance = (
             machine.apply(log.slice(0, 3))
             inside = false
             await until("the entries are executed", () => told.length > 0)
-            await turns()
+            await eventLoopTurns()
             demand(!early, () => "a handler was called before `apply` had returned")
             demandEqual("what `applied` was told", told, [3])
             demandEqual("the position", machine.position(), positionAfter(log, 3))
@@ -261,7 +264,7 @@ export const stateMachineConformance = (
         run: async () => {
           for (let round = 0; round < 4; round++) {
             await one(async (it) => {
-              const crash = staged("crash", it.crash)
+              const crash = requireStaging("crash", it.crash)
               const random = makeRandom(seed * 100 + round)
               let sure = 0
               let handed = 0
@@ -280,7 +283,7 @@ export const stateMachineConformance = (
                   const more = log.slice(handed, handed + 5)
                   opened.machine.apply(more)
                   handed += more.length
-                  await turns(random.below(3))
+                  await eventLoopTurns(random.below(3))
                 }
                 await crash()
               }
@@ -379,7 +382,7 @@ export const stateMachineConformance = (
             const chunks = await chunksOf(image)
             const { snapshot } = image
             const whole = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-            const first = chunks[0] ?? broken("an image without a chunk")
+            const first = chunks[0] ?? failCheck("an image without a chunk")
             await storeAll(b.machine, snapshot, chunks)
             const half = Math.ceil(first.length / 2)
             demandEqual(
@@ -419,7 +422,7 @@ export const stateMachineConformance = (
               await rejects(b.machine.restore(snapshot)),
               () => "a snapshot of which nothing had been stored was restored",
             )
-            const last = chunks.at(-1) ?? broken("an image without a chunk")
+            const last = chunks.at(-1) ?? failCheck("an image without a chunk")
             const cut = [...chunks.slice(0, -1), last.slice(0, -1)]
             let offset = 0
             for (const chunk of cut) offset = await b.machine.storeChunk(snapshot, offset, chunk, false)
@@ -456,7 +459,7 @@ export const stateMachineConformance = (
         why: "the leader stops sending it, and the log before it is gone",
         run: () =>
           two(async (from, to) => {
-            const crash = staged("crash", to.crash)
+            const crash = requireStaging("crash", to.crash)
             const random = makeRandom(seed)
             const [a, b] = [new Opened(await from.open()), new Opened(await to.open())]
             await a.applyThrough(log, 60, random)

@@ -3,22 +3,22 @@ import { origin, type Entry, type HardState, type LogBase, type Persist } from "
 import type { Storage, Stored } from "../../interpreters/contract.ts"
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
 import {
-  broken,
+  failCheck,
   checksOf,
   demand,
   demandEqual,
   plainText,
-  staged,
-  turns,
+  requireStaging,
+  eventLoopTurns,
   until,
   type ConformanceOptions,
   type ConformanceCheck,
 } from "./check.ts"
 import {
-  bytesOf,
+  randomBytesOf,
   entryAfter,
   extremes,
-  member,
+  memberNamed,
   logPositionOf,
   someConfiguration,
   type Content,
@@ -58,7 +58,7 @@ const contentOf = (random: Random): Content => {
   const choice = random.below(8)
   if (choice === 0) return { kind: "noop" }
   if (choice === 1) return { kind: "configuration", configuration: someConfiguration }
-  return { kind: "command", bytes: bytesOf(random, random.below(10) === 0 ? 3000 : random.below(60)) }
+  return { kind: "command", bytes: randomBytesOf(random, random.below(10) === 0 ? 3000 : random.below(60)) }
 }
 
 /** As a server under way would write it: appends, votes, overwritten tails, trimmed logs, installed snapshots. */
@@ -70,7 +70,7 @@ const nextPersist = (random: Random, model: Model, seq: number): Persist => {
     random.below(4) === 0
       ? {
           term: Math.max(hardState.term, last.term) + random.below(3),
-          vote: random.below(2) === 0 ? member("a") : null,
+          vote: random.below(2) === 0 ? memberNamed("a") : null,
         }
       : null
   const term = Math.max(newTerm?.term ?? hardState.term, last.term)
@@ -104,7 +104,7 @@ const nextPersist = (random: Random, model: Model, seq: number): Persist => {
     }
   }
   if (choice <= 2 && entries.length > 0) {
-    const at = entries[random.below(entries.length)] ?? broken("no entry")
+    const at = entries[random.below(entries.length)] ?? failCheck("no entry")
     return {
       ...one,
       hardState: newTerm,
@@ -252,10 +252,10 @@ export const storageConformance = (
                 opened.reported <= seq,
                 () => `${opened.reported} was reported when ${seq} was the last that had been handed over`,
               )
-              if (random.below(3) === 0) await turns(1)
+              if (random.below(3) === 0) await eventLoopTurns(1)
             }
             await opened.settled(60)
-            await turns()
+            await eventLoopTurns()
             demandEqual(
               "the order of reports",
               opened.reports,
@@ -277,7 +277,7 @@ export const storageConformance = (
               { kind: "configuration", configuration: someConfiguration },
               ...[0, 1, 511, 512, 513, 70_000, 1 << 20].map((size): Content => ({
                 kind: "command",
-                bytes: bytesOf(random, size),
+                bytes: randomBytesOf(random, size),
               })),
             ]
             const entries: Entry[] = []
@@ -289,7 +289,12 @@ export const storageConformance = (
               opened.storage.persist(whole)
               model = after(model, whole)
             }
-            write({ hardState: { term: 3, vote: member("ünïcode ☃ 🚀", "") }, truncateFrom: null, base: null, entries })
+            write({
+              hardState: { term: 3, vote: memberNamed("ünïcode ☃ 🚀", "") },
+              truncateFrom: null,
+              base: null,
+              entries,
+            })
             await opened.settled(seq)
             opened = await reopened(it)
             demandStored("every kind of entry", opened.stored, model)
@@ -300,7 +305,9 @@ export const storageConformance = (
                 hardState: { term: place.term, vote: null },
                 truncateFrom: base.index + 1,
                 base,
-                entries: [entryAfter(base, { kind: "command", bytes: bytesOf(random, 9) }, place.term, place.time)],
+                entries: [
+                  entryAfter(base, { kind: "command", bytes: randomBytesOf(random, 9) }, place.term, place.time),
+                ],
               })
               await opened.settled(seq)
               opened = await reopened(it)
@@ -336,7 +343,7 @@ export const storageConformance = (
         run: async () => {
           for (let round = 0; round < 12; round++) {
             await subject(async (it) => {
-              const crash = staged("crash", it.crash)
+              const crash = requireStaging("crash", it.crash)
               const random = makeRandom(seed * 1000 + round)
               let model = NOTHING
               for (let time = 0; time < 4; time++) {
@@ -349,7 +356,7 @@ export const storageConformance = (
                   const persist = nextPersist(random, before, seq)
                   opened.storage.persist(persist)
                   models.push(after(before, persist))
-                  if (random.below(4) === 0) await turns(1 + random.below(2))
+                  if (random.below(4) === 0) await eventLoopTurns(1 + random.below(2))
                 }
                 if (random.below(3) === 0) await opened.settled(1 + random.below(count))
                 const { reported } = opened
@@ -428,7 +435,7 @@ export const storageConformance = (
         why: "after a failed sync nobody knows what is on the disk: a report that comes later would be a guess",
         run: () =>
           subject(async (it) => {
-            const fail = staged("fail", it.fail)
+            const fail = requireStaging("fail", it.fail)
             const opened = new Opened(await it.open())
             const random = makeRandom(seed + 5)
             const models = life(random, opened, NOTHING, 5)
@@ -439,7 +446,7 @@ export const storageConformance = (
             await until("the failure is told", () => opened.failures.length > 0)
             demand(opened.failures[0] instanceof Error, () => "`failed` was not given an Error")
             opened.storage.persist(nextPersist(random, before, 7))
-            await turns(20)
+            await eventLoopTurns(20)
             demandEqual("the number of failures told", opened.failures.length, 1)
             demand(opened.reported === 5, () => `${opened.reported} was reported after the failure`)
           }),

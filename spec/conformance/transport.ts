@@ -8,23 +8,23 @@ import {
   demandEqual,
   plainText,
   sleep,
-  turns,
+  eventLoopTurns,
   until,
   type ConformanceOptions,
   type ConformanceCheck,
 } from "./check.ts"
-import { bytesOf, entryAfter, member } from "./entries.ts"
+import { randomBytesOf, entryAfter, memberNamed } from "./entries.ts"
 import {
   type Joining,
   type TransportSubject,
   arrives,
-  ask,
+  appendOfRound,
   connected,
   everyMessage,
   first,
   joiningOf,
-  leisure,
-  nameOf,
+  waitMuchLonger,
+  memberLabel,
   Node,
   roundsOf,
 } from "./joined.ts"
@@ -50,9 +50,9 @@ export const transportConformance = (
       await subject.dispose()
     }
   }
-  const a = member("a")
-  const b = member("b")
-  const c = member("c")
+  const a = memberNamed("a")
+  const b = memberNamed("b")
+  const c = memberNamed("c")
 
   return checksOf(
     [
@@ -78,7 +78,7 @@ export const transportConformance = (
                 links.toSorted(),
                 nodes
                   .filter(({ member: { name } }) => name !== own.name)
-                  .map(({ member: other }) => `+${nameOf(other)}`),
+                  .map(({ member: other }) => `+${memberLabel(other)}`),
               )
             }
           }),
@@ -131,7 +131,10 @@ export const transportConformance = (
             const [from, to] = [await join(a), await join(b)]
             await connected(from, to)
             const random = makeRandom(seed + 1)
-            const entry = entryAfter({ ...origin, index: 4, term: 1 }, { kind: "command", bytes: bytesOf(random, 700) })
+            const entry = entryAfter(
+              { ...origin, index: 4, term: 1 },
+              { kind: "command", bytes: randomBytesOf(random, 700) },
+            )
             const message: Message = {
               type: "AppendEntries",
               term: 1,
@@ -153,7 +156,7 @@ export const transportConformance = (
             for (let i = 0; i < 200; i++) {
               const other = entryAfter(
                 { ...origin, index: 4, term: 1 },
-                { kind: "command", bytes: bytesOf(random, 700) },
+                { kind: "command", bytes: randomBytesOf(random, 700) },
               )
               from.say(to, { ...message, entries: [other], round: 2 + i })
             }
@@ -180,15 +183,15 @@ export const transportConformance = (
             }
             from.transport.attach({
               received: () => called("received"),
-              connected: (peer) => called(`+${nameOf(peer)}`),
+              connected: (peer) => called(`+${memberLabel(peer)}`),
               disconnected: () => called("disconnected"),
             })
             inside = false
             await until("a is told of b", () => told.includes("+b/b-1"))
             inside = true
             for (let round = 0; round < 50; round++) {
-              from.transport.send(b, ask(round), null)
-              to.transport.send(a, ask(round), null)
+              from.transport.send(b, appendOfRound(round), null)
+              to.transport.send(a, appendOfRound(round), null)
             }
             from.transport.flush()
             to.transport.flush()
@@ -210,8 +213,8 @@ export const transportConformance = (
             await before.leave()
             await until("a is told that b is gone", () => !one.isConnected(b))
             const count = one.got.length
-            one.say(before, ask(1), ask(2))
-            await turns(20)
+            one.say(before, appendOfRound(1), appendOfRound(2))
+            await eventLoopTurns(20)
             demandEqual("messages of b after it had left", one.got.length - count, 0)
             const after = await join(b, { start: { number: 2, words: [11, 12] } })
             await connected(one, after)
@@ -232,9 +235,9 @@ export const transportConformance = (
             await connected(one, old)
             await old.leave()
             await until("a is told that b is gone", () => !one.isConnected(b))
-            const fresh = await join(member("b", "b-2"))
+            const fresh = await join(memberNamed("b", "b-2"))
             await connected(one, fresh)
-            for (let i = 0; i < 20; i++) one.say(old, ask(i))
+            for (let i = 0; i < 20; i++) one.say(old, appendOfRound(i))
             await arrives(one, fresh, 100)
             demandEqual(
               "what arrived that was for the earlier incarnation",
@@ -242,7 +245,7 @@ export const transportConformance = (
               [],
             )
             await arrives(fresh, one, 101)
-            demandEqual("who said it", [...new Set(one.got.map(({ from }) => nameOf(from)))], ["b/b-2"])
+            demandEqual("who said it", [...new Set(one.got.map(({ from }) => memberLabel(from)))], ["b/b-2"])
           }),
       },
       {
@@ -255,11 +258,11 @@ export const transportConformance = (
             const [one, same, other] = [await join(a), await join(b), await join(c, { cluster: "another" })]
             await connected(one, same)
             for (let i = 0; i < 10; i++) {
-              one.say(other, ask(i))
-              other.say(one, ask(i))
+              one.say(other, appendOfRound(i))
+              other.say(one, appendOfRound(i))
               await sleep(5)
             }
-            await leisure(since)
+            await waitMuchLonger(since)
             demandEqual(
               "what a was told of c",
               one.links.filter((word) => word.includes("c/")),
@@ -308,11 +311,11 @@ export const transportConformance = (
               const other = await join(c)
               await connected(one, other)
               for (let i = 0; i < 10; i++) {
-                back.say(one, ask(i))
-                one.say(back, ask(i))
+                back.say(one, appendOfRound(i))
+                one.say(back, appendOfRound(i))
                 await sleep(5)
               }
-              await leisure(since)
+              await waitMuchLonger(since)
               demandEqual(
                 `what a was told of start ${plainText(told)} after it had met ${plainText(met)}`,
                 one.links.filter((word) => word.includes("b/")),
@@ -354,7 +357,7 @@ export const transportConformance = (
             const short = await join(b, { start: { number: 2, words: [11, 12] }, recovered: { term: 3, index: 11 } })
             const other = await join(c)
             await connected(one, other)
-            await leisure(since)
+            await waitMuchLonger(since)
             demand(!one.isConnected(b) && !short.isConnected(a), () => "it was connected")
             await short.leave()
             const whole = await join(b, {
@@ -374,11 +377,11 @@ export const transportConformance = (
             const [one, lives] = [await join(a), await join(b)]
             await connected(one, lives)
             const double = await join(b, { start: { number: 2, words: [11, 12] } })
-            await leisure(since)
-            double.say(one, ask(1))
+            await waitMuchLonger(since)
+            double.say(one, appendOfRound(1))
             // Long enough for a transport that finds out by signs of life.
             for (let i = 0; i < 12; i++) {
-              lives.say(one, ask(50 + i))
+              lives.say(one, appendOfRound(50 + i))
               await sleep(50)
             }
             await arrives(lives, one, 100)
@@ -401,7 +404,7 @@ export const transportConformance = (
                 type,
                 bootId: 2 ** 32 - 1 - i,
                 ref: 7 + i,
-                bytes: bytesOf(random, size),
+                bytes: randomBytesOf(random, size),
               })),
             )
             const wanted = all.map((message) => plainText({ from: a, message }))
@@ -426,7 +429,7 @@ export const transportConformance = (
             )
             await old.leave()
             await until("a is told that b is gone", () => !one.isConnected(b))
-            const fresh = await join(member("b", "b-2"))
+            const fresh = await join(memberNamed("b", "b-2"))
             await connected(one, fresh)
             const asked: ServiceMessage = { type: "ServiceQuestion", bootId: 1, ref: 1, bytes: new Uint8Array(3) }
             for (let tries = 0; tries < 400 && fresh.service.length === 0; tries++) {

@@ -1,6 +1,6 @@
 /** Runs a history step by step, with only the reducer: no tables, no symmetry, no forgotten messages. */
 import type { Member, Message, Rule } from "../../core/index.ts"
-import { staleOf } from "./dead.ts"
+import { staleRepresentative } from "./fate.ts"
 import { makeIdentifier } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf } from "./judge.ts"
 import type { ExploredStep } from "./search/search.ts"
@@ -89,7 +89,7 @@ export const withSentMessages = (space: Space, steps: readonly ExploredStep[]): 
     const { self } = after.state
     for (const { to, message: told } of sends) {
       sent.set(identify(self, to, told), told)
-      standsFor.set(identify(self, to, staleOf(told)), told)
+      standsFor.set(identify(self, to, staleRepresentative(told)), told)
     }
     return { server: name, action: meant }
   })

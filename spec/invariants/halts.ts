@@ -1,5 +1,5 @@
 /** When a server must halt, and what a halted one does. */
-import { brokenAt, flawOf, isIndex, isTerm, type Message } from "../../core/index.ts"
+import { chainBreaksAt, flawOfMessage, isIndex, isTerm, type Message } from "../../core/index.ts"
 import { fail, type ComparedStep } from "./history.ts"
 import { brokenBy } from "./names.ts"
 import type { ObservedStep } from "./index.ts"
@@ -30,8 +30,8 @@ export const checkContradiction = (seen: ComparedStep, message: Message): void =
   const { node, state } = seen
   if (
     message.term !== state.currentTerm ||
-    flawOf(message) !== null ||
-    (message.type === "AppendEntries" && brokenAt(message.prevLogChain, message.entries) !== null)
+    flawOfMessage(message) !== null ||
+    (message.type === "AppendEntries" && chainBreaksAt(message.prevLogChain, message.entries) !== null)
   )
     return
   const index = shown(seen, message)

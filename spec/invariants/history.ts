@@ -18,7 +18,7 @@ import {
   type Term,
 } from "../../core/index.ts"
 import { InvariantViolated, type Invariant } from "./names.ts"
-import { makeShelf, type Shelf } from "./shelf.ts"
+import { makeIndexWindow, type IndexWindow } from "./indexWindow.ts"
 import { makeSteady, type Steady } from "./steady.ts"
 import type { ObservedStep } from "./index.ts"
 
@@ -96,8 +96,8 @@ export interface ObservedHistory {
   readonly servers: Map<string, ObservedServer>
   /** Earlier incarnations: their disks are gone, but what they acknowledged was true. */
   readonly former: ObservedServer[]
-  readonly written: Shelf<Written>
-  readonly committed: Shelf<Committed>
+  readonly written: IndexWindow<Written>
+  readonly committed: IndexWindow<Committed>
   /** The highest index that a leader committed, or that a server had committed when it was first seen. */
   highest: Index
   readonly runs: CommitRun[]
@@ -117,8 +117,8 @@ export interface ObservedHistory {
 export const newObservedHistory = (): ObservedHistory => ({
   servers: new Map(),
   former: [],
-  written: makeShelf(),
-  committed: makeShelf(),
+  written: makeIndexWindow(),
+  committed: makeIndexWindow(),
   highest: 0,
   runs: [],
   elections: new Map(),

@@ -18,7 +18,15 @@ import {
   type ComparedStep,
   type ObservedServer,
 } from "./history.ts"
-import { appendedByLeader, checkLog, checkPersists, checkRecovered, checkSent, checkSnapshot, settle } from "./logs.ts"
+import {
+  appendedByLeader,
+  checkLog,
+  checkPersists,
+  checkRecovered,
+  checkSent,
+  checkSnapshot,
+  recordDurable,
+} from "./logs.ts"
 import { sweep } from "./sweep.ts"
 
 export { invariants, InvariantViolated, type Invariant } from "./names.ts"
@@ -81,7 +89,7 @@ const takeEvent = (seen: ComparedStep, event: Event): void => {
   const { before, state } = seen
   switch (event.type) {
     case "Persisted":
-      settle(seen, event.seq)
+      recordDurable(seen, event.seq)
       return
     case "MessageReceived":
       if (event.message.type === "RequestVoteReply") countGrant(seen, event.from, event.message)

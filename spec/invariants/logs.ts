@@ -234,7 +234,7 @@ export const checkPersists = ({ node, state, before, effects }: ComparedStep): v
   before.outstanding.push(before.queued)
 }
 
-export const settle = ({ before }: ComparedStep, seq: number): void => {
+export const recordDurable = ({ before }: ComparedStep, seq: number): void => {
   let done = 0
   for (const image of before.outstanding) {
     if (image.seq > seq) break

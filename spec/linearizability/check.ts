@@ -1,7 +1,7 @@
 /**
  * Is a history linearizable? Partitions are searched in turns, so that one hard key does not hide an easy refutation.
  */
-import { explain, locate, loosen, type Explanation } from "./explain.ts"
+import { explain, locate, withUnknownOutcome, type Explanation } from "./explain.ts"
 import type { Model, Operation } from "./model.ts"
 import { Contradiction, isOrderOf, isPossible } from "./proof.ts"
 import { type Search, startSearch } from "./search.ts"
@@ -96,7 +96,7 @@ export const checkHistory = <State, Input, Output>(
   ): Verdict<State, Input, Output> => {
     const time = { now, until: now() + Math.min(limitMs, 10_000) }
     const explanation = explain(name, operations, locate(operations, from, to, model, time), model, time)
-    const parts = explanation.core.map(({ operation, firm }) => (firm ? operation : loosen(operation)))
+    const parts = explanation.core.map(({ operation, firm }) => (firm ? operation : withUnknownOutcome(operation)))
     if (explanation.start.some((state) => isPossible(parts, state, model) === true))
       throw new Contradiction(name, "operations that the search found to be impossible have an order")
     return { verdict: "not", counts: counts(), explanation }

@@ -52,7 +52,7 @@ export const cutAfter = <Input, Output>(
   const end = last.returned ?? Infinity
   return operations
     .filter(({ invoked }) => invoked <= end)
-    .map((operation) => ((operation.returned ?? 0) > end ? loosen(operation) : operation))
+    .map((operation) => ((operation.returned ?? 0) > end ? withUnknownOutcome(operation) : operation))
 }
 
 /** The operation with which a history becomes impossible. */
@@ -103,7 +103,7 @@ export const locate = <State, Input, Output>(
   }
   const culprit = known[high] as Operation<Input, Output>
   const upTo = cutAfter(operations, culprit)
-  const before = upTo.map((operation) => (operation === culprit ? loosen(operation) : operation))
+  const before = upTo.map((operation) => (operation === culprit ? withUnknownOutcome(operation) : operation))
   const found = startSearch(before, model).advance(stepsToLocate)
   if (found?.verdict !== "linearizable" || !isOrderOf(found.order, before, model)) return undefined
   const list = (oneUnseen: boolean) => {
@@ -135,7 +135,7 @@ const stepsPerCut = 100_000
 const statesAtStart = 8
 
 /** An operation of which only the invocation is known allows everything that the real one allows. */
-export const loosen = <Input, Output>(operation: Operation<Input, Output>): Operation<Input, Output> => ({
+export const withUnknownOutcome = <Input, Output>(operation: Operation<Input, Output>): Operation<Input, Output> => ({
   ...operation,
   output: undefined,
   returned: null,
@@ -169,7 +169,7 @@ export const explain = <State, Input, Output>(
   const origin = new Map<Op, Op>()
   const real = (operation: Op): Op => origin.get(operation) ?? operation
   const loosened = (operation: Op): Op => {
-    const loose = loosen(operation)
+    const loose = withUnknownOutcome(operation)
     origin.set(loose, real(operation))
     return loose
   }

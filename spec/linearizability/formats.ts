@@ -1,6 +1,6 @@
 /** Histories as text: JSON lines or one array of them, EDN, and the lines that Jepsen prints, in its console's log or in history.txt. */
 import { BadHistory, Keyword, readEdn, valueOfEdn, writeEdn, type Edn } from "./edn.ts"
-import { canonicalF, functions, isWhole, synonyms, toJsonLine, type HistoryEvent, type Value } from "./history.ts"
+import { canonicalF, functionNames, isWhole, synonyms, toJsonLine, type HistoryEvent, type Value } from "./history.ts"
 
 export const historyFormats = ["jepsen", "edn", "jsonl"] as const
 export type HistoryFormat = (typeof historyFormats)[number]
@@ -17,7 +17,7 @@ const wanted = {
   jepsen:
     "a line such as INFO  jepsen.util - 4 :invoke :cas [1 2], or 4 :invoke :cas [1 2] alone, with tabs between its parts",
 }
-const known = `${functions.join(", ")} (or ${Object.keys(synonyms).join(", ")})`
+const known = `${functionNames.join(", ")} (or ${Object.keys(synonyms).join(", ")})`
 
 const isValue = (value: unknown): value is Value =>
   value === null ||

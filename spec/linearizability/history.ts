@@ -8,8 +8,8 @@ export type Value = null | boolean | number | string | readonly Value[]
 export type Process = number | string
 
 /** read and write are also accepted as get, put and set. */
-export const functions = ["read", "write", "cas", "append", "delete", "incr"] as const
-export type F = (typeof functions)[number]
+export const functionNames = ["read", "write", "cas", "append", "delete", "incr"] as const
+export type FunctionName = (typeof functionNames)[number]
 export const synonyms = { get: "read", put: "write", set: "write" } as const
 export type Synonym = keyof typeof synonyms
 
@@ -26,7 +26,7 @@ export type Synonym = keyof typeof synonyms
 export interface HistoryEvent {
   readonly process: Process
   readonly type: "invoke" | "ok" | "fail" | "info"
-  readonly f: F
+  readonly f: FunctionName
   /** null: the history has only one register. */
   readonly key: string | null
   readonly value: Value
@@ -36,7 +36,7 @@ export interface HistoryEvent {
 
 /** The input of an operation of the models `register` and `kv`. */
 export interface Request {
-  readonly f: F
+  readonly f: FunctionName
   readonly key: string | null
   readonly value: Value
 }
@@ -52,7 +52,7 @@ export interface Recorder {
   /** Throws if the process has an open operation. */
   readonly invoke: (operation: {
     readonly process: Process
-    readonly f: F | Synonym
+    readonly f: FunctionName | Synonym
     readonly key?: string | null
     readonly value?: Value
     readonly time?: number
@@ -66,8 +66,8 @@ export interface Recorder {
 export const isWhole = (value: Value): boolean =>
   (typeof value === "number" || typeof value === "string") && /^-?\d+$/.test(String(value))
 
-export const canonicalF = (name: string): F | undefined =>
-  Object.hasOwn(synonyms, name) ? synonyms[name as Synonym] : functions.find((f) => f === name)
+export const canonicalF = (name: string): FunctionName | undefined =>
+  Object.hasOwn(synonyms, name) ? synonyms[name as Synonym] : functionNames.find((f) => f === name)
 
 export const toJsonLine = (event: HistoryEvent): string => `${JSON.stringify(event)}\n`
 
@@ -97,7 +97,7 @@ export const makeHistory = (
       const f = canonicalF(name)
       if (f === undefined)
         throw new Error(
-          `${name} is no operation; there are ${functions.join(", ")}, ${Object.keys(synonyms).join(", ")}`,
+          `${name} is no operation; there are ${functionNames.join(", ")}, ${Object.keys(synonyms).join(", ")}`,
         )
       busy.add(process)
       add({ process, type: "invoke", f, key, value, time })

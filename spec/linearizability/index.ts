@@ -1,8 +1,8 @@
 /** Were the clients' observations linearizable? */
 export {
-  functions,
+  functionNames,
   makeHistory,
-  type F,
+  type FunctionName,
   type HistoryEvent,
   type OpenOperation,
   type Process,

@@ -1,5 +1,5 @@
 /** What an object would do if only one client at a time used it: the specification for a history. */
-import { type F, type Process, type Request, type Value } from "./history.ts"
+import { type FunctionName, type Process, type Request, type Value } from "./history.ts"
 
 /** An operation of a history that took effect or may have. Operations that certainly did not happen are left out. */
 export interface Operation<Input = Request, Output = Value> {
@@ -87,7 +87,7 @@ export interface Model<State, Input, Output> {
 
 export interface RequestModel<State> extends Model<State, Request, Value> {
   /** The operations that it knows; a history with another operation is refused before it is checked. */
-  readonly functions: readonly F[]
+  readonly functions: readonly FunctionName[]
 }
 
 const pairOf = (value: Value): readonly [Value, Value] =>
@@ -125,7 +125,7 @@ export const describeRequest = ({ f, value, key }: Request, output: Value | unde
 
 interface Seen<State> {
   /** Whether a value that an operation leaves can have been part of an observed value. */
-  readonly isPart: (left: Value, f: F) => boolean
+  readonly isPart: (left: Value, f: FunctionName) => boolean
   readonly isSeen: (state: State) => boolean
 }
 

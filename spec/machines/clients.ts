@@ -5,14 +5,14 @@
  */
 import { WorldReplicas, type EntryExecuted } from "../../interpreters/replica/world/index.ts"
 import {
-  goOn,
+  runTasks,
   makeRandom,
   Tasks,
   type Random,
   type StoryWork,
   type World,
 } from "../../interpreters/simulation/index.ts"
-import { PropertyViolated, type Companions } from "../scripts/index.ts"
+import { PropertyViolated, type WorldClients } from "../scripts/index.ts"
 
 export interface MachineClients {
   readonly clients: number
@@ -29,8 +29,8 @@ const SETTLED = 5000
 const sameBytes = (one: Uint8Array, other: Uint8Array): boolean =>
   one.length === other.length && one.every((byte, i) => byte === other[i])
 
-class Clients implements Companions {
-  readonly hooks: Companions["hooks"]
+class Clients implements WorldClients {
+  readonly hooks: WorldClients["hooks"]
   private readonly replicas: WorldReplicas
   private readonly tasks = new Tasks()
   private readonly options: MachineClients
@@ -100,12 +100,12 @@ class Clients implements Companions {
     }
   }
   run(ms: number): void {
-    goOn(this.world, this.tasks, this.world.now + ms)
+    runTasks(this.world, this.tasks, this.world.now + ms)
   }
   finish(mended: boolean): void {
     this.over = true
     if (!mended) return
-    goOn(this.world, this.tasks, this.world.now + LAST_ORDERS, () => this.settled())
+    runTasks(this.world, this.tasks, this.world.now + LAST_ORDERS, () => this.settled())
     // Servers that began late still open their sessions.
     this.run(SETTLED)
     if (!this.settled())
@@ -190,5 +190,5 @@ class Clients implements Companions {
 /** For `companions` of the checks of a script. */
 export const machineClients =
   (options: MachineClients) =>
-  (seed: number): Companions =>
+  (seed: number): WorldClients =>
     new Clients(options, seed)

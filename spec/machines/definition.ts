@@ -1,6 +1,6 @@
 /** A user's machine definition, as `replicate` takes it, with what is true of it. A module that exports these serves the debugger. */
 import type { Machine } from "../../interpreters/replica/index.ts"
-import type { Describe } from "../../interpreters/replica/world/index.ts"
+import type { MachineDescriber } from "../../interpreters/replica/world/index.ts"
 
 /** One command that a server has executed, beside the state that it led to. */
 export interface ExecutedStep<State, Command, Result> {
@@ -27,5 +27,5 @@ export interface MachineUnderTest<State, Command, Result> {
     | StateInvariant<State, Command, Result>
     | Readonly<Record<string, StateInvariant<State, Command, Result>>>
   /** How commands, results and states are told. Default: as JSON. */
-  readonly describe?: Describe<State, Command, Result>
+  readonly describe?: MachineDescriber<State, Command, Result>
 }

@@ -1,6 +1,6 @@
 /** What a server may send and do: each message and reply must be justified by its state, its log and what it has heard. */
 import type { Effect, Event, Member, Message, Outcome, Persist, State } from "../../core/index.ts"
-import { inForce, lastOf, lastTermOf, termIn, wordIn, wordOf } from "./log.ts"
+import { inForce, lastOf, lastTermOf, termIn, contentIn, contentOf } from "./log.ts"
 import { preVoteName, type Possible } from "./possible.ts"
 import { agreedBy, keyOf, same, votesIn, type AbstractServer } from "./server.ts"
 
@@ -73,7 +73,7 @@ const appends = (
       (entry, i) =>
         entry.index !== prevLogIndex + 1 + i ||
         termIn(log, entry.index) !== entry.term ||
-        wordIn(log, entry.index) !== wordOf(entry),
+        contentIn(log, entry.index) !== contentOf(entry),
     )
   )
     return `sends entries after ${prevLogIndex} that do not stand in its log`
@@ -238,7 +238,7 @@ const onPersist = ({ server, end }: ServerStep, { hardState, truncateFrom, base,
   let last = Math.max(truncateFrom === null ? handed.last : Math.min(handed.last, truncateFrom - 1), base?.index ?? 0)
   for (const entry of entries) {
     last += 1
-    if (entry.index !== last || termIn(log, last) !== entry.term || wordIn(log, last) !== wordOf(entry))
+    if (entry.index !== last || termIn(log, last) !== entry.term || contentIn(log, last) !== contentOf(entry))
       return `writes entry ${entry.index} of term ${entry.term} where another stands`
   }
   if (last !== lastOf(log)) return `its log ends at ${lastOf(log)}, on disk at ${last}`
@@ -252,7 +252,7 @@ const onApply = ({ server, end }: ServerStep, entries: Extract<Effect, { type: "
     const { index, term } = entry
     if (index !== server.applying + 1 || index > end.commit)
       return `applies ${index} after ${server.applying}, committed is ${end.commit}`
-    if (termIn(server.log, index) !== term || wordIn(server.log, index) !== wordOf(entry))
+    if (termIn(server.log, index) !== term || contentIn(server.log, index) !== contentOf(entry))
       return `applies an entry ${index} that is not in its log`
     if (index > server.disk.log.base && termIn(server.disk.log, index) !== term)
       return `applies ${index}, which its disk does not hold`
@@ -343,7 +343,7 @@ export const justify = (told: ServerStep, effect: Effect): Wrong => {
 }
 
 /** Checked after the messages: nothing that must be sent may be missing. */
-export const owesWrite = ({ server, end }: ServerStep): Wrong => {
+export const checkWritesIssued = ({ server, end }: ServerStep): Wrong => {
   const { handed, log } = server
   return handed.term === end.term && same(handed.vote, end.vote) && handed.last === lastOf(log)
     ? null

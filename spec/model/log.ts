@@ -7,13 +7,13 @@ export interface AbstractLog {
   /** Entry `index` is at `index - start`; entries at or below the base may still be there. */
   start: number
   readonly terms: number[]
-  readonly words: number[]
+  readonly contents: number[]
   /** Oldest first; the first is that of the base. The last is in force (paper §6). */
   configurations: { readonly index: number; readonly configuration: Configuration }[]
 }
 
 /** The content of an entry without its position: the payload's checksum, or a kind. Configurations are compared separately. */
-export const wordOf = (entry: Entry): number =>
+export const contentOf = (entry: Entry): number =>
   entry.kind === "command" ? entry.payload.checksum : entry.kind === "noop" ? -1 : -2
 
 export const emptyLog = (base: LogBase): AbstractLog => ({
@@ -21,13 +21,13 @@ export const emptyLog = (base: LogBase): AbstractLog => ({
   baseTerm: base.term,
   start: base.index + 1,
   terms: [],
-  words: [],
+  contents: [],
   configurations: [{ index: base.index, configuration: base.configuration }],
 })
 export const copyLog = (log: AbstractLog): AbstractLog => ({
   ...log,
   terms: [...log.terms],
-  words: [...log.words],
+  contents: [...log.contents],
   configurations: [...log.configurations],
 })
 
@@ -36,7 +36,7 @@ export const lastOf = ({ start, terms }: AbstractLog): number => start + terms.l
 export const termIn = ({ base, baseTerm, start, terms }: AbstractLog, index: number): number | undefined =>
   index === base ? baseTerm : index < base ? undefined : terms[index - start]
 export const lastTermOf = (log: AbstractLog): number => termIn(log, lastOf(log)) ?? 0
-export const wordIn = ({ base, start, words }: AbstractLog, index: number): number | undefined =>
+export const contentIn = ({ base, start, contents: words }: AbstractLog, index: number): number | undefined =>
   index <= base ? undefined : words[index - start]
 
 export const inForce = ({ configurations }: AbstractLog): Configuration | undefined =>
@@ -51,7 +51,7 @@ export const configurationBefore = ({ configurations }: AbstractLog, index: numb
 
 export const pushEntry = (log: AbstractLog, entry: Entry): void => {
   log.terms.push(entry.term)
-  log.words.push(wordOf(entry))
+  log.contents.push(contentOf(entry))
   if (entry.kind === "configuration")
     log.configurations.push({ index: entry.index, configuration: entry.configuration })
 }
@@ -60,7 +60,7 @@ export const cutFrom = (log: AbstractLog, index: number): void => {
   const length = Math.max(0, index - log.start)
   if (length >= log.terms.length) return
   log.terms.length = length
-  log.words.length = length
+  log.contents.length = length
   while (log.configurations.length > 1 && (log.configurations.at(-1)?.index ?? 0) >= index) log.configurations.pop()
 }
 /** From now on the log starts after `base`; later entries stay. */
@@ -78,6 +78,6 @@ export const dropThrough = (log: AbstractLog, base: LogBase): void => {
   const dead = base.index + 1 - log.start
   if (dead < 512) return
   log.terms.splice(0, dead)
-  log.words.splice(0, dead)
+  log.contents.splice(0, dead)
   log.start += dead
 }

@@ -3,7 +3,7 @@
  * a message may be ignored, because it might as well have been lost; but not the term that it carries. The sources are the
  * paper's Figure 2 and §5–§7, and the thesis §3.10, §4, §6.4 and §9.6.
  */
-import { brokenAt, flawOf, levelOf, TERM_LEAP } from "../../core/index.ts"
+import { chainBreaksAt, flawOfMessage, levelOf, MAX_TERM_LEAP } from "../../core/index.ts"
 import type {
   ConfigurationEntry,
   Effect,
@@ -16,7 +16,7 @@ import type {
   Settings,
 } from "../../core/index.ts"
 import { configurationBefore, inForce, lastOf, lastTermOf, termIn, type AbstractLog } from "./log.ts"
-import { isFit, same, votesIn, type AbstractServer, type RoleName } from "./server.ts"
+import { isEligible, same, votesIn, type AbstractServer, type RoleName } from "./server.ts"
 
 /** A possible state of a server in the middle of a batch: its log is `log` through `keep`, then `tail`. */
 export interface Possible {
@@ -285,7 +285,7 @@ const changed = (
   // Thesis §4.2.1: "new servers join the cluster as non-voting members", until they have caught up.
   const since = scene.server.log.configurations.at(-1)?.index ?? 0
   const taught = (voter: Member): boolean =>
-    now.learners.some((one) => same(one, voter)) && isFit(scene.server, voter, since)
+    now.learners.some((one) => same(one, voter)) && isEligible(scene.server, voter, since)
   if (!voters.every((voter) => votesIn(now, voter) || taught(voter))) return [at]
   const entry = scene.target(index)
   const decides =
@@ -372,8 +372,8 @@ const mayIgnoreTerm = (scene: Scene, at: Possible, from: Member, message: Messag
 
 const onMessage = (scene: Scene, at: Possible, from: Member, message: Message): readonly Possible[] => {
   // A message that no correct server can have sent counts as lost.
-  if (message.term > at.term + TERM_LEAP || flawOf(message) !== null) return [at]
-  if (message.type === "AppendEntries" && brokenAt(message.prevLogChain, message.entries) !== null) return [at]
+  if (message.term > at.term + MAX_TERM_LEAP || flawOfMessage(message) !== null) return [at]
+  if (message.type === "AppendEntries" && chainBreaksAt(message.prevLogChain, message.entries) !== null) return [at]
   const raised = message.term > at.term && bringsTerm(message) ? adopted(at, message.term) : at
   const ignored = raised !== at && mayIgnoreTerm(scene, at, from, message) ? [at] : []
   switch (message.type) {

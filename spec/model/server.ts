@@ -11,8 +11,8 @@ import {
   lastOf,
   pushEntry,
   termIn,
-  wordIn,
-  wordOf,
+  contentIn,
+  contentOf,
   type AbstractLog,
 } from "./log.ts"
 
@@ -103,7 +103,7 @@ export interface AbstractServer {
 }
 
 /** As far as the leader knows, it holds everything through `index` and its state machine works. */
-export const isFit = ({ self, working, unfit, matched }: AbstractServer, member: Member, index: number): boolean =>
+export const isEligible = ({ self, working, unfit, matched }: AbstractServer, member: Member, index: number): boolean =>
   same(member, self) ? working : !unfit.has(keyOf(member)) && (matched.get(keyOf(member)) ?? 0) >= index
 
 export const applyToDisk = (disk: AbstractDisk, { hardState, truncateFrom, base, entries }: Persist): void => {
@@ -129,11 +129,11 @@ const holds = (disk: AbstractDisk, { hardState, base, entries }: Recovered): boo
   disk.log.baseTerm === base.term &&
   lastOf(disk.log) === base.index + entries.length &&
   entries.every(
-    (entry) => termIn(disk.log, entry.index) === entry.term && wordIn(disk.log, entry.index) === wordOf(entry),
+    (entry) => termIn(disk.log, entry.index) === entry.term && contentIn(disk.log, entry.index) === contentOf(entry),
   )
 
 /** A crash leaves what was durable, and a prefix of the outstanding writes. */
-export const couldBeLeft = ({ disk }: AbstractServer, recovered: Recovered): boolean => {
+export const isPossibleAfterCrash = ({ disk }: AbstractServer, recovered: Recovered): boolean => {
   const left: AbstractDisk = { ...disk, log: copyLog(disk.log) }
   if (holds(left, recovered)) return true
   return disk.queue.some((persist) => {
@@ -143,7 +143,7 @@ export const couldBeLeft = ({ disk }: AbstractServer, recovered: Recovered): boo
 }
 
 /** Figure 2: "volatile state", rebuilt from "persistent state". */
-export const bornFrom = (recovered: Recovered): AbstractServer => {
+export const restartedFrom = (recovered: Recovered): AbstractServer => {
   const { self, hardState, base, position } = recovered
   const log = logOf(recovered)
   const machine = position !== null && position.index >= base.index ? position : null

@@ -3,7 +3,7 @@
  * Returns what is wrong if the state after the batch cannot be reached from here, or null.
  */
 import type { Entry, Member, State } from "../../core/index.ts"
-import { configurationBefore, lastOf, termIn, wordIn, wordOf } from "./log.ts"
+import { configurationBefore, lastOf, termIn, contentIn, contentOf } from "./log.ts"
 import {
   campaigning,
   configurationIn,
@@ -14,7 +14,7 @@ import {
   type Possible,
   type Scene,
 } from "./possible.ts"
-import { agreedBy, isFit, keyOf, same, votesIn, type AbstractServer } from "./server.ts"
+import { agreedBy, isEligible, keyOf, same, votesIn, type AbstractServer } from "./server.ts"
 
 const durableVote = ({ disk, self }: AbstractServer, term: number): boolean =>
   disk.term === term && same(disk.vote, self)
@@ -68,7 +68,7 @@ const leaving = (scene: Scene, at: Possible, commit: number): Possible => {
     at.tail.findLast((one) => one.kind === "configuration")?.index ?? scene.server.log.configurations.at(-1)?.index ?? 0
   if (joint > commit || termOfIn(scene, at, commit) !== at.term) return at
   // Otherwise no remaining voter might be able to give the others a snapshot.
-  if (!now.voters.some((voter) => isFit(scene.server, voter, joint))) return at
+  if (!now.voters.some((voter) => isEligible(scene.server, voter, joint))) return at
   return sameConfiguration(entry.configuration, { ...now, outgoing: [] }) ? { ...at, tail: [...at.tail, entry] } : at
 }
 
@@ -99,9 +99,10 @@ const mayLeave = (scene: Scene, at: Possible, commit: number): boolean => {
 }
 
 const sameEntry = (server: AbstractServer, at: Possible, index: number, entry: Entry): boolean => {
-  if (index <= at.keep) return termIn(server.log, index) === entry.term && wordIn(server.log, index) === wordOf(entry)
+  if (index <= at.keep)
+    return termIn(server.log, index) === entry.term && contentIn(server.log, index) === contentOf(entry)
   const mine = at.tail[index - at.keep - 1]
-  if (mine === undefined || mine.term !== entry.term || wordOf(mine) !== wordOf(entry)) return false
+  if (mine === undefined || mine.term !== entry.term || contentOf(mine) !== contentOf(entry)) return false
   return (
     mine.kind !== "configuration" ||
     (entry.kind === "configuration" && sameConfiguration(mine.configuration, entry.configuration))

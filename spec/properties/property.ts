@@ -8,13 +8,13 @@ import { jsonCodec, plainCommand } from "../../interpreters/replica/world/index.
 import { plainAction, type Action, type Random, type Script } from "../../interpreters/simulation/index.ts"
 import { machineChecks, machineClients, type MachineUnderTest } from "../machines/index.ts"
 import {
-  asLived,
+  withMending,
   checkScript,
-  isOwn,
+  hasOwnChecks,
   sameFailureAs,
   saveFailure,
   shrinkScript,
-  spelledOut,
+  withMendingSpelledOut,
   type OwnModules,
   type Profile,
   type ScriptChecks,
@@ -71,7 +71,7 @@ const withoutTheRest = (
   failed: ScriptFailed,
   checks: () => ScriptChecks,
 ): { readonly script: Script; readonly failed: ScriptFailed } => {
-  const whole = spelledOut(script, failed, checks)
+  const whole = withMendingSpelledOut(script, failed, checks)
   if (whole.script === script) return whole
   const { machine } = checks()
   const same = sameFailureAs(whole.failed, whole.script, checks)
@@ -170,9 +170,9 @@ const run = ({
     throw new WorldPropertyFailed({ ...run, ...lived }, saved)
   }
   const small = withoutTheRest(smallest, verdict, checks)
-  const saved = saveFailure(asLived(small.script, small.failed, checks()), small.failed, {
+  const saved = saveFailure(withMending(small.script, small.failed, checks()), small.failed, {
     file,
-    own: isOwn(checks()),
+    own: hasOwnChecks(checks()),
     ...modules,
   })
   throw new WorldPropertyFailed({ ...run, ...small }, saved)

@@ -21,7 +21,7 @@ import { PropertyViolated, watchWorld, type WatchOptions } from "./watch.ts"
 export type StepChecker = (step: WorldStep) => void
 
 /** Clients that run in a world beside its script, and the service that they use. */
-export interface Companions {
+export interface WorldClients {
   readonly hooks: Pick<WorldHooks, "machine" | "applied" | "responded" | "restored" | "started" | "stopped" | "observe">
   /** Bytes of a command that changes nothing, for checks of progress. */
   readonly command: (id: number) => Uint8Array
@@ -51,7 +51,7 @@ export interface ScriptChecks extends WatchOptions {
   /** Called with the results of state machines; throws if they are wrong. */
   readonly applied?: NonNullable<WorldHooks["applied"]>
   /** Clients that run beside the script, created for each run. Default: none. */
-  readonly companions?: (seed: number) => Companions
+  readonly companions?: (seed: number) => WorldClients
   /** What happens, for whoever writes it down: each action, also those that mend the world at the end, and each step. */
   readonly acted?: (action: Action) => void
   readonly observe?: StepChecker
@@ -229,17 +229,17 @@ export const sameFailureAs = (
 }
 
 /** Whether it takes more than a file holds to check the same again. */
-export const isOwn = ({ machine, applied, observe, companions, bound, mostSteps }: ScriptChecks): boolean =>
+export const hasOwnChecks = ({ machine, applied, observe, companions, bound, mostSteps }: ScriptChecks): boolean =>
   [machine, applied, observe, companions, bound, mostSteps].some((one) => one !== undefined)
 
 /** A script that reproduces its failure by itself. */
-export interface Lived {
+export interface MendedScript {
   readonly script: Script
   /** So many actions are the script's own; the others mended the world and asked it for progress. null: all are. */
   readonly mended: number | null
 }
 /** With all that was done to the world: where it failed at the very end, also what mended it and showed that there is no progress. */
-export const asLived = (script: Script, failed: ScriptFailed, checks: ScriptChecks = {}): Lived => {
+export const withMending = (script: Script, failed: ScriptFailed, checks: ScriptChecks = {}): MendedScript => {
   if (failed.action < script.actions.length) return { script, mended: null }
   const actions: Action[] = []
   checkScript(script, { ...checks, acted: (action) => actions.push(plainAction(action)) })
@@ -250,7 +250,7 @@ export const asLived = (script: Script, failed: ScriptFailed, checks: ScriptChec
 const AFTERWARDS: Action = { type: "run", ms: 5000 }
 
 /** The same with what mended the world as actions of its own, if it then fails without being mended; otherwise as it was. */
-export const spelledOut = (
+export const withMendingSpelledOut = (
   script: Script,
   failed: ScriptFailed,
   checks: () => ScriptChecks = () => ({}),

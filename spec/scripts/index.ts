@@ -1,12 +1,12 @@
 /** Random worlds as scripts: made from a seed, checked, shrunk, told. */
 export {
-  asLived,
+  withMending,
   checkScript,
-  isOwn,
+  hasOwnChecks,
   sameFailureAs,
-  spelledOut,
-  type Companions,
-  type Lived,
+  withMendingSpelledOut,
+  type WorldClients,
+  type MendedScript,
   type ScriptVerdict,
   type ScriptChecks,
   type ScriptFailed,

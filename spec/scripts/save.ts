@@ -1,7 +1,7 @@
 /** Saves a failure as a file, and gives the command that opens it at the violation. A browser has no files, so it gets the text. */
 import { builtin } from "../../interpreters/builtin.ts"
 import { scenarioText, violationName, type Cluster } from "../../interpreters/simulation/index.ts"
-import type { Lived, ScriptFailed } from "./check.ts"
+import type { MendedScript, ScriptFailed } from "./check.ts"
 
 const quoted = (path: string): string =>
   /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`
@@ -50,7 +50,7 @@ const save = (text: string, modules: OwnModules, file: string | undefined): Save
   return { file: path, command, advice: `saved as ${path}; open it with: ${command}` }
 }
 export const saveFailure = (
-  { script, mended }: Lived,
+  { script, mended }: MendedScript,
   { violation, message, at }: Pick<ScriptFailed, "violation" | "message" | "at">,
   { file, own = false, machine, check }: SaveOptions = {},
 ): SavedFailure =>

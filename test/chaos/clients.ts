@@ -13,12 +13,12 @@ import {
   type Client,
 } from "../../kv/client/index.ts"
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
-import type { F, Recorder, Value } from "../../spec/linearizability/index.ts"
+import type { FunctionName, Recorder, Value } from "../../spec/linearizability/index.ts"
 import { within, type Cluster } from "../cluster.ts"
 import { ConnectionLost, ErrorReply, type RespClient, type RespReply } from "../resp.ts"
 
 interface Operation {
-  readonly f: F
+  readonly f: FunctionName
   readonly key: string
   readonly value: Value
 }
@@ -273,7 +273,7 @@ const keyOf = ({ kind, number, generation }: Slot): string => `${kind}${number}.
 const nextOperation = (random: Random, slot: Slot, token: string): Operation => {
   const key = keyOf(slot)
   const dice = random.below(100)
-  const operation = (f: F, value: Value = null): Operation => ({ f, key, value })
+  const operation = (f: FunctionName, value: Value = null): Operation => ({ f, key, value })
   switch (slot.kind) {
     case "register":
       if (dice < 40) return operation("read")

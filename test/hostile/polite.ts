@@ -1,6 +1,6 @@
 /** Clients with manners beside the hostile ones: SET, GET, INCR, APPEND of what nobody else writes, and what they were told. */
 import { setTimeout as sleep } from "node:timers/promises"
-import { makeHistory, type F, type Value } from "../../spec/linearizability/index.ts"
+import { makeHistory, type FunctionName, type Value } from "../../spec/linearizability/index.ts"
 import { linearizability } from "../chaos/judge.ts"
 import { within, type Cluster } from "../cluster.ts"
 import { ErrorReply, type RespClient, type RespReply } from "../resp.ts"
@@ -83,7 +83,7 @@ export const startPolite = (cluster: Cluster): Polite => {
     for (let number = 0; !control.stopping; number++) {
       const part = Math.floor(number / perKey)
       const token = `${name}.${number}`
-      const operations: readonly (readonly [F, string, Value, readonly (string | number)[]])[] = [
+      const operations: readonly (readonly [FunctionName, string, Value, readonly (string | number)[]])[] = [
         ["write", `polite:set:${part % 2}:${part}`, token, ["SET", `polite:set:${part % 2}:${part}`, token]],
         ["read", `polite:set:${part % 2}:${part}`, null, ["GET", `polite:set:${part % 2}:${part}`]],
         ["incr", `polite:incr:${part}`, 1, ["INCR", `polite:incr:${part}`]],

@@ -98,18 +98,18 @@ export const contracts: readonly Seeded[] = [
       {
         file: "interpreters/tcp/transport.ts",
         find: `    let refusal =
-      judge(this.self, this.local, (name) => this.links.has(name), hello, connection.expected) ??
-      judgeStart(this.self, met, hello)
+      checkHello(this.self, this.local, (name) => this.links.has(name), hello, connection.expected) ??
+      checkStart(this.self, met, hello)
 `,
         replace:
-          "    let refusal = judge(this.self, this.local, (name) => this.links.has(name), hello, connection.expected)\n",
+          "    let refusal = checkHello(this.self, this.local, (name) => this.links.has(name), hello, connection.expected)\n",
       },
     ],
   },
   {
     id: "own-contract-10",
     title: "over a port a peer's start is believed whatever was met before",
-    patches: [{ file: "interpreters/port/link.ts", find: " ?? judgeStart(self, met, hello)", replace: "" }],
+    patches: [{ file: "interpreters/port/link.ts", find: " ?? checkStart(self, met, hello)", replace: "" }],
   },
   {
     id: "own-contract-11",

@@ -30,9 +30,9 @@ export const directories: readonly Seeded[] = [
     patches: [
       {
         file: "interpreters/tcp/transport.ts",
-        find: "this.sightings.meet(hello.member, hello.start, () => this.judged(connection, hello, good, looked))",
+        find: "this.sightings.record(hello.member, hello.start, () => this.judged(connection, hello, good, looked))",
         replace:
-          "{\n      this.sightings.meet(hello.member, hello.start, () => undefined)\n      good({ member: hello.member, start: hello.start, term: 0, index: 0 })\n    }",
+          "{\n      this.sightings.record(hello.member, hello.start, () => undefined)\n      good({ member: hello.member, start: hello.start, term: 0, index: 0 })\n    }",
       },
     ],
   },
@@ -71,7 +71,7 @@ export const directories: readonly Seeded[] = [
         replace: "} else yield* place\n",
       },
       {
-        file: "interpreters/node/place.ts",
+        file: "interpreters/node/findCluster.ts",
         find: "  if (storage.refused !== null) withdrawn(storage.refused)\n",
         replace: "",
       },

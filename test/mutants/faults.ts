@@ -62,7 +62,7 @@ export const faults: readonly Seeded[] = [
     patches: [
       {
         file: "interpreters/members/autopilot.ts",
-        find: "voters.length > leastOf(numbers)",
+        find: "voters.length > leastVoters(numbers)",
         replace: "voters.length > 1",
       },
     ],
@@ -105,7 +105,7 @@ export const faults: readonly Seeded[] = [
     patches: [
       {
         file: "interpreters/file/wal.ts",
-        find: `if ((isFull(cause) || isOutOfDescriptors(cause)) && this.phase === "working") {`,
+        find: `if ((isDiskFull(cause) || isOutOfDescriptors(cause)) && this.phase === "working") {`,
         replace: `if (isOutOfDescriptors(cause) && this.phase === "working") {`,
       },
     ],

@@ -71,11 +71,11 @@ export const halts: readonly Seeded[] = [
         find: `  if (
     message.type === "AppendEntries" &&
     message.entries.length > 0 &&
-    brokenAt(message.prevLogChain, message.entries) !== null
+    chainBreaksAt(message.prevLogChain, message.entries) !== null
   ) {
 `,
         replace:
-          '  if (message.type === "AppendEntries" && brokenAt(message.prevLogChain, message.entries) === -1) {\n',
+          '  if (message.type === "AppendEntries" && chainBreaksAt(message.prevLogChain, message.entries) === -1) {\n',
       },
     ],
   },
@@ -90,9 +90,9 @@ export const halts: readonly Seeded[] = [
     patches: [
       {
         file: "core/term.ts",
-        find: "message.term > state.currentTerm + TERM_LEAP || flawOf(message) !== null",
+        find: "message.term > state.currentTerm + MAX_TERM_LEAP || flawOfMessage(message) !== null",
         replace:
-          "message.term > state.currentTerm + 2 ** 53 + TERM_LEAP || (message.term === 0 && flawOf(message) !== null)",
+          "message.term > state.currentTerm + 2 ** 53 + MAX_TERM_LEAP || (message.term === 0 && flawOfMessage(message) !== null)",
       },
     ],
   },

@@ -128,7 +128,7 @@ export const log: readonly Seeded[] = [
     patches: [
       {
         file: "core/roles.ts",
-        find: `if (!onlyLeader(turn, leader)) return null`,
+        find: `if (!isOnlyLeader(turn, leader)) return null`,
         replace: `if (state.role.type === "leader") return null`,
       },
     ],

@@ -86,8 +86,9 @@ export const reads: readonly Seeded[] = [
     patches: [
       {
         file: "kv/machine/leveldb/machine.ts",
-        find: "      announce(this.listener, outcomes)\n",
-        replace: "      announce(this.listener, outcomes)\n      this.handlers?.applied(live.executor.base.index)\n",
+        find: "      notifyListener(this.listener, outcomes)\n",
+        replace:
+          "      notifyListener(this.listener, outcomes)\n      this.handlers?.applied(live.executor.base.index)\n",
       },
       { file: "kv/machine/leveldb/machine.ts", find: "      this.handlers?.applied(this.base.index)\n", replace: "" },
     ],

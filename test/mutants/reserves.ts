@@ -26,8 +26,8 @@ export const reserves: readonly Seeded[] = [
     patches: [
       {
         file: "interpreters/file/wal.ts",
-        find: 'if ((isFull(cause) || isOutOfDescriptors(cause)) && this.phase === "working") {',
-        replace: 'if (isFull(cause) && this.phase === "working") {',
+        find: 'if ((isDiskFull(cause) || isOutOfDescriptors(cause)) && this.phase === "working") {',
+        replace: 'if (isDiskFull(cause) && this.phase === "working") {',
       },
     ],
   },

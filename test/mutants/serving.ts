@@ -117,7 +117,7 @@ const server: readonly Seeded[] = [
     patches: [
       {
         file: "kv/server/order.ts",
-        find: "    else for (const read of this.leaveBefore(write)) read.reply = missed\n",
+        find: "    else for (const read of this.leaveBefore(write)) read.reply = readMissed\n",
         replace: "",
       },
     ],

@@ -4,7 +4,7 @@ import { RecordReader, RecordWriter } from "./record.ts"
 import type { LeaseRequest } from "../../lease/index.ts"
 
 /** What a numbered command of a session asks for. */
-export type Body =
+export type CommandBody =
   /** A command for the user's machine, encoded by its codec. */
   { readonly type: "command"; readonly bytes: Uint8Array } | { readonly type: "lease"; readonly request: LeaseRequest }
 
@@ -17,7 +17,7 @@ export type ReplicaCommand =
       readonly session: number
       readonly sequence: number
       readonly lowest: number
-      readonly body: Body
+      readonly body: CommandBody
     }
   /** The digest of all results of one server through `index`: a server with another digest has got other results. */
   | { readonly type: "Compare"; readonly owner: string; readonly index: number; readonly digest: number }
@@ -29,7 +29,7 @@ const COMMAND = 1
 const TAKE = 2
 const RELEASE = 3
 
-const writeBody = (w: RecordWriter, body: Body): void => {
+const writeBody = (w: RecordWriter, body: CommandBody): void => {
   if (body.type === "command") {
     w.u8(COMMAND)
     w.bytes(body.bytes)
@@ -41,7 +41,7 @@ const writeBody = (w: RecordWriter, body: Body): void => {
   w.text(request.holder)
   if (request.type === "take") w.u48(request.ttl)
 }
-const readBody = (r: RecordReader): Body => {
+const readBody = (r: RecordReader): CommandBody => {
   const kind = r.u8()
   switch (kind) {
     case COMMAND:

@@ -75,7 +75,7 @@ export const thrownText = (thrown: unknown): string => {
 }
 
 /** How far an execution has come, and what it keeps besides the state. */
-export interface Standing {
+export interface ExecutionState {
   readonly position: LogBase
   readonly digest: number
   readonly sessionTable: SessionTable
@@ -90,7 +90,7 @@ export abstract class Execution {
   /** The digest of every outcome so far, in order. */
   digest: number
 
-  constructor({ position, digest, sessionTable, leases }: Standing) {
+  constructor({ position, digest, sessionTable, leases }: ExecutionState) {
     this.position = position
     this.digest = digest
     this.sessionTable = sessionTable

@@ -12,7 +12,7 @@ import { readSnapshot, SnapshotDamaged, writeSnapshot } from "./snapshot.ts"
 import type { Draft, Snapshot, SnapshotStore } from "./store.ts"
 
 /** What a running replica needs of a state machine, wherever its state is kept. */
-export interface Runnable<State> extends StateMachine {
+export interface RunnableMachine<State> extends StateMachine {
   readonly executor: () => Pick<Execution, "position" | "digest" | "outcomeOf"> & { readonly state: State }
   /**
    * Calls the listener in the order of the log, before `applied`. `null`: a snapshot replaced the state, and some
@@ -23,7 +23,7 @@ export interface Runnable<State> extends StateMachine {
   readonly beginsAt: () => number
   readonly close: () => Promise<void>
 }
-export interface ReplicaMachine<State, Command, Result> extends Runnable<State> {
+export interface ReplicaMachine<State, Command, Result> extends RunnableMachine<State> {
   readonly executor: () => Executor<State, Command, Result>
 }
 export interface ReplicaMachineOptions<State, Command, Result> {

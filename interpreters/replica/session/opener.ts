@@ -11,7 +11,7 @@ interface Opening extends QueuedCommand {
   readonly secret: string
 }
 
-export class Opener {
+export class SessionOpener {
   readonly queue: ProposalQueue<Opening>
   private readonly makeSecret: Surroundings["secret"]
   /** The secret of the session that is being opened, or of the last one. */

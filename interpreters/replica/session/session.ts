@@ -12,7 +12,7 @@
  */
 import type { Payload, ProposalRefusal } from "../../../core/index.ts"
 import { ProposalQueue, type QueuedCommand } from "./proposalQueue.ts"
-import { Opener } from "./opener.ts"
+import { SessionOpener } from "./opener.ts"
 import { proposalQueueFor, type ReplicaParts, type SessionFormat } from "./parts.ts"
 
 interface Write<Request, Answer> extends QueuedCommand {
@@ -26,7 +26,7 @@ export class ServerSession<Request, Answer> {
   private readonly parts: ReplicaParts<Answer>
   private readonly format: SessionFormat<Request, Answer>
   private readonly queue: ProposalQueue<Write<Request, Answer>>
-  private readonly opener: Opener
+  private readonly opener: SessionOpener
   private readonly bySequence = new Map<number, Write<Request, Answer>>()
   private session: number | null = null
   /** A new session is being opened; nothing is sent until it is open. */
@@ -38,7 +38,7 @@ export class ServerSession<Request, Answer> {
     this.parts = parts
     this.format = format
     const { driver } = parts
-    this.opener = new Opener(parts, format, (reason) => {
+    this.opener = new SessionOpener(parts, format, (reason) => {
       if (reason === "spaceLow") this.refuseUnexecuted()
     })
     this.queue = new ProposalQueue<Write<Request, Answer>>({

@@ -1,7 +1,7 @@
 /** A user's machine definition in simulated worlds. */
 export {
   disagreement,
-  isPlain,
+  isPlainPayload,
   numberOf,
   plainCommand,
   ReplicaWorldMachine,
@@ -15,4 +15,4 @@ export { client, Loop, type LoopProcess } from "./loop.ts"
 export { jsonCodec } from "../machine/definition.ts"
 export { ReplicaBoot, WorldReplicas } from "./replicas.ts"
 export { valueText } from "./values.ts"
-export { machineWords, type Describe } from "./words.ts"
+export { machineWords, type MachineDescriber } from "./words.ts"

@@ -11,8 +11,8 @@ import { thrownText, type ExecutorImage, type ExecutionReport } from "../machine
 import { Executor } from "../machine/executor.ts"
 import type { CommandOutcome } from "../machine/sessionTable.ts"
 import { LineReader, linesOf } from "../machine/slices.ts"
-import { withSources, type Sources } from "./sources.ts"
-import { differenceOf, hashOf, valueText } from "./values.ts"
+import { withSources, type NondeterministicSources } from "./sources.ts"
+import { differenceOf, valueHash, valueText } from "./values.ts"
 
 /** The execution of one command, for checks and for people. */
 export interface CommandExecuted<State, Command, Result> {
@@ -69,7 +69,7 @@ export const numberOf = (body: Uint8Array): { readonly id: number; readonly byte
 /** The payload of a command that a script proposes. */
 export const plainCommand = (id: number, bytes: Uint8Array): Uint8Array =>
   Uint8Array.from([PLAIN, ...numbered(id, bytes)])
-export const isPlain = (payload: Uint8Array): boolean => payload[0] === PLAIN && payload.length > ID_BYTES
+export const isPlainPayload = (payload: Uint8Array): boolean => payload[0] === PLAIN && payload.length > ID_BYTES
 
 // ------------------------------------------------------------------------------------------- is it the same
 
@@ -79,7 +79,7 @@ const random = (seed: number) => (): (() => number) => {
 }
 const DAY = 86_400_000
 /** Clocks and randomness of an ordinary day, of another server, and of extreme cases. */
-const days: readonly (Omit<Sources, "random"> & { readonly random: () => () => number })[] = [
+const days: readonly (Omit<NondeterministicSources, "random"> & { readonly random: () => () => number })[] = [
   { wall: 1_700_000_000_000, monotonic: 60_000, random: random(1) },
   { wall: 1_700_000_000_000 + DAY + 7, monotonic: 97_531, random: random(2) },
   { wall: 4_000_000_000_000, monotonic: 1e12, random: () => () => 1 - 2 ** -53 },
@@ -184,7 +184,7 @@ export class ReplicaWorldMachine<State, Command, Result> implements WorldMachine
     return entries.map((entry) => {
       this.last = null
       this.entry = entry
-      const plain = entry.kind === "command" && isPlain(entry.payload.bytes)
+      const plain = entry.kind === "command" && isPlainPayload(entry.payload.bytes)
       const told = plain ? null : this.executor.execute(entry)
       if (plain) this.executor.executePlain(entry, entry.payload.bytes.subarray(1))
       return { told, executed: this.last }
@@ -223,7 +223,7 @@ export class ReplicaWorldMachine<State, Command, Result> implements WorldMachine
   }
   private hashState(state: State): number {
     const { states } = this.machine
-    return hashOf(states === undefined ? state : states.encode(state))
+    return valueHash(states === undefined ? state : states.encode(state))
   }
 
   private twice(

@@ -4,7 +4,7 @@
  * execution, and the same ones in a replay.
  */
 
-export interface Sources {
+export interface NondeterministicSources {
   /** Milliseconds since the epoch, and since the process started. */
   readonly wall: number
   readonly monotonic: number
@@ -27,7 +27,7 @@ const replace = (on: object, name: string, value: unknown): Restore => {
  * The sources are restored when the call ends.
  */
 export const withSources = <A>(
-  { wall, monotonic, random }: Sources,
+  { wall, monotonic, random }: NondeterministicSources,
   asked: (name: string) => void,
   run: () => A,
 ): A => {

@@ -36,7 +36,7 @@ const mixValue = (hash: number, value: unknown): number => {
     mix(mixText(hash, kindOf(value as object)), parts.length),
   )
 }
-export const hashOf = (value: unknown): number => finish(mixValue(0, value))
+export const valueHash = (value: unknown): number => finish(mixValue(0, value))
 
 export interface ValueDifference {
   /** For example state.jobs.a.owner. */

@@ -6,10 +6,10 @@ import type { MachineWords } from "../../simulation/index.ts"
 import { decodeReplicaCommand } from "../machine/command.ts"
 import { jsonCodec, type Machine } from "../machine/definition.ts"
 import type { EntryExecuted } from "./machine.ts"
-import { isPlain, numberOf, plainCommand } from "./machine.ts"
+import { isPlainPayload, numberOf, plainCommand } from "./machine.ts"
 import { valueText } from "./values.ts"
 
-export interface Describe<State, Command, Result> {
+export interface MachineDescriber<State, Command, Result> {
   readonly command?: (command: Command) => string
   readonly result?: (result: Result) => string
   /** What is shown of a state: plain data or a text. */
@@ -18,7 +18,7 @@ export interface Describe<State, Command, Result> {
 
 export const machineWords = <State, Command, Result>(
   { commands = jsonCodec<Command>() }: Machine<State, Command, Result>,
-  describe: Describe<State, Command, Result> = {},
+  describe: MachineDescriber<State, Command, Result> = {},
 ): MachineWords => {
   const commandText = describe.command ?? valueText
   const resultText = describe.result ?? valueText
@@ -26,7 +26,7 @@ export const machineWords = <State, Command, Result>(
   return {
     command: (payload) => {
       try {
-        if (isPlain(payload)) return bodyText(payload.subarray(1))
+        if (isPlainPayload(payload)) return bodyText(payload.subarray(1))
         const command = decodeReplicaCommand(payload)
         if (command.type === "Open") return `opens a session of ${command.owner}`
         if (command.type === "Compare") return `${command.owner} compares results through ${command.index}`

@@ -1,7 +1,7 @@
 /** Clocks that may run fast, slow or wrong, and timers on them, which never fire early in the node's own time. */
 import type { Effect, Timer } from "../../../core/index.ts"
-import { plan, type Fold } from "../state/fold.ts"
-import { drawBetween, LUCK, placeOf } from "../state/hash.ts"
+import { schedule, type Fold } from "../state/fold.ts"
+import { drawBetween, RANDOM_KINDS, hashOfPlace } from "../state/hash.ts"
 import type { ClockState, NodeState } from "../state/types.ts"
 
 /** The index of each timer in a node's arrays. */
@@ -46,11 +46,11 @@ const watch = (fold: Fold, node: NodeState, place: number, due: number): void =>
   const timer = TIMERS[place]
   if ((alarm >= 0 && alarm <= due) || timer === undefined) return
   node.alarm[place] = due
-  plan(fold, due, { type: "alarm", node: node.name, boot: node.boot, timer })
+  schedule(fold, due, { type: "alarm", node: node.name, boot: node.boot, timer })
 }
 
 /** Called before the first message of a round is sent: a lease is counted from there. */
-export const noteRound = (fold: Fold, node: NodeState, round: number): void => {
+export const recordRoundStart = (fold: Fold, node: NodeState, round: number): void => {
   if ((node.rounds.at(-1)?.round ?? -1) < round) node.rounds = [...node.rounds, { round, at: fold.world.now }]
 }
 
@@ -59,7 +59,12 @@ export const setTimer = (fold: Fold, node: NodeState, effect: Extract<Effect, { 
   const place = TIMER_PLACE[effect.timer]
   const count = node.sets[place] ?? 0
   node.sets[place] = count + 1
-  const local = drawBetween(placeOf(world.seed, LUCK.timer + place, node.slot, 0, count), 0, effect.min, effect.max)
+  const local = drawBetween(
+    hashOfPlace(world.seed, RANDOM_KINDS.timer + place, node.slot, 0, count),
+    0,
+    effect.min,
+    effect.max,
+  )
   let due = world.now + atLeast(node.clock, local)
   if (effect.timer === "lease") {
     const { since = 0 } = effect
@@ -76,7 +81,7 @@ export const cancelTimer = (node: NodeState, timer: Timer): void => {
 }
 
 /** Whether the checked timer has expired. Timers that are due while the node is paused wait until it resumes. */
-export const expires = (fold: Fold, node: NodeState, timer: Timer, at: number): boolean => {
+export const hasExpired = (fold: Fold, node: NodeState, timer: Timer, at: number): boolean => {
   const place = TIMER_PLACE[timer]
   if (node.alarm[place] !== at) return false
   node.alarm[place] = -1

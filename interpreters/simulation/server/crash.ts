@@ -2,8 +2,8 @@
 import { freshTimers } from "./clockwork.ts"
 import { cloneOf } from "../state/clone.ts"
 import { crashDisk } from "./disk.ts"
-import { nodeOf, own, type Fold } from "../state/fold.ts"
-import { draw, LUCK, placeOf } from "../state/hash.ts"
+import { nodeOf, writableNode, type Fold } from "../state/fold.ts"
+import { draw, RANDOM_KINDS, hashOfPlace } from "../state/hash.ts"
 import { notice } from "./network.ts"
 import type { Keep, NodeState, StopReason } from "../state/types.ts"
 
@@ -11,7 +11,7 @@ import type { Keep, NodeState, StopReason } from "../state/types.ts"
 export const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void => {
   const { world } = fold
   if (!world.connections) return
-  const place = placeOf(world.seed, LUCK.notice, node.slot, connected ? 1 : 0, node.boot)
+  const place = hashOfPlace(world.seed, RANDOM_KINDS.notice, node.slot, connected ? 1 : 0, node.boot)
   for (const name of world.names) {
     const other = nodeOf(world, name)
     if (other === node || other.core === null) continue
@@ -24,12 +24,12 @@ export const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void
 const crashMachine = (fold: Fold, node: NodeState, keep: Keep): void => {
   const kept =
     keep === "all" ||
-    (keep === "random" && draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 1, node.boot), 0, 2) === 0)
+    (keep === "random" && draw(hashOfPlace(fold.world.seed, RANDOM_KINDS.crash, node.slot, 1, node.boot), 0, 2) === 0)
   if (!kept) node.machine = cloneOf(node.durable)
 }
 
 export const crash = (fold: Fold, name: string, keep: Keep, why: StopReason): void => {
-  const node = own(fold, name)
+  const node = writableNode(fold, name)
   if (node.core === null) return
   node.core = null
   Object.assign(node, freshTimers())

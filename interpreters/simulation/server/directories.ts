@@ -3,8 +3,8 @@
  * handshake when one starts, and before a message is delivered, as they do over TCP.
  */
 import { holdsLess, lineage, NO_START, startAfter, type Message } from "../../../core/index.ts"
-import { nodeOf, own, type Fold } from "../state/fold.ts"
-import { draw, LUCK, placeOf } from "../state/hash.ts"
+import { nodeOf, writableNode, type Fold } from "../state/fold.ts"
+import { draw, RANDOM_KINDS, hashOfPlace } from "../state/hash.ts"
 import { isCut } from "./network.ts"
 import { cloneOf } from "../state/clone.ts"
 import { crash } from "./crash.ts"
@@ -20,7 +20,7 @@ export const countStart = (fold: Fold, node: NodeState): void => {
   const { disk } = node
   node.start = startAfter(
     node.start,
-    draw(placeOf(fold.world.seed, LUCK.start, node.slot, node.wipes, node.boot), 0, 0x40000000),
+    draw(hashOfPlace(fold.world.seed, RANDOM_KINDS.start, node.slot, node.wipes, node.boot), 0, 0x40000000),
   )
   node.found = { term: disk.hardState.term, index: disk.log.lastIndex }
 }
@@ -46,7 +46,7 @@ const acceptsStart = (fold: Fold, listener: NodeState, speaker: NodeState): bool
     holdsLess(speaker.found, { term: listener.metTerm[slot] ?? 0, index: listener.metIndex[slot] ?? 0 })
   )
     return false
-  const node = own(fold, listener.name)
+  const node = writableNode(fold, listener.name)
   if (met === undefined) {
     node.metTerm[slot] = 0
     node.metIndex[slot] = 0
@@ -58,13 +58,13 @@ const acceptsStart = (fold: Fold, listener: NodeState, speaker: NodeState): bool
 
 /** From now on its directory counts as lost, at every start. */
 const refuse = (fold: Fold, name: string, by: string): void => {
-  own(fold, name).refused = true
+  writableNode(fold, name).refused = true
   fold.hooks.refused?.(name, by)
   crash(fold, name, "all", "refused")
 }
 
 /** A starting node first does the handshake with every node that it reaches; false: one of them refused it. */
-export const greet = (fold: Fold, name: string): boolean => {
+export const handshakeWithAll = (fold: Fold, name: string): boolean => {
   const { world } = fold
   for (const other of world.names) {
     const node = nodeOf(world, name)
@@ -81,7 +81,7 @@ export const greet = (fold: Fold, name: string): boolean => {
 }
 
 /** May the message get through? The receiver is up. */
-export const passes = (fold: Fold, { from, to, start }: Flight): boolean => {
+export const isAdmitted = (fold: Fold, { from, to, start }: Flight): boolean => {
   const { world } = fold
   const sender = nodeOf(world, from.name)
   const receiver = nodeOf(world, to.name)
@@ -105,7 +105,7 @@ export const passes = (fold: Fold, { from, to, start }: Flight): boolean => {
 }
 
 /** Records what a member has claimed that its disk holds. The receiver is owned. */
-export const hearFrom = (receiver: NodeState, sender: NodeState, message: Message): void => {
+export const recordClaimOf = (receiver: NodeState, sender: NodeState, message: Message): void => {
   if (message.type !== "AppendAccepted" && !(message.type === "RequestVoteReply" && message.granted)) return
   const { slot } = sender
   const index = message.type === "AppendAccepted" ? message.matchIndex : 0
@@ -143,7 +143,7 @@ export const copyDirectory = (node: NodeState): void => {
 export const swapDirectory = (fold: Fold, name: string): void => {
   if (nodeOf(fold.world, name).copy === null) return
   crash(fold, name, "all", "crash")
-  const node = own(fold, name)
+  const node = writableNode(fold, name)
   const { copy } = node
   if (copy === null) return
   node.copy = directoryOf(node)
@@ -162,7 +162,7 @@ export const swapDirectory = (fold: Fold, name: string): void => {
 /** The process ends, and its log loses its last entries, with the term and vote written after them. */
 export const cutLog = (fold: Fold, name: string, entries: number): void => {
   crash(fold, name, "all", "crash")
-  const node = own(fold, name)
+  const node = writableNode(fold, name)
   const { disk } = node
   const { base, lastIndex } = disk.log
   disk.log = disk.log.truncateFrom(Math.max(base.index, lastIndex - entries) + 1)

@@ -1,7 +1,7 @@
 /** Simulated disks: what was persisted survives a crash; of outstanding writes a prefix may survive. */
 import { Log, storedAfter, type Entry, type LogBase, type Persist } from "../../../core/index.ts"
-import { plan, type Fold } from "../state/fold.ts"
-import { draw, drawBetween, LUCK, placeOf } from "../state/hash.ts"
+import { schedule, type Fold } from "../state/fold.ts"
+import { draw, drawBetween, RANDOM_KINDS, hashOfPlace } from "../state/hash.ts"
 import type { DiskState, Keep, NodeState } from "../state/types.ts"
 
 export const freshDisk = (base: LogBase): DiskState => ({
@@ -24,10 +24,10 @@ const planWrite = (fold: Fold, node: NodeState, seq: number): void => {
   const { world } = fold
   const { disk } = node
   const { min, max } = disk.speed ?? world.disk
-  const delay = drawBetween(placeOf(world.seed, LUCK.persist, node.slot, 0, node.persists++), 0, min, max)
+  const delay = drawBetween(hashOfPlace(world.seed, RANDOM_KINDS.persist, node.slot, 0, node.persists++), 0, min, max)
   // One after the other: a fast write does not overtake a slow one.
   disk.busyUntil = Math.max(disk.busyUntil, world.now + delay)
-  plan(fold, disk.busyUntil, { type: "persisted", node: node.name, boot: node.boot, seq, cause: fold.cause })
+  schedule(fold, disk.busyUntil, { type: "persisted", node: node.name, boot: node.boot, seq, cause: fold.cause })
 }
 
 export const persist = (fold: Fold, node: NodeState, effect: Persist): void => {
@@ -43,7 +43,7 @@ export const resumeDisk = (fold: Fold, node: NodeState): void => {
 }
 
 /** Everything through `seq` is durable now; false if it already was, or the disk is stalled. */
-export const settle = (disk: DiskState, seq: number): boolean => {
+export const markDurable = (disk: DiskState, seq: number): boolean => {
   if (disk.stalled) return false
   let done = 0
   for (const waiting of disk.pending) {
@@ -66,7 +66,7 @@ export const crashDisk = (fold: Fold, node: NodeState, keep: Keep): void => {
         ? 0
         : keep === "torn"
           ? length - 1
-          : draw(placeOf(fold.world.seed, LUCK.crash, node.slot, 0, node.boot), 0, length + 1)
+          : draw(hashOfPlace(fold.world.seed, RANDOM_KINDS.crash, node.slot, 0, node.boot), 0, length + 1)
   disk.pending.slice(0, Math.max(kept, 0)).forEach((waiting) => applyPersist(disk, waiting))
   disk.pending = []
   disk.busyUntil = 0

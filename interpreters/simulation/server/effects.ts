@@ -2,8 +2,8 @@
 import type { Effect, Event } from "../../../core/index.ts"
 import { cancelTimer, leaseOver, monotonicTime, setTimer, wallTime } from "./clockwork.ts"
 import { persist } from "./disk.ts"
-import { advance, plan, type Fold } from "../state/fold.ts"
-import { execute } from "./machine.ts"
+import { advance, schedule, type Fold } from "../state/fold.ts"
+import { executeBatch } from "./machine.ts"
 import { transmit } from "./network.ts"
 import { closeSnapshot, openSnapshot, restoreSnapshot, storeChunk, takeSnapshot } from "./snapshots.ts"
 import type { Arrival, NodeState } from "../state/types.ts"
@@ -15,7 +15,7 @@ const carryOut = (fold: Fold, node: NodeState, effect: Effect, arrivals: readonl
     case "Persist":
       return persist(fold, node, effect)
     case "Apply":
-      return execute(fold, node, effect.entries)
+      return executeBatch(fold, node, effect.entries)
     case "Respond":
       fold.hooks.responded?.(node.name, effect.ref, effect.outcome)
       return
@@ -34,7 +34,7 @@ const carryOut = (fold: Fold, node: NodeState, effect: Effect, arrivals: readonl
     case "RestoreSnapshot":
       return restoreSnapshot(fold, node, effect.snapshot)
     case "Halt":
-      plan(fold, fold.world.now, { type: "halted", node: node.name, boot: node.boot, reason: effect.halted.reason })
+      schedule(fold, fold.world.now, { type: "halted", node: node.name, boot: node.boot, reason: effect.halted.reason })
       return
     case "Note":
       return

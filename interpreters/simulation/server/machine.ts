@@ -1,8 +1,8 @@
 /** State machines in a world. The default one is only a digest of what it executed, in order: equal digests mean equal histories. */
 import type { Entry, LogBase } from "../../../core/index.ts"
-import { watchCopy } from "../state/clone.ts"
-import { ownMachine, planEvent, type Fold } from "../state/fold.ts"
-import { drawBetween, LUCK, mix, placeOf } from "../state/hash.ts"
+import { checkCopyUnshared } from "../state/clone.ts"
+import { writableMachine, scheduleEvent, type Fold } from "../state/fold.ts"
+import { drawBetween, RANDOM_KINDS, mix, hashOfPlace } from "../state/hash.ts"
 import type { NodeState, WorldMachine } from "../state/types.ts"
 
 export const digestEntry = (digest: number, entry: Entry): number =>
@@ -53,17 +53,17 @@ export class DigestMachine implements WorldMachine {
   }
 }
 
-export const execute = (fold: Fold, node: NodeState, entries: readonly Entry[]): void => {
+export const executeBatch = (fold: Fold, node: NodeState, entries: readonly Entry[]): void => {
   const { world, hooks } = fold
-  const machine = ownMachine(fold, node)
+  const machine = writableMachine(fold, node)
   const expected = machine.position().index + 1
   if (entries[0]?.index !== expected)
     throw new Error(
       `entry ${entries[0]?.index} is handed to the state machine of ${node.name} where ${expected} is next`,
     )
-  const results = watchCopy(node.durable, node.applies, () => machine.apply(entries))
+  const results = checkCopyUnshared(node.durable, node.applies, () => machine.apply(entries))
   hooks.applied?.(node.name, entries, results)
   const { min, max } = node.apply ?? world.apply
-  const delay = drawBetween(placeOf(world.seed, LUCK.apply, node.slot, 0, node.applies++), 0, min, max)
-  planEvent(fold, node, delay, { type: "Applied", index: expected + entries.length - 1 })
+  const delay = drawBetween(hashOfPlace(world.seed, RANDOM_KINDS.apply, node.slot, 0, node.applies++), 0, min, max)
+  scheduleEvent(fold, node, delay, { type: "Applied", index: expected + entries.length - 1 })
 }

@@ -1,8 +1,8 @@
 /** The network between nodes: one-way frames that may be lost, doubled, late and out of order. */
 import type { Member, Message, MessageType } from "../../../core/index.ts"
-import { nodeOf, plan, planEvent, type Fold } from "../state/fold.ts"
-import { draw, drawBetween, drawChance, LUCK, placeOf } from "../state/hash.ts"
-import { noteRound } from "./clockwork.ts"
+import { nodeOf, schedule, scheduleEvent, type Fold } from "../state/fold.ts"
+import { draw, drawBetween, drawChance, RANDOM_KINDS, hashOfPlace } from "../state/hash.ts"
+import { recordRoundStart } from "./clockwork.ts"
 import type { Flight, Image, NetworkName, NetworkProfile, NodeState, Planned, WorldState } from "../state/types.ts"
 
 export const reliableNetwork: NetworkProfile = {
@@ -130,9 +130,9 @@ export const transmit = (fold: Fold, node: NodeState, to: Member, sent: Message)
   const message =
     sent.type === "InstallSnapshot" ? { ...sent, length: 1, last: sent.offset >= (image?.chunks ?? 1) - 1 } : sent
   if (world.settings.leaseReads && (message.type === "AppendEntries" || message.type === "InstallSnapshot"))
-    noteRound(fold, node, message.round)
+    recordRoundStart(fold, node, message.round)
   hooks.sent?.(from, to, message)
-  const place = placeOf(world.seed, LUCK.message, node.slot, receiver.slot, n)
+  const place = hashOfPlace(world.seed, RANDOM_KINDS.message, node.slot, receiver.slot, n)
   if (image === undefined || isCut(world, node, receiver) || drawChance(place, 0, network.lossPermille)) {
     hooks.lost?.(from, to, message, image === undefined ? "noImage" : isCut(world, node, receiver) ? "cut" : "chance")
     return
@@ -142,7 +142,7 @@ export const transmit = (fold: Fold, node: NodeState, to: Member, sent: Message)
     const delay =
       drawBetween(place, 2 + copy * 8, network.delayMin, network.delayMax) +
       extraDelay(network, place, 3 + copy * 8, message)
-    plan(fold, world.now + delay, {
+    schedule(fold, world.now + delay, {
       type: "deliver",
       from,
       to,
@@ -161,6 +161,7 @@ export const transmit = (fold: Fold, node: NodeState, to: Member, sent: Message)
 /** `node` learns that its connection to `peer` was opened or closed. */
 export const notice = (fold: Fold, node: NodeState, peer: NodeState, connected: boolean, place: number): void => {
   const slow = fold.world.network.longDelays === true && !connected
-  const delay = 1 + draw(placeOf(place, LUCK.notice, node.slot, peer.slot, connected ? 1 : 0), 0, slow ? 7000 : 100)
-  planEvent(fold, node, delay, { type: connected ? "PeerConnected" : "PeerDisconnected", peer: peer.member })
+  const delay =
+    1 + draw(hashOfPlace(place, RANDOM_KINDS.notice, node.slot, peer.slot, connected ? 1 : 0), 0, slow ? 7000 : 100)
+  scheduleEvent(fold, node, delay, { type: connected ? "PeerConnected" : "PeerDisconnected", peer: peer.member })
 }

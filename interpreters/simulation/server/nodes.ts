@@ -14,10 +14,10 @@ import { crash, noticeAll } from "./crash.ts"
 import { catchUp, EPOCH, freshTimers, monotonicTime, TIMERS } from "./clockwork.ts"
 import { entriesOf, freshDisk } from "./disk.ts"
 import { feed } from "./effects.ts"
-import { own, type Fold } from "../state/fold.ts"
-import { draw, LUCK, placeOf } from "../state/hash.ts"
+import { writableNode, type Fold } from "../state/fold.ts"
+import { draw, RANDOM_KINDS, hashOfPlace } from "../state/hash.ts"
 import { DigestMachine } from "./machine.ts"
-import { countStart, freshDirectory, greet, hasLostTail } from "./directories.ts"
+import { countStart, freshDirectory, handshakeWithAll, hasLostTail } from "./directories.ts"
 import type { Arrival, NodeState, WorldHooks, WorldMachine } from "../state/types.ts"
 
 /** Links are bits of a 32-bit number. */
@@ -65,7 +65,7 @@ export const newNode = (hooks: WorldHooks, name: string, slot: number, configura
 }
 
 export const start = (fold: Fold, name: string): void => {
-  const node = own(fold, name)
+  const node = writableNode(fold, name)
   if (node.core !== null || node.disk.corrupt || node.refused) return
   if (hasLostTail(node)) {
     // It stops with a reason, and must be replaced.
@@ -74,12 +74,12 @@ export const start = (fold: Fold, name: string): void => {
   }
   node.boot += 1
   countStart(fold, node)
-  if (!greet(fold, name)) return
+  if (!handshakeWithAll(fold, name)) return
   node.bornAt = monotonicTime(node.clock, fold.world.now)
   const { disk, machine, member, boot } = node
   const recovered: Recovered = {
     self: member,
-    bootId: draw(placeOf(fold.world.seed, LUCK.boot, node.slot, node.wipes, boot), 0, 0x40000000),
+    bootId: draw(hashOfPlace(fold.world.seed, RANDOM_KINDS.boot, node.slot, node.wipes, boot), 0, 0x40000000),
     hardState: disk.hardState,
     base: disk.log.base,
     entries: entriesOf(disk),
@@ -96,7 +96,7 @@ export const start = (fold: Fold, name: string): void => {
 
 export const wipe = (fold: Fold, name: string): void => {
   crash(fold, name, "none", "wiped")
-  const node = own(fold, name)
+  const node = writableNode(fold, name)
   const base = origin
   node.wipes += 1
   node.member = { name, incarnation: incarnationOf(node.slot, node.wipes) }
@@ -118,7 +118,7 @@ export const add = (fold: Fold, name: string): void => {
 
 /** First everything that waited, as one batch; then the timers that are still due. */
 export const resume = (fold: Fold, name: string): void => {
-  const node = own(fold, name)
+  const node = writableNode(fold, name)
   if (!node.paused) return
   node.paused = false
   const waiting = node.inbox

@@ -1,8 +1,8 @@
 /** Snapshots: images of state machines, pinned by the sender, sent in chunks, assembled by the receiver. */
 import type { Member, SnapshotRef } from "../../../core/index.ts"
-import { cloneOf, rereadOf } from "../state/clone.ts"
-import { plan, planEvent, type Fold } from "../state/fold.ts"
-import { drawBetween, drawChance, LUCK, placeOf } from "../state/hash.ts"
+import { cloneOf, restoredCopyOf } from "../state/clone.ts"
+import { schedule, scheduleEvent, type Fold } from "../state/fold.ts"
+import { drawBetween, drawChance, RANDOM_KINDS, hashOfPlace } from "../state/hash.ts"
 import type { Arrival, Image, NodeState, SnapshotProfile } from "../state/types.ts"
 
 export const defaultSnapshots: SnapshotProfile = {
@@ -14,20 +14,20 @@ export const defaultSnapshots: SnapshotProfile = {
 }
 
 const luckOf = (fold: Fold, node: NodeState): number =>
-  placeOf(fold.world.seed, LUCK.snapshot, node.slot, 0, node.snapshots++)
+  hashOfPlace(fold.world.seed, RANDOM_KINDS.snapshot, node.slot, 0, node.snapshots++)
 
 export const takeSnapshot = (fold: Fold, node: NodeState): void => {
   const { world } = fold
   const place = luckOf(fold, node)
   const delay = drawBetween(place, 0, 1, 20)
   if (drawChance(place, 1, world.snapshots.takeFailPermille))
-    planEvent(fold, node, delay, { type: "SnapshotTakeFailed" })
+    scheduleEvent(fold, node, delay, { type: "SnapshotTakeFailed" })
   else
-    plan(fold, world.now + delay, {
+    schedule(fold, world.now + delay, {
       type: "taken",
       node: node.name,
       boot: node.boot,
-      machine: rereadOf(node.machine),
+      machine: restoredCopyOf(node.machine),
       cause: fold.cause,
     })
 }
@@ -36,13 +36,13 @@ export const openSnapshot = (fold: Fold, node: NodeState, to: Member): void => {
   const { chunksMin, chunksMax, openFailPermille } = fold.world.snapshots
   const place = luckOf(fold, node)
   if (node.damaged || drawChance(place, 0, openFailPermille)) {
-    planEvent(fold, node, 1, { type: "SnapshotOpenFailed", to })
+    scheduleEvent(fold, node, 1, { type: "SnapshotOpenFailed", to })
     return
   }
   const id = `${node.member.incarnation}.${node.snapshots}`
-  const machine = rereadOf(node.machine)
+  const machine = restoredCopyOf(node.machine)
   node.images = [...node.images, { id, machine, chunks: drawBetween(place, 1, chunksMin, chunksMax) }]
-  planEvent(fold, node, 1, { type: "SnapshotOpened", to, snapshot: { id, ...machine.position() } })
+  scheduleEvent(fold, node, 1, { type: "SnapshotOpened", to, snapshot: { id, ...machine.position() } })
 }
 
 export const closeSnapshot = (node: NodeState, id: string): void => {
@@ -62,11 +62,11 @@ export const storeChunk = (
   const known = offset === 0 || node.incoming?.image.id === id
   if (image === null || !known || drawChance(luckOf(fold, node), 0, fold.world.snapshots.rejectPermille)) {
     node.incoming = null
-    planEvent(fold, node, 1, { type: "SnapshotRejected", id })
+    scheduleEvent(fold, node, 1, { type: "SnapshotRejected", id })
     return
   }
   node.incoming = { image, complete: last }
-  planEvent(fold, node, 1, { type: "ChunkStored", id, nextOffset: offset + 1, last })
+  scheduleEvent(fold, node, 1, { type: "ChunkStored", id, nextOffset: offset + 1, last })
 }
 
 /** The earlier machine stays until the new one is whole and durable. */
@@ -74,11 +74,11 @@ export const restoreSnapshot = (fold: Fold, node: NodeState, snapshot: SnapshotR
   const { incoming } = node
   node.incoming = null
   if (incoming === null || !incoming.complete || incoming.image.id !== snapshot.id) {
-    planEvent(fold, node, 1, { type: "SnapshotRejected", id: snapshot.id })
+    scheduleEvent(fold, node, 1, { type: "SnapshotRejected", id: snapshot.id })
     return
   }
   const at = fold.world.now + drawBetween(luckOf(fold, node), 0, 1, 10)
-  plan(fold, at, {
+  schedule(fold, at, {
     type: "restore",
     node: node.name,
     boot: node.boot,
@@ -89,11 +89,11 @@ export const restoreSnapshot = (fold: Fold, node: NodeState, snapshot: SnapshotR
 }
 
 /** A crash after this leaves the snapshot, and perhaps a log that was not adapted to it yet. */
-export const becomeSnapshot = (fold: Fold, node: NodeState, image: Image, snapshot: SnapshotRef): void => {
+export const adoptSnapshot = (fold: Fold, node: NodeState, image: Image, snapshot: SnapshotRef): void => {
   node.machine = cloneOf(image.machine)
   node.durable = image.machine
   node.damaged = false
   node.begins = image.machine.position().index
   fold.hooks.restored?.(node.name, image.machine.position())
-  planEvent(fold, node, drawBetween(luckOf(fold, node), 0, 0, 3), { type: "SnapshotRestored", snapshot })
+  scheduleEvent(fold, node, drawBetween(luckOf(fold, node), 0, 0, 3), { type: "SnapshotRestored", snapshot })
 }

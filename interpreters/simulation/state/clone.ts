@@ -18,12 +18,12 @@ export const cloneOf = (machine: WorldMachine): WorldMachine => {
 }
 
 /** The state machine that restoring a snapshot gives. */
-export const rereadOf = (machine: WorldMachine): WorldMachine => machine.reread?.() ?? cloneOf(machine)
+export const restoredCopyOf = (machine: WorldMachine): WorldMachine => machine.reread?.() ?? cloneOf(machine)
 
 /** How many of a node's first executions are checked: sharing shows in them, and digests may be expensive. */
 const WATCHED = 8
 /** Runs `execute`, which changes a machine, and checks that a copy made before stays the same. */
-export const watchCopy = (
+export const checkCopyUnshared = (
   copy: WorldMachine,
   executed: number,
   execute: () => readonly unknown[],

@@ -1,6 +1,6 @@
 /**
  * What an action works on. The same code runs in place, where everything may be changed, and immutably, where parts are
- * copied before they are changed: a node is changed only after `own` has returned it.
+ * copied before they are changed: a node is changed only after `writableNode` has returned it.
  */
 import { copyState, inPlace, type Effect, type Event, type State } from "../../../core/index.ts"
 import { addPlanned } from "./agenda.ts"
@@ -49,7 +49,7 @@ export const nodeOf = (world: WorldState, name: string): NodeState => {
 }
 
 /** The node, to be changed. */
-export const own = (fold: Fold, name: string): NodeState => {
+export const writableNode = (fold: Fold, name: string): NodeState => {
   const node = nodeOf(fold.world, name)
   const { owned } = fold
   if (owned === null || owned.has(name)) return node
@@ -60,7 +60,7 @@ export const own = (fold: Fold, name: string): NodeState => {
 }
 
 /** The machine of an owned node, to be changed. */
-export const ownMachine = (fold: Fold, node: NodeState): WorldMachine => {
+export const writableMachine = (fold: Fold, node: NodeState): WorldMachine => {
   if (fold.owned !== null) node.machine = cloneOf(node.machine)
   return node.machine
 }
@@ -74,12 +74,12 @@ export const advance = (fold: Fold, node: NodeState, core: State, events: readon
   return effects
 }
 
-export const plan = ({ world }: Fold, at: number, what: Happening): void => {
+export const schedule = ({ world }: Fold, at: number, what: Happening): void => {
   addPlanned(world.agenda, { at, order: world.planned++, what })
 }
 /** Plans an event for this start of a node after `delay`. */
-export const planEvent = (fold: Fold, node: NodeState, delay: number, event: Event): void =>
-  plan(fold, fold.world.now + delay, { type: "event", node: node.name, boot: node.boot, event, cause: fold.cause })
+export const scheduleEvent = (fold: Fold, node: NodeState, delay: number, event: Event): void =>
+  schedule(fold, fold.world.now + delay, { type: "event", node: node.name, boot: node.boot, event, cause: fold.cause })
 
 // --------------------------------------------------------------------------------------------- who is who
 
@@ -95,7 +95,7 @@ export const leaderOf = (world: WorldState): NodeState | undefined => {
 }
 
 /** The node's name, or undefined if nobody has that role now. */
-export const resolve = (world: WorldState, ref: NodeRef): string | undefined => {
+export const resolveNode = (world: WorldState, ref: NodeRef): string | undefined => {
   if (world.nodes[ref] !== undefined) return ref
   if (ref === "leader") return leaderOf(world)?.name
   const place = /^follower([1-9]\d*)$/.exec(ref)?.[1]

@@ -26,7 +26,7 @@ export const mixText = (hash: number, text: string): number => {
 }
 
 /** The kinds of random choices; each has its own sequence. */
-export const LUCK = {
+export const RANDOM_KINDS = {
   message: 1,
   persist: 2,
   apply: 3,
@@ -38,7 +38,7 @@ export const LUCK = {
   timer: 16,
 } as const
 
-export const placeOf = (seed: number, what: number, from: number, to: number, count: number): number =>
+export const hashOfPlace = (seed: number, what: number, from: number, to: number, count: number): number =>
   mix(mix(mix(mix(seed, what), from), to), count)
 
 /** The k-th draw at a place, uniform in [0, bound). */

@@ -21,7 +21,7 @@ import type {
   SnapshotRef,
   State,
   Timer,
-  Held,
+  DurablePosition,
   Start,
 } from "../../../core/index.ts"
 
@@ -226,7 +226,7 @@ export interface NodeState {
   damaged: boolean
   /** The latest start of its directory, and what the log held for good then. */
   start: Start
-  found: Held
+  found: DurablePosition
   /** By slot of a peer: the incarnation and latest start that were met, as on the disk, and what the peer claimed that its disk holds. */
   metOf: string[]
   met: Start[]

@@ -19,7 +19,7 @@ import { storedBytes } from "../server/disk.ts"
 import { AgreementChecker } from "./agreement.ts"
 import { TrafficMeter } from "./meter.ts"
 import type { Random } from "../state/random.ts"
-import { goOn, Tasks, type StoryTask, type StoryWork } from "./tasks.ts"
+import { runTasks, Tasks, type StoryTask, type StoryWork } from "./tasks.ts"
 import type { Keep, NetworkName, NetworkProfile, Script, WorldMachine } from "../state/types.ts"
 import {
   AGREEMENT_MS,
@@ -29,7 +29,7 @@ import {
   NO_LEADER_MS,
   LEADER_POLLS,
   COMMAND_BYTES,
-  payloadOf,
+  commandPayload,
   StoryFailed,
   type ClusterOptions,
   type StoryCommand,
@@ -134,7 +134,7 @@ export class Cluster {
   }
   private goOn(end: number, enough?: () => boolean): void {
     if (this.inTask) throw new Error("inside a task, time advances by yield")
-    this.asTask(() => goOn(this.world, this.tasks, end, enough))
+    this.asTask(() => runTasks(this.world, this.tasks, end, enough))
   }
   private asTask<T>(then: () => T): T {
     const outer = this.inTask
@@ -324,7 +324,7 @@ export class Cluster {
     return { index: this.agreement.indexOf(state, outcome.first), term: outcome.term }
   }
   private offered(name: string, command: StoryCommand): Outcome | undefined {
-    return this.world.outcomes.get(this.world.propose(name, [payloadOf(command)]))
+    return this.world.outcomes.get(this.world.propose(name, [commandPayload(command)]))
   }
   /** A command that differs from all earlier ones. */
   fresh(bytes = COMMAND_BYTES): Payload {
@@ -351,7 +351,7 @@ export class Cluster {
   }
   /** Like `one`, for clients. */
   *agree(command: StoryCommand, by: number, retry = true): StoryWork<number> {
-    const payload = payloadOf(command)
+    const payload = commandPayload(command)
     const end = this.now + AGREEMENT_MS
     while (this.now < end) {
       const index = this.offerToAny(payload)
@@ -387,7 +387,7 @@ export class Cluster {
   }
   /** For clients: proposes at a server, and waits for its answer. Followers forward if the settings say so. */
   *propose(name: string, command: StoryCommand, limit = SUBMISSION_MS): StoryWork<Outcome | "stopped" | "timeout"> {
-    return yield* this.outcomeOf(name, this.world.propose(name, [payloadOf(command)]), this.now + limit)
+    return yield* this.outcomeOf(name, this.world.propose(name, [commandPayload(command)]), this.now + limit)
   }
   /** For clients: proposes at a server, and waits there for the result. */
   *submit(name: string, command: StoryCommand, limit = SUBMISSION_MS): StoryWork<Submitted> {

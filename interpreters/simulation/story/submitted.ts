@@ -27,7 +27,7 @@ export interface ClusterOptions extends Partial<Omit<WorldOptions, "nodes">>, Wo
   readonly weigh?: (message: Message) => number
 }
 
-export const payloadOf = (command: StoryCommand): Payload => {
+export const commandPayload = (command: StoryCommand): Payload => {
   if (typeof command === "object") return command
   const text = JSON.stringify(command)
   return { bytes: new TextEncoder().encode(text), checksum: finish(mixText(0, text)) }

@@ -91,7 +91,7 @@ export class Tasks {
 const NEVER = (): boolean => false
 
 /** Runs the world and all clients in it until `end` (virtual ms), or until `enough` holds. */
-export const goOn = (world: World, tasks: Tasks, end: number, enough: () => boolean = NEVER): void => {
+export const runTasks = (world: World, tasks: Tasks, end: number, enough: () => boolean = NEVER): void => {
   const watched = enough !== NEVER
   for (tasks.advance(world.now); world.now < end && !enough(); tasks.advance(world.now)) {
     let to = Math.min(end, tasks.wakes())

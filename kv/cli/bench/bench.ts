@@ -2,7 +2,7 @@
 import { type Endpoint, parseEndpoint } from "../../client/endpoints.ts"
 import { access } from "../access.ts"
 import { encodeRequest } from "../../client/resp.ts"
-import { gather, type ClusterStatus } from "../gather.ts"
+import { gatherStatus, type ClusterStatus } from "../gather.ts"
 import { type Load, startLoad } from "./load.ts"
 import { cpuOf } from "./cpu.ts"
 import { type LatencyHistogram, makeLatencyHistogram } from "./histogram.ts"
@@ -55,7 +55,7 @@ const show = ({ host, port }: Endpoint): string => `${host}:${port}`
 const targets = async (
   options: BenchOptions,
 ): Promise<{ readonly endpoints: readonly Endpoint[]; readonly cluster: ClusterStatus | null }> => {
-  const cluster = await gather(options.endpoints, new Map(), 2_000)
+  const cluster = await gatherStatus(options.endpoints, new Map(), 2_000)
   const answering = cluster.nodes.filter(({ role }) => role !== null)
   if (options.target === "given" || answering.length === 0)
     return { endpoints: options.endpoints, cluster: answering.length === 0 ? null : cluster }

@@ -9,10 +9,10 @@ import { decodeConfig } from "../../node/index.ts"
 import { type Child, startChild } from "./child.ts"
 import { clusterDefaults } from "../defaults.ts"
 import { makeFolders } from "../../../interpreters/cli/folders.ts"
-import { gather, type KnownNodes } from "../gather.ts"
+import { gatherStatus, type KnownNodes } from "../gather.ts"
 import { type Layout, type LayoutNode, nodesOf, readLayout, writeLayout } from "./layout.ts"
 import { busyPorts } from "./ports.ts"
-import { makeSecure, secureGreeting, secureSettings, secureWords, speakAsAdmin } from "./secure.ts"
+import { makeSecure, secureHints, secureSettings, secureArguments, useAdminAccess } from "./secure.ts"
 import { grouped, paintFor } from "../../../interpreters/cli/paint.ts"
 import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
 import { changeOf, summary } from "../table.ts"
@@ -120,7 +120,7 @@ const words = (
   ...(bootstrap ? ["--bootstrap"] : []),
   ...(options.config === null ? [] : ["--config", options.config]),
   ...(options.redirect ? ["--redirect"] : []),
-  ...(tls ? secureWords(options.data, member.id) : []),
+  ...(tls ? secureArguments(options.data, member.id) : []),
 ]
 
 /** What is wrong with the settings (of the file, of the environment) is wrong for every node: told once, before anything is started. */
@@ -172,7 +172,7 @@ const greeting = (
     ),
     "Talk to any of them, in the Redis protocol or with this program:",
     ...(layout.tls
-      ? secureGreeting(data, port)
+      ? secureHints(data, port)
       : [`  redis-cli -h ${first?.client.host ?? layout.host} -p ${port} set greeting hello`]),
     `  stepraft get greeting --port ${port}      stepraft status --port ${port}      stepraft bench --port ${port}`,
     "Ctrl-C stops all nodes; the same command resumes them.",
@@ -222,7 +222,7 @@ const watch = async (
   let quiet = true
   const started = performance.now()
   while (!signal.aborted) {
-    const cluster = await gather(
+    const cluster = await gatherStatus(
       members.map(({ client }) => client),
       known,
       900,
@@ -267,7 +267,7 @@ export const runLocalCluster = async (options: LocalClusterOptions, signal: Abor
     writeLayout(options.data, layout)
     if (layout.tls) {
       await makeSecure(options.data, layout.host, members)
-      speakAsAdmin(options.data)
+      useAdminAccess(options.data)
     }
     await run(options, layout, members, isNew, lock, signal)
   } finally {

@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { certify, makeAuthority } from "../../../interpreters/tls/index.ts"
-import { hashOf } from "../../server/users/hash.ts"
-import { speakAs } from "../access.ts"
+import { passwordHash } from "../../server/users/hash.ts"
+import { useAccess } from "../access.ts"
 import { writeCertified } from "../cert.ts"
 import type { LayoutNode } from "./layout.ts"
 
@@ -36,7 +36,7 @@ export const makeSecure = async (data: string, host: string, members: readonly L
     LOGINS.map(async (name) => {
       const password = randomBytes(15).toString("base64url")
       const role = name === "writer" ? "write" : "read"
-      return { name, password, line: `${name} ${role} ${await hashOf(Buffer.from(password))}` }
+      return { name, password, line: `${name} ${role} ${await passwordHash(Buffer.from(password))}` }
     }),
   )
   writeFileSync(passwordsOf(data), made.map(({ name, password }) => `${name} ${password}\n`).join(""), { mode: 0o600 })
@@ -44,11 +44,11 @@ export const makeSecure = async (data: string, host: string, members: readonly L
 }
 
 /** From here on this program speaks with the cluster as its administrator. */
-export const speakAsAdmin = (data: string): void => {
+export const useAdminAccess = (data: string): void => {
   const [ca, cert, key] = ["ca.crt", `${ADMIN}.crt`, `${ADMIN}.key`].map((name) =>
     readFileSync(file(data, name), "utf8"),
   )
-  if (ca !== undefined && cert !== undefined && key !== undefined) speakAs({ tls: { ca, cert, key }, login: null })
+  if (ca !== undefined && cert !== undefined && key !== undefined) useAccess({ tls: { ca, cert, key }, login: null })
 }
 
 /** The settings of a node. */
@@ -58,12 +58,12 @@ export const secureSettings = (data: string, id: string) => ({
   tlsCa: file(data, "ca.crt"),
   users: usersOf(data),
 })
-export const secureWords = (data: string, id: string): readonly string[] => {
+export const secureArguments = (data: string, id: string): readonly string[] => {
   const { tlsCert, tlsKey, tlsCa, users } = secureSettings(data, id)
   return ["--tls-cert", tlsCert, "--tls-key", tlsKey, "--tls-ca", tlsCa, "--users", users]
 }
 
-export const secureGreeting = (data: string, port: number): readonly string[] => [
+export const secureHints = (data: string, port: number): readonly string[] => [
   `TLS on every port: certificates in ${folderOf(data)}. Users in ${usersOf(data)}: ${ADMIN} by certificate, ${LOGINS.join(" and ")} by the passwords in ${passwordsOf(data)}`,
   `  redis-cli --tls --cacert ${file(data, "ca.crt")} -p ${port} --user writer --askpass set greeting hello`,
   `  export STEPRAFT_TLS_CA=${file(data, "ca.crt")} STEPRAFT_TLS_CERT=${file(data, `${ADMIN}.crt`)} STEPRAFT_TLS_KEY=${file(data, `${ADMIN}.key`)}`,

@@ -1,5 +1,5 @@
 /** INCR, DECR and their family: 64-bit signed decimal text, as Redis keeps it. */
-import { LONGEST_NUMBER, parseLongDouble, printLongDouble, sumOf } from "./longdouble.ts"
+import { LONGEST_NUMBER, parseLongDouble, printLongDouble, addLongDoubles } from "./longdouble.ts"
 import { bulk, error, notAnInteger } from "../reply.ts"
 import { type CommandHandler, type KeyspaceView, MAX_DIGITS, argument, fitsInt64, parseInt64 } from "./view.ts"
 import type { Reply } from "../../types.ts"
@@ -44,7 +44,7 @@ export const incrbyfloat: CommandHandler = (view, args) => {
   const old = item === undefined ? { significand: 0n, exponent: 0 } : parsed(view.value(key, item))
   const increment = parsed(argument(args, 2))
   if (old === undefined || increment === undefined) return notAFloat
-  const sum = old === "infinite" || increment === "infinite" ? null : sumOf(old, increment)
+  const sum = old === "infinite" || increment === "infinite" ? null : addLongDoubles(old, increment)
   if (sum === null) return notFinite
   const value = Buffer.from(printLongDouble(sum), "latin1")
   view.answering(value.length)

@@ -73,7 +73,7 @@ const read = (
   handler,
 })
 
-export const commands: ReadonlyMap<string, CommandSpec> = new Map(
+export const commandSpecs: ReadonlyMap<string, CommandSpec> = new Map(
   [
     read("GET", 2, one, strings.get, "fast"),
     write("SET", -3, one, strings.set, "denyoom"),
@@ -131,7 +131,7 @@ const lookup = (name: Uint8Array): CommandSpec | undefined =>
   // Longer than any name: a string of perhaps megabytes need not be made.
   name.length > 16
     ? undefined
-    : commands.get(Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString("latin1").toUpperCase())
+    : commandSpecs.get(Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString("latin1").toUpperCase())
 
 /**
  * The text of Redis 7: at most 128 characters of the name, and as many arguments as fit into 128; each ends at a zero
@@ -148,7 +148,7 @@ export const unknownCommand = (call: Call): Reply => {
 }
 
 /** The command that a call names, or the error that Redis gives for it. */
-export const resolve = (call: Call): CommandSpec | Reply => {
+export const resolveCommand = (call: Call): CommandSpec | Reply => {
   const spec = lookup(call[0] ?? Buffer.alloc(0))
   if (spec === undefined) return unknownCommand(call)
   const fits = spec.arity >= 0 ? call.length === spec.arity : call.length >= -spec.arity
@@ -173,8 +173,8 @@ const longestKey = (spec: CommandSpec, args: Arguments): number => {
 }
 
 /** Executes one call. Throws TooLarge if it costs too much, and whatever the store throws. */
-export const execute = (view: KeyspaceView, call: Call): Reply => {
-  const spec = resolve(call)
+export const executeCall = (view: KeyspaceView, call: Call): Reply => {
+  const spec = resolveCommand(call)
   return isSpec(spec) ? perform(view, spec, call) : spec
 }
 /** The same for a call that was already looked up. */
@@ -219,7 +219,7 @@ export interface SplitCall {
 export const splitCall = (call: Call): SplitCall | null => {
   const name = call[0]
   if (name === undefined || call.length <= PART + 1) return null
-  const spec = resolve(call)
+  const spec = resolveCommand(call)
   const join = isSpec(spec) ? joins.get(spec.name) : undefined
   if (!isSpec(spec) || join === undefined || (call.length - 1) % spec.step !== 0) return null
   const calls: Call[] = []

@@ -92,7 +92,7 @@ export const parseLongDouble = (text: string, charge: (cost: number) => void): L
 }
 
 /** null: the sum is beyond the largest number. */
-export const sumOf = (a: LongDouble, b: LongDouble): LongDouble | null => {
+export const addLongDoubles = (a: LongDouble, b: LongDouble): LongDouble | null => {
   const exponent = Math.min(a.exponent, b.exponent)
   return nearest(
     shifted(a.significand, a.exponent - exponent) + shifted(b.significand, b.exponent - exponent),

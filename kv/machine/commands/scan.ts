@@ -127,7 +127,7 @@ export const planRandom = (from: number): Scan => {
  * Throws TooLarge if the reply or the pattern is too large. `call` is one of the commands without a handler, and its
  * arity was checked.
  */
-export const planOf = (call: Call, most: number): Scan | Reply => {
+export const scanPlanOf = (call: Call, most: number): Scan | Reply => {
   const args = toBuffers(call)
   switch (upper(argument(args, 0))) {
     case "KEYS":

@@ -4,7 +4,7 @@
  */
 import type { Entry } from "../../../core/index.ts"
 import { BATCH_COST, INLINE } from "../cost.ts"
-import { type Level, deleteItem, putItem, readItem, readValue, recordsOf } from "./database.ts"
+import { type LevelDb, deleteItem, putItem, readItem, readValue, recordsOf } from "./database.ts"
 import {
   DEADLINE,
   deadlineKey,
@@ -35,7 +35,7 @@ const EMPTY = Buffer.alloc(0)
 
 /** What a batch is made from. */
 export interface Target {
-  readonly db: Level
+  readonly db: LevelDb
   readonly executor: KvExecutor
   readonly sessionRecords: SessionRecords
   /** The current store of the executor; each batch begins with a new one. */
@@ -48,7 +48,7 @@ export interface Before {
   readonly earliest: number
 }
 export interface Prepared {
-  readonly batch: ReturnType<Level["batch"]>
+  readonly batch: ReturnType<LevelDb["batch"]>
   /** The first of the given entries that is not in the batch. */
   readonly through: number
   readonly large: boolean
@@ -60,7 +60,7 @@ export interface Prepared {
 
 export class OutOfSequence extends Error {}
 
-export const overlayOf = (db: Level, generation: number): Overlay =>
+export const overlayOf = (db: LevelDb, generation: number): Overlay =>
   new Overlay(generation, {
     get: (of, key) => readItem(db, of, key),
     value: (of, key, item) => readValue(db, of, key, item),
@@ -134,7 +134,7 @@ export const prepare = async (
  */
 const sweep = async (
   { overlay, executor, db }: Target,
-  batch: ReturnType<Level["batch"]>,
+  batch: ReturnType<LevelDb["batch"]>,
   most: number,
 ): Promise<{ readonly earliest: number; readonly expired: number }> => {
   let left = most

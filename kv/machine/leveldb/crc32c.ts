@@ -37,4 +37,4 @@ export const crc32c = (bytes: Uint8Array, from: number, to: number): number => {
 }
 
 /** LevelDB stores checksums "masked", because a checksum over bytes that hold checksums is weak. */
-export const masked = (crc: number): number => (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0
+export const maskedCrc = (crc: number): number => (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0

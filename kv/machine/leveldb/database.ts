@@ -48,7 +48,7 @@ import { type Batch, SessionRecords, SessionRecordsReader } from "./sessionRecor
 import type { Item } from "../commands/view.ts"
 import type { Sessions } from "../sessions.ts"
 
-export type Level = ClassicLevel<Buffer, Buffer>
+export type LevelDb = ClassicLevel<Buffer, Buffer>
 interface Range {
   readonly gte: Buffer
   readonly lt: Buffer
@@ -61,9 +61,9 @@ interface Range {
 export const READ_BYTES = 256 << 10
 export const READ_COUNT = 512
 
-export const openLevel = async (directory: string, create: boolean): Promise<Level> => {
+export const openLevel = async (directory: string, create: boolean): Promise<LevelDb> => {
   // Uncompressed: a read copies instead of unpacking, and files.ts can check every block.
-  const db: Level = new ClassicLevel(directory, {
+  const db: LevelDb = new ClassicLevel(directory, {
     keyEncoding: "buffer",
     valueEncoding: "buffer",
     compression: false,
@@ -90,14 +90,14 @@ export const syncDirectory = async (directory: string): Promise<void> => {
  * memory to a table, which LevelDB fsyncs, with its manifest, before it deletes the log. compactRange reports no error,
  * but the sync write after it does, because LevelDB refuses all writes once one has failed.
  */
-export const makeDurable = async (db: Level, checkpoint: number): Promise<void> => {
+export const makeDurable = async (db: LevelDb, checkpoint: number): Promise<void> => {
   await db.compactRange(BEFORE_ALL, BEFORE_ALL)
   await db.batch([{ type: "put", key: checkpointKey, value: encodeCheckpoint(checkpoint) }], { sync: true })
   await syncDirectory(db.location)
 }
 
 /** Reads a range in bounded steps, in order. */
-export async function* recordsOf(db: Level, range: Range): AsyncGenerator<readonly [Buffer, Buffer], void> {
+export async function* recordsOf(db: LevelDb, range: Range): AsyncGenerator<readonly [Buffer, Buffer], void> {
   const iterator = db.iterator({ ...range, highWaterMarkBytes: READ_BYTES })
   try {
     for (;;) {
@@ -111,12 +111,12 @@ export async function* recordsOf(db: Level, range: Range): AsyncGenerator<readon
 }
 
 /** The first record of the range, if any. */
-export const firstOf = async (db: Level, range: Range): Promise<readonly [Buffer, Buffer] | undefined> => {
+export const firstOf = async (db: LevelDb, range: Range): Promise<readonly [Buffer, Buffer] | undefined> => {
   for await (const record of recordsOf(db, { ...range, limit: 1 })) return record
   return undefined
 }
 
-const required = (db: Level, key: Buffer, what: string): Buffer => {
+const required = (db: LevelDb, key: Buffer, what: string): Buffer => {
   const value = db.getSync(key)
   if (value === undefined) throw new BadRecord(`the ${what} is missing`)
   return value
@@ -126,7 +126,7 @@ const required = (db: Level, key: Buffer, what: string): Buffer => {
  * LevelDB opens without an error when records in the middle of its log are missing. Every batch left a marker; the
  * markers must join, without a gap, from the last checkpoint to the position.
  */
-const checkMarkers = async (db: Level, checkpoint: number, position: number): Promise<void> => {
+const checkMarkers = async (db: LevelDb, checkpoint: number, position: number): Promise<void> => {
   let reached = checkpoint
   for await (const [key, value] of recordsOf(db, kindRange(MARKER))) {
     const first = numberIn(key, 0)
@@ -139,13 +139,13 @@ const checkMarkers = async (db: Level, checkpoint: number, position: number): Pr
   if (reached !== position) throw new BadRecord(`batches reach entry ${reached}, the position says ${position}`)
 }
 
-export const earliestIn = async (db: Level, generation: number): Promise<number> => {
+export const earliestIn = async (db: LevelDb, generation: number): Promise<number> => {
   const first = await firstOf(db, generationRange(DEADLINE, generation))
   return first === undefined ? Infinity : deadlineOfKey(first[0]).deadline
 }
 
 const readSessions = async (
-  db: Level,
+  db: LevelDb,
   idle: number,
 ): Promise<{ readonly sessions: Sessions; readonly sessionRecords: SessionRecords }> => {
   const reader = new SessionRecordsReader()
@@ -158,7 +158,7 @@ const readSessions = async (
   return { sessions, sessionRecords: new SessionRecords(reader.spans) }
 }
 
-const readRemovals = async (db: Level): Promise<Removals> => {
+const readRemovals = async (db: LevelDb): Promise<Removals> => {
   const found: Removal[] = []
   for await (const [key, value] of recordsOf(db, kindRange(REMOVAL))) found.push(decodeRemoval(key, value))
   return new Removals(found)
@@ -166,7 +166,7 @@ const readRemovals = async (db: Level): Promise<Removals> => {
 
 /** Everything in memory that mirrors the directory. */
 export interface DatabaseContents {
-  readonly db: Level
+  readonly db: LevelDb
   readonly position: Position
   /** The last entry in the snapshot that was restored here, or 0. */
   readonly begins: number
@@ -178,15 +178,15 @@ export interface DatabaseContents {
 
 /** Without options LevelDB's API takes a shorter path. */
 interface InSnapshot {
-  readonly snapshot: ReturnType<Level["snapshot"]>
+  readonly snapshot: ReturnType<LevelDb["snapshot"]>
 }
-const recordAt = (db: Level, key: Buffer, options: InSnapshot | undefined): Buffer | undefined =>
+const recordAt = (db: LevelDb, key: Buffer, options: InSnapshot | undefined): Buffer | undefined =>
   options === undefined ? db.getSync(key) : db.getSync(key, options)
 
 /** Reads the large value of an item that was found in the same state. */
-export const readValue = (db: Level, generation: number, key: Buffer, item: Item, options?: InSnapshot): Buffer =>
+export const readValue = (db: LevelDb, generation: number, key: Buffer, item: Item, options?: InSnapshot): Buffer =>
   item.value ?? checkedValue(key, item, recordAt(db, valueKey(generation, key), options))
-export const readItem = (db: Level, generation: number, key: Buffer, options?: InSnapshot): Item | undefined => {
+export const readItem = (db: LevelDb, generation: number, key: Buffer, options?: InSnapshot): Item | undefined => {
   const record = recordAt(db, dataKey(generation, key), options)
   return record === undefined ? undefined : decodeRecord(key, record)
 }
@@ -213,7 +213,7 @@ export const deleteItem = (batch: Batch, generation: number, key: Buffer, large:
  * Throws MachineOutdated, BadRecord, or LevelDB's own error, if the directory is not what a machine of this identity
  * wrote.
  */
-export const readContents = async (db: Level, identity: StateIdentity, idle: number): Promise<DatabaseContents> => {
+export const readContents = async (db: LevelDb, identity: StateIdentity, idle: number): Promise<DatabaseContents> => {
   const found = decodeIdentity(required(db, identityKey, "identity marker"))
   if (found.format !== identity.format)
     throw new MachineOutdated({ directory: db.location, found: found.format, wanted: identity.format })
@@ -249,7 +249,7 @@ export const reopen = async (directory: string, identity: StateIdentity, idle: n
 
 /** The records of a complete directory besides data and sessions; durable when this returns. */
 export const sealDatabase = async (
-  db: Level,
+  db: LevelDb,
   identity: StateIdentity,
   base: LogBase,
   large: boolean,
@@ -263,11 +263,11 @@ export const sealDatabase = async (
 }
 
 /** Removes the markers that a checkpoint has made unnecessary. LevelDB iterates over them on its own thread. */
-export const dropMarkers = (db: Level, through: number): Promise<void> =>
+export const dropMarkers = (db: LevelDb, through: number): Promise<void> =>
   db.clear({ gte: markerKey(0), lt: markerKey(through + 1), limit: -1 })
 
 /** The approximate size of the values: from the indexes of LevelDB's tables. */
-export const dataBytesOf = async (db: Level, generation: number): Promise<number> => {
+export const dataBytesOf = async (db: LevelDb, generation: number): Promise<number> => {
   const sizes = await Promise.all(
     ([DATA, VALUE] as const)
       .map((kind) => generationRange(kind, generation))
@@ -278,7 +278,7 @@ export const dataBytesOf = async (db: Level, generation: number): Promise<number
 
 /** Removes some records of earlier generations. Returns whether there were any. */
 export const clearSome = async (
-  db: Level,
+  db: LevelDb,
   kind: typeof DATA | typeof VALUE | typeof DEADLINE,
   generation: number,
 ): Promise<boolean> => {

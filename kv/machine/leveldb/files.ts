@@ -6,7 +6,7 @@
  */
 import { lstat, open, readdir, unlink } from "node:fs/promises"
 import { join } from "node:path"
-import { crc32c, masked } from "./crc32c.ts"
+import { crc32c, maskedCrc } from "./crc32c.ts"
 import { BadRecord } from "../layout.ts"
 import { Slices } from "../slices.ts"
 
@@ -34,7 +34,7 @@ const soundLength = (log: Buffer): number => {
     const end = at + LOG_HEADER + length
     const expected = within ? type > FIRST && type <= LAST : type === FULL || type === FIRST
     if (!expected || length + LOG_HEADER > room || end > log.length) return sound
-    if (masked(crc32c(log, at + 6, end)) !== log.readUInt32LE(at)) return sound
+    if (maskedCrc(crc32c(log, at + 6, end)) !== log.readUInt32LE(at)) return sound
     at = end
     within = type === FIRST || (within && type !== LAST)
     if (!within) sound = at
@@ -128,7 +128,7 @@ type File = Awaited<ReturnType<typeof open>>
 
 const checkBlock = (bytes: Buffer, at: number, handle: Handle, name: string): void => {
   const end = at + handle.size + 1
-  if (end + 4 > bytes.length || masked(crc32c(bytes, at, end)) !== bytes.readUInt32LE(end)) {
+  if (end + 4 > bytes.length || maskedCrc(crc32c(bytes, at, end)) !== bytes.readUInt32LE(end)) {
     throw new BadRecord(`a block at offset ${handle.offset} of ${name} fails its checksum`)
   }
 }

@@ -2,7 +2,7 @@
 import type { LogBase, SnapshotRef } from "../../../core/index.ts"
 import { MalformedBytes } from "../../../interpreters/bytes.ts"
 import { INLINE } from "../cost.ts"
-import { type Level, openLevel, putItem, sealDatabase, syncDirectory } from "./database.ts"
+import { type LevelDb, openLevel, putItem, sealDatabase, syncDirectory } from "./database.ts"
 import type { Directories } from "./directories.ts"
 import { SnapshotInvalid, isDamage } from "./errors.ts"
 import { ImageReader, type ImageRecord } from "../image.ts"
@@ -18,9 +18,9 @@ export class Incoming {
   private complete = false
   private base: LogBase | null = null
   private large = false
-  private readonly db: Level
+  private readonly db: LevelDb
   private readonly reader = new ImageReader()
-  private constructor(id: string, name: string, db: Level) {
+  private constructor(id: string, name: string, db: LevelDb) {
     this.id = id
     this.name = name
     this.db = db
@@ -48,7 +48,7 @@ export class Incoming {
     this.offset += bytes.length
     this.complete = last
   }
-  private put(batch: ReturnType<Level["batch"]>, record: ImageRecord): void {
+  private put(batch: ReturnType<LevelDb["batch"]>, record: ImageRecord): void {
     switch (record.type) {
       case "header":
         this.base = record.base
@@ -76,7 +76,7 @@ export class Incoming {
     identity: StateIdentity,
     root: string,
     as?: LogBase,
-  ): Promise<Level> {
+  ): Promise<LevelDb> {
     const { base } = this
     if (!this.complete || !this.reader.complete() || base === null)
       throw new SnapshotInvalid({ id: this.id, found: "it is not all here" })

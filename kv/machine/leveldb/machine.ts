@@ -17,7 +17,7 @@ import type { KvMachine, MachineStats, Scrubbed } from "../contract.ts"
 import { type Prepared, type Target, overlayOf, prepare } from "./batch.ts"
 import {
   type DatabaseContents,
-  type Level,
+  type LevelDb,
   dataBytesOf,
   dropMarkers,
   clearSome,
@@ -42,12 +42,12 @@ import { Incoming } from "./incoming.ts"
 import { DATA, DEADLINE, type StateIdentity, VALUE } from "../layout.ts"
 import { imageOf } from "./outgoing.ts"
 import { storeOf } from "./overlay.ts"
-import { Reads, noRoom, rebuilding } from "./reads.ts"
+import { Reads, noRoomReply, rebuildingReply } from "./reads.ts"
 import { NO_VERSION } from "../removals.ts"
-import { type MachineOutcome, KvExecutor, announce } from "../executor.ts"
+import { type MachineOutcome, KvExecutor, notifyListener } from "../executor.ts"
 import { type ReplyState, Sessions } from "../sessions.ts"
 import { SCRUB_REST } from "./pace.ts"
-import { ROOM_EVERY, hasRoom, isShortage, pause } from "./room.ts"
+import { ROOM_EVERY, diskHasRoom, isShortage, pause } from "./room.ts"
 import { SerialTasks } from "../slices.ts"
 import type { Call, CommandListener, FlushListener, Keyspace, Reply } from "../../types.ts"
 
@@ -60,7 +60,7 @@ interface Live extends DatabaseContents, Target {
 export class LevelMachine implements KvMachine {
   private live: Live | null = null
   /** The current database, even when it is damaged: it must be closed before its directory is removed. */
-  private opened: Level | null = null
+  private opened: LevelDb | null = null
   private damage: MachineDamaged | null = null
   private stopped = false
   private readonly stopping = new AbortController()
@@ -229,7 +229,7 @@ export class LevelMachine implements KvMachine {
       const began = performance.now()
       const writing = prepared.batch.write()
       // These entries are durable in the log, so the replies are final already.
-      announce(this.listener, outcomes)
+      notifyListener(this.listener, outcomes)
       await writing
       this.commitTimes.observe((performance.now() - began) / 1000)
     } catch (thrown) {
@@ -278,7 +278,7 @@ export class LevelMachine implements KvMachine {
       if (this.stopped) return "stopped"
       this.handlers?.progress?.()
       try {
-        if (!(await hasRoom(this.directories.root))) continue
+        if (!(await diskHasRoom(this.directories.root))) continue
         const opened = await reopen(this.directories.path(live.name), this.identity, this.idle)
         this.become(live.name, opened)
       } catch (again) {
@@ -403,7 +403,7 @@ export class LevelMachine implements KvMachine {
       }
     })
   }
-  private async replaceBy(name: string, db: Level): Promise<void> {
+  private async replaceBy(name: string, db: LevelDb): Promise<void> {
     const contents = await readContents(db, this.identity, this.idle)
     try {
       await this.directories.point(name)
@@ -419,8 +419,8 @@ export class LevelMachine implements KvMachine {
   }
 
   read(call: Call, most?: number): Reply | Promise<Reply> {
-    if (this.short !== null) return noRoom
-    if (this.live === null) return rebuilding
+    if (this.short !== null) return noRoomReply
+    if (this.live === null) return rebuildingReply
     return this.live.reads.read(call, most)
   }
   version(key: Uint8Array): number {

@@ -1,16 +1,16 @@
 /** A pinned image that is sent to a peer: made from a LevelDB snapshot on demand, one chunk at a time. */
 import type { LogBase } from "../../../core/index.ts"
 import type { SnapshotImage } from "../../../interpreters/contract.ts"
-import { type Level, READ_BYTES, READ_COUNT, readValue } from "./database.ts"
+import { type LevelDb, READ_BYTES, READ_COUNT, readValue } from "./database.ts"
 import { CHUNK, ImageWriter } from "../image.ts"
 import { DATA, decodeRecord, encodeRecord, generationRange, userKey } from "../layout.ts"
 import type { Removal } from "../removals.ts"
 import type { Session } from "../sessions.ts"
 import { SerialTasks, Slices } from "../slices.ts"
 
-export interface Pinned {
-  readonly db: Level
-  readonly snapshot: ReturnType<Level["snapshot"]>
+export interface PinnedSnapshot {
+  readonly db: LevelDb
+  readonly snapshot: ReturnType<LevelDb["snapshot"]>
   readonly base: LogBase
   readonly generation: number
   readonly sessions: readonly Session[]
@@ -19,7 +19,7 @@ export interface Pinned {
   readonly damaged: (thrown: unknown) => void
 }
 
-const iterate = ({ db, snapshot, generation }: Pinned) =>
+const iterate = ({ db, snapshot, generation }: PinnedSnapshot) =>
   db.iterator<Buffer, Buffer>({ ...generationRange(DATA, generation), snapshot, highWaterMarkBytes: READ_BYTES })
 
 /** One pass over the image. Bytes can only be read forwards: an earlier offset needs a new pass. */
@@ -29,12 +29,12 @@ class Pass {
   private pending: Buffer = Buffer.alloc(0)
   private readonly writer = new ImageWriter()
   private readonly iterator: ReturnType<typeof iterate>
-  private readonly pinned: Pinned
+  private readonly pinned: PinnedSnapshot
   private page: readonly (readonly [Buffer, Buffer])[] = []
   private done = 0
   private session = -1
   private ended = false
-  constructor(pinned: Pinned) {
+  constructor(pinned: PinnedSnapshot) {
     this.pinned = pinned
     this.iterator = iterate(pinned)
   }
@@ -92,7 +92,7 @@ class Pass {
   }
 }
 
-export const imageOf = (pinned: Pinned, id: string, released: () => void): SnapshotImage => {
+export const imageOf = (pinned: PinnedSnapshot, id: string, released: () => void): SnapshotImage => {
   const tasks = new SerialTasks()
   let pass: Pass | null = null
   let previous: { readonly offset: number; readonly bytes: Buffer; readonly last: boolean } | null = null

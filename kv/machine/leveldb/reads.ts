@@ -1,8 +1,8 @@
 /** The read side: small reads at once, large ones in slices, each from one state between two entries. */
 import { MAX_REPLY, TooLarge, replyTooLarge } from "../cost.ts"
-import { type Level, READ_BYTES, READ_COUNT, readItem, readValue } from "./database.ts"
+import { type LevelDb, READ_BYTES, READ_COUNT, readItem, readValue } from "./database.ts"
 import type { LogBase } from "../../../core/index.ts"
-import { isSpec, perform, resolve, toBuffers } from "../commands/execute.ts"
+import { isSpec, perform, resolveCommand, toBuffers } from "../commands/execute.ts"
 import {
   DATA,
   DEADLINE,
@@ -19,15 +19,15 @@ import type { Overlay } from "./overlay.ts"
 import { NO_VERSION, absentAfter } from "../removals.ts"
 import { NULL, bulk, error, integer } from "../reply.ts"
 import { ReadOnlyView, type RecordStore } from "../executor.ts"
-import { type Scan, isScan, planOf, planRandom, randomPlace } from "../commands/scan.ts"
+import { type Scan, isScan, scanPlanOf, planRandom, randomPlace } from "../commands/scan.ts"
 import { isShortage } from "./room.ts"
 import { Slices } from "../slices.ts"
 import { type Item, LAST_DEADLINE, type KeyspaceView } from "../commands/view.ts"
 import type { Call, Keyspace, Reply } from "../../types.ts"
 
-export const rebuilding = error("this node is being rebuilt from a peer; ask another node", "REBUILDING")
+export const rebuildingReply = error("this node is being rebuilt from a peer; ask another node", "REBUILDING")
 
-export const noRoom = error(
+export const noRoomReply = error(
   "this node has no room to execute committed commands; it continues by itself once there is. Ask another node",
   "LOADING",
 )
@@ -41,7 +41,7 @@ const LONG = 512
 
 const NOTHING = Buffer.alloc(0)
 
-type Snapshot = ReturnType<Level["snapshot"]>
+type Snapshot = ReturnType<LevelDb["snapshot"]>
 type Stored = Pick<RecordStore, "get" | "value">
 
 export class Reads {
@@ -49,7 +49,7 @@ export class Reads {
   generation: number
   /** The last entry that reads see. */
   private index: number
-  private readonly db: Level
+  private readonly db: LevelDb
   /** The present content of LevelDB. */
   private readonly stored: Stored
   private readonly damaged: (thrown: unknown) => void
@@ -59,7 +59,7 @@ export class Reads {
   private writes = 0
   private thawed: Promise<void> = Promise.resolve()
   private wake: () => void = () => undefined
-  constructor(db: Level, { index, time }: LogBase, generation: number, damaged: (thrown: unknown) => void) {
+  constructor(db: LevelDb, { index, time }: LogBase, generation: number, damaged: (thrown: unknown) => void) {
     this.db = db
     this.stored = {
       get: (key) => readItem(db, this.generation, key),
@@ -132,17 +132,17 @@ export class Reads {
   }
   /** `most`: bytes of values and keys in the reply; a larger reply is refused before it is made. */
   read(call: Call, most = MAX_REPLY): Reply | Promise<Reply> {
-    const spec = resolve(call)
+    const spec = resolveCommand(call)
     if (!isSpec(spec)) return spec
     if (spec.kind === "write") return error(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
     if (spec.name === "RANDOMKEY") return this.random(most)
     if (spec.scan) return this.scan(call, spec.name, most)
     if (spec.lastKey === -1 && call.length > AT_ONCE) return this.many(toBuffers(call), spec.name, most)
-    if (spec.name === "MGET") return this.guarded(() => this.few(toBuffers(call), most), rebuilding)
+    if (spec.name === "MGET") return this.guarded(() => this.few(toBuffers(call), most), rebuildingReply)
     try {
       return perform(new ReadOnlyView(this.clock, this.writing ?? this.stored, most), spec, call)
     } catch (thrown) {
-      return thrown instanceof TooLarge ? thrown.reply : this.unread(thrown, rebuilding)
+      return thrown instanceof TooLarge ? thrown.reply : this.unread(thrown, rebuildingReply)
     }
   }
   /** An MGET is executed at once, unless the values are large: seven values of 8 MB are no small read. */
@@ -166,10 +166,10 @@ export class Reads {
       return await task(new ReadOnlyView(this.clock, this.at(snapshot), most), snapshot)
     } catch (thrown) {
       if (thrown instanceof TooLarge) return thrown.reply
-      if (isShortage(thrown)) return noRoom
+      if (isShortage(thrown)) return noRoomReply
       if (!isDamage(thrown)) throw thrown
       this.damaged(thrown)
-      return rebuilding
+      return rebuildingReply
     } finally {
       await snapshot.close()
     }
@@ -227,7 +227,7 @@ export class Reads {
     if (name !== "DBSIZE") {
       let plan: Scan | Reply
       try {
-        plan = planOf(call, most)
+        plan = scanPlanOf(call, most)
       } catch (thrown) {
         if (thrown instanceof TooLarge) return thrown.reply
         throw thrown

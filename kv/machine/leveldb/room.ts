@@ -16,7 +16,7 @@ export const ROOM_EVERY = 500
 /** Opening a database rewrites its log as a table: with less room than this it is not tried. */
 const ROOM = 16 << 20
 
-export const hasRoom = async (directory: string): Promise<boolean> => {
+export const diskHasRoom = async (directory: string): Promise<boolean> => {
   const { bavail, bsize } = await statfs(directory)
   return bavail * bsize >= ROOM
 }

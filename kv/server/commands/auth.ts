@@ -3,8 +3,8 @@ import type { Reply } from "../../types.ts"
 import { hostOf, type ClientState } from "../client.ts"
 import type { Context, ServerHandler, Words, OrderedWork } from "../contract.ts"
 import { array, bulk, err, errorReply, integer, map, ok } from "../wire/encode.ts"
-import { own, shown, textAt, wordAt } from "../words.ts"
-import { clientNames, misnamed } from "./clients.ts"
+import { serverCommand, quotedWord, textAt, wordAt } from "../words.ts"
+import { clientNames, nameProblem } from "./clients.ts"
 import { redisVersion } from "./version.ts"
 
 const syntaxError = err("syntax error")
@@ -106,7 +106,7 @@ const askedOf = ({ client, host }: Context, words: Words): Asked | Reply => {
   let name: string | null = null
   let login: Asked["login"] = null
   if (words.length > 1) {
-    const asked = shown(words, 1)
+    const asked = quotedWord(words, 1)
     if (!/^-?\d{1,18}$/u.test(asked)) return err("Protocol version is not an integer or out of range")
     if (asked !== "2" && asked !== "3") return errorReply("NOPROTO", "unsupported protocol version")
     protocol = asked === "3" ? 3 : 2
@@ -119,13 +119,13 @@ const askedOf = ({ client, host }: Context, words: Words): Asked | Reply => {
       login = { user, password: words[at + 2] ?? Buffer.alloc(0) }
       at += 3
     } else if (option === "setname" && at + 1 < words.length) {
-      const wrong = misnamed(host, clientNames, words[at + 1])
+      const wrong = nameProblem(host, clientNames, words[at + 1])
       if (wrong !== null) return wrong
       name = textAt(words, at + 1)
       // As in Redis, it takes effect at once: a later error in the same command does not undo it.
       if (client.user !== null) client.name = name
       at += 2
-    } else return err(`Syntax error in HELLO option '${shown(words, at)}'`)
+    } else return err(`Syntax error in HELLO option '${quotedWord(words, at)}'`)
   }
   return { protocol, name, login }
 }
@@ -152,4 +152,7 @@ const hello: ServerHandler = (context, words) => {
   )
 }
 
-export const authCommands = [own("auth", -2, auth), own("hello", -1, hello, { underMulti: "refuse" })]
+export const authCommands = [
+  serverCommand("auth", -2, auth),
+  serverCommand("hello", -1, hello, { underMulti: "refuse" }),
+]

@@ -4,8 +4,8 @@ import type { Reply } from "../../types.ts"
 import type { ClientState } from "../client.ts"
 import { container, sub } from "./container.ts"
 import type { Context, ServerHandler, Host, Words } from "../contract.ts"
-import { bulk, err, errorReply, integer, nil, ok, unsaid, verbatim } from "../wire/encode.ts"
-import { naturalAt, shown, textAt, tooManyWords, wordAt } from "../words.ts"
+import { bulk, err, errorReply, integer, nil, ok, noReply, verbatim } from "../wire/encode.ts"
+import { naturalAt, quotedWord, textAt, tooManyWords, wordAt } from "../words.ts"
 import { clientKill, isType, unknownType } from "./kill.ts"
 
 const syntaxError = err("syntax error")
@@ -14,7 +14,7 @@ const mostIds = 1024
 const atOnce = 200
 
 /** The reason why a word cannot be a name; null if it can. */
-export const misnamed = ({ limits }: Host, what: string, name: Buffer | undefined): Reply | null => {
+export const nameProblem = ({ limits }: Host, what: string, name: Buffer | undefined): Reply | null => {
   const bytes = name?.length ?? 0
   if (bytes > limits.maxNameBytes)
     return errorReply(
@@ -127,15 +127,15 @@ const reply: ServerHandler = ({ client }, words) => {
   if (mode !== "on" && mode !== "off" && mode !== "skip") return syntaxError
   if (mode === "skip") {
     if (client.replies === "on") client.skip = "next"
-    return unsaid
+    return noReply
   }
   client.replies = mode
   if (mode === "on" && client.skip === "this") client.skip = "none"
-  return mode === "on" ? ok : unsaid
+  return mode === "on" ? ok : noReply
 }
 
 const setname: ServerHandler = ({ host, client }, words) => {
-  const wrong = misnamed(host, clientNames, words[2])
+  const wrong = nameProblem(host, clientNames, words[2])
   if (wrong === null) client.name = textAt(words, 2)
   return wrong ?? ok
 }
@@ -143,8 +143,8 @@ const setname: ServerHandler = ({ host, client }, words) => {
 const setinfo: ServerHandler = ({ host, client }, words) => {
   const option = wordAt(words, 2)
   const value = textAt(words, 3)
-  if (option !== "lib-name" && option !== "lib-ver") return err(`Unrecognized option '${shown(words, 2)}'`)
-  const wrong = misnamed(host, option, words[3])
+  if (option !== "lib-name" && option !== "lib-ver") return err(`Unrecognized option '${quotedWord(words, 2)}'`)
+  const wrong = nameProblem(host, option, words[3])
   if (wrong !== null) return wrong
   if (option === "lib-name") client.library = value
   else client.libraryVersion = value

@@ -3,7 +3,7 @@ import { wrongArity } from "../../machine/index.ts"
 import { resetClient, type ClientState } from "../client.ts"
 import type { ServerHandler } from "../contract.ts"
 import { err, ok, pong } from "../wire/encode.ts"
-import { own, shown } from "../words.ts"
+import { serverCommand, quotedWord } from "../words.ts"
 
 const ping: ServerHandler = (_, words) => {
   if (words.length > 2) return wrongArity("ping")
@@ -27,7 +27,7 @@ const reset: ServerHandler = ({ client, host }) => {
 }
 
 const select: ServerHandler = (_, words) => {
-  const index = shown(words, 1)
+  const index = quotedWord(words, 1)
   if (!/^-?\d{1,18}$/u.test(index)) return err("value is not an integer or out of range")
   return Number(index) === 0 ? ok : err("DB index is out of range")
 }
@@ -40,11 +40,11 @@ const consistency =
   }
 
 export const connectionCommands = [
-  own("ping", -1, ping),
-  own("echo", 2, echo),
-  own("quit", -1, quit, { underMulti: "now" }),
-  own("reset", 1, reset, { underMulti: "now" }),
-  own("select", 2, select),
-  own("readonly", 1, consistency("local")),
-  own("readwrite", 1, consistency("linearizable")),
+  serverCommand("ping", -1, ping),
+  serverCommand("echo", 2, echo),
+  serverCommand("quit", -1, quit, { underMulti: "now" }),
+  serverCommand("reset", 1, reset, { underMulti: "now" }),
+  serverCommand("select", 2, select),
+  serverCommand("readonly", 1, consistency("local")),
+  serverCommand("readwrite", 1, consistency("linearizable")),
 ]

@@ -7,7 +7,7 @@ import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
 import type { ServerHandler, KnownCommand, Subcommand, Words } from "../contract.ts"
 import { arityOf } from "./syntax.ts"
-import { arityFits, own, unknownSubcommand, wordAt } from "../words.ts"
+import { arityFits, serverCommand, unknownSubcommand, wordAt } from "../words.ts"
 
 interface Sub extends Omit<Subcommand, "name"> {
   readonly does: ServerHandler
@@ -55,9 +55,10 @@ export const container = (
     const word = wordAt(words, 1)
     return Object.hasOwn(all, word) ? all[word] : undefined
   }
-  return own(name, -2, (context, words) => find(words)?.does(context, words) ?? unknownSubcommand(name, words[1]), {
-    wrong: (words) => wrongMember(name, subcommands, words),
-    subcommands,
-    ...more,
-  })
+  return serverCommand(
+    name,
+    -2,
+    (context, words) => find(words)?.does(context, words) ?? unknownSubcommand(name, words[1]),
+    { wrong: (words) => wrongMember(name, subcommands, words), subcommands, ...more },
+  )
 }

@@ -1,11 +1,11 @@
 /** INFO: sections of `name:value` lines, with the names that Redis' tools look for, and our own section, raft. Also ROLE. */
 import { totalmem } from "node:os"
 import type { NodeStatus, Reply } from "../../types.ts"
-import type { KeyspaceCount } from "../census.ts"
+import type { KeyspaceCount } from "../keyspaceCounter.ts"
 import type { Context, ServerHandler, Host } from "../contract.ts"
 import { array, bulk, err, integer, verbatim } from "../wire/encode.ts"
 import { redisVersion } from "./version.ts"
-import { own, tooManyWords, wordAt } from "../words.ts"
+import { serverCommand, tooManyWords, wordAt } from "../words.ts"
 
 type Lines = Readonly<Record<string, string | number>>
 interface Asked {
@@ -254,7 +254,7 @@ const monitor: ServerHandler = () =>
   )
 
 export const infoCommands = [
-  own("info", -1, info, { flags: ["loading", "stale"], underMulti: "refuse" }),
-  own("role", 1, role, { flags: ["loading", "stale", "fast"] }),
-  own("monitor", 1, monitor, { flags: ["admin", "loading", "stale"] }),
+  serverCommand("info", -1, info, { flags: ["loading", "stale"], underMulti: "refuse" }),
+  serverCommand("role", 1, role, { flags: ["loading", "stale", "fast"] }),
+  serverCommand("monitor", 1, monitor, { flags: ["admin", "loading", "stale"] }),
 ]

@@ -5,7 +5,7 @@ import type { Reply } from "../../types.ts"
 import { container, sub } from "./container.ts"
 import type { Context, ServerHandler, Host, KnownCommand, Subcommand, Words } from "../contract.ts"
 import { array, bulk, err, errorReply, fixed, integer, map, nil, ok } from "../wire/encode.ts"
-import { arityFits, keysOf, own, shown, tooManyWords, wordAt } from "../words.ts"
+import { arityFits, keysOf, serverCommand, quotedWord, tooManyWords, wordAt } from "../words.ts"
 import { docsOf } from "./docs.ts"
 
 const syntaxError = err("syntax error")
@@ -241,14 +241,14 @@ const configSet: ServerHandler = (context, words) => {
   if (words.length % 2 !== 0) return wrongArity("config|set")
   const all = settings(context)
   const failed = (at: number, why: string): Reply =>
-    err(`CONFIG SET failed (possibly related to argument '${shown(words, at)}') - ${why}`)
+    err(`CONFIG SET failed (possibly related to argument '${quotedWord(words, at)}') - ${why}`)
   const places = Array.from({ length: words.length / 2 - 1 }, (_, i) => 2 * i + 2)
   const unknown = places.find((at) => !Object.hasOwn(all, wordAt(words, at)))
   if (unknown !== undefined)
-    return err(`Unknown option or number of arguments for CONFIG SET - '${shown(words, unknown)}'`)
+    return err(`Unknown option or number of arguments for CONFIG SET - '${quotedWord(words, unknown)}'`)
   const twice = places.find((at, i) => places.slice(0, i).some((before) => wordAt(words, before) === wordAt(words, at)))
   if (twice !== undefined) return failed(twice, "duplicate parameter")
-  const other = places.find((at) => all[wordAt(words, at)] !== shown(words, at + 1))
+  const other = places.find((at) => all[wordAt(words, at)] !== quotedWord(words, at + 1))
   return other === undefined
     ? ok
     : failed(other, "can't set immutable config: settings are given when the node is started")
@@ -293,5 +293,5 @@ export const introspectionCommands = [
   command,
   config,
   functions,
-  own("time", 1, time, { flags: ["loading", "stale", "fast"] }),
+  serverCommand("time", 1, time, { flags: ["loading", "stale", "fast"] }),
 ]

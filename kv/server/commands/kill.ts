@@ -3,7 +3,7 @@ import type { Reply } from "../../types.ts"
 import type { ClientState } from "../client.ts"
 import type { Context, Words } from "../contract.ts"
 import { err, integer, ok } from "../wire/encode.ts"
-import { naturalAt, shown, textAt, wordAt } from "../words.ts"
+import { naturalAt, quotedWord, textAt, wordAt } from "../words.ts"
 
 const syntaxError = err("syntax error")
 const notNumber = err("client-id should be greater than 0")
@@ -12,7 +12,7 @@ const nobody = err("No such client")
 /** Client types; only the first exists here. */
 const types: ReadonlySet<string> = new Set(["normal", "master", "slave", "replica", "pubsub"])
 export const isType = (word: string): boolean => types.has(word)
-export const unknownType = (words: Words, at: number): Reply => err(`Unknown client type '${shown(words, at)}'`)
+export const unknownType = (words: Words, at: number): Reply => err(`Unknown client type '${quotedWord(words, at)}'`)
 
 type Fits = (client: ClientState) => boolean
 
@@ -42,7 +42,7 @@ export const clientKill = ({ host, client: self }: Context, words: Words): Reply
         filters.push((client) => client.localAddress === value)
         break
       case "user":
-        if (host.users === null && value !== "default") return err(`No such user '${shown(words, at + 1)}'`)
+        if (host.users === null && value !== "default") return err(`No such user '${quotedWord(words, at + 1)}'`)
         filters.push(({ user }) => user?.name === value)
         break
       case "type":

@@ -110,7 +110,7 @@ const ALLOWED: Readonly<Record<string, readonly Option[]>> = {
   replace: ["at", "by", "even"],
 }
 
-export const member: ServerHandler = (context, words) => {
+export const memberHandler: ServerHandler = (context, words) => {
   const verb = wordAt(words, 2)
   if (verb === "list")
     return words.length === 3
@@ -123,7 +123,7 @@ export const member: ServerHandler = (context, words) => {
   return isOptions(options) ? pursue(context, goalOf(verb, name, options), options.wait) : options
 }
 
-export const transfer: ServerHandler = (context, words) => {
+export const transferHandler: ServerHandler = (context, words) => {
   const named = words.length > 2 && !(words.length === 4 && wordAt(words, 2) === "wait")
   const to = named ? textAt(words, 2) : null
   if (to !== null && !isMemberName(to)) return err("STEPRAFT TRANSFER is followed by the name of a node, or by none")

@@ -5,7 +5,7 @@ import { errorReply } from "../wire/encode.ts"
 import { keySlot } from "./keyslot.ts"
 
 /** MOVED, if this command should go to the leader and this node is configured to redirect. */
-export const moved = ({ host, client }: Context, key: Uint8Array | undefined): Reply | null => {
+export const movedReply = ({ host, client }: Context, key: Uint8Array | undefined): Reply | null => {
   if (!host.redirect || key === undefined || client.consistency === "local") return null
   const leader = host.service.leader()
   if (leader === null || leader.id === host.self) return null

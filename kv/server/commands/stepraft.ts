@@ -22,11 +22,11 @@ import { LONGEST_KEY, parseSessionKey } from "../../sessionKey.ts"
 import type { Call, Reply, SessionKey, Watch } from "../../types.ts"
 import { denied } from "../users/index.ts"
 import { container, sub } from "./container.ts"
-import { member, transfer } from "./members.ts"
+import { memberHandler, transferHandler } from "./members.ts"
 import type { Context, ServerHandler, Host, Words } from "../contract.ts"
 import { snapshot } from "./snapshot.ts"
 import { array, bulk, err, integer } from "../wire/encode.ts"
-import { moved } from "./redirect.ts"
+import { movedReply } from "./redirect.ts"
 import { arityFits, keysOf, naturalAt, textAt, tooManyWords, unknownSubcommand, wordAt } from "../words.ts"
 
 /** VERSION of more keys than this is queued with other long reads. */
@@ -65,7 +65,7 @@ const refusal = (context: Context, call: Words): Reply | null => {
   if (!arityFits(known, call)) return wrongArity(known.name)
   if (typeof known.does !== "string" || known.underMulti === "refuse")
     return err(`${known.name.toUpperCase()} cannot run within a session`)
-  return moved(context, keysOf(known, call)[0])
+  return movedReply(context, keysOf(known, call)[0])
 }
 
 const write = (
@@ -157,7 +157,7 @@ const version: ServerHandler = (context, words) => {
     service: { reader },
     limits,
   } = context.host
-  const refused = tooManyWords("STEPRAFT VERSION", words, limits.maxWatched + 2) ?? moved(context, keys[0])
+  const refused = tooManyWords("STEPRAFT VERSION", words, limits.maxWatched + 2) ?? movedReply(context, keys[0])
   if (refused !== null) return refused
   const inSlices = async (): Promise<Reply> => {
     const slices = new Slices()
@@ -186,12 +186,12 @@ export const stepraftCommands = [
       member: sub(
         "LIST|ADD name [AT address] [WAIT milliseconds]|PROMOTE name [EVENIFQUORUMISLOST] [WAIT milliseconds]|REMOVE name [EVENIFQUORUMISLOST] [WAIT milliseconds]|REPLACE name [BY other] [AT address] [EVENIFQUORUMISLOST] [WAIT milliseconds]",
         "The members of the cluster: lists them, or changes them and answers once that is done.",
-        member,
+        memberHandler,
       ),
       transfer: sub(
         "[name] [WAIT milliseconds]",
         "Makes another node the leader: the one of that name, or any that is up to date.",
-        transfer,
+        transferHandler,
       ),
       snapshot: sub(
         "OPEN [LOCAL]|READ id offset|CLOSE id",

@@ -1,5 +1,5 @@
 /** Every command that the server knows: those of the state machine, and those that it answers itself. */
-import { commands as storeCommands } from "../../machine/index.ts"
+import { commandSpecs as storeCommands } from "../../machine/index.ts"
 import { memoryHelp, objectHelp } from "../../machine/commands/objects.ts"
 import { authCommands } from "./auth.ts"
 import { clientCommands } from "./clients.ts"

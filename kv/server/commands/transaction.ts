@@ -2,8 +2,8 @@
 import type { Reply } from "../../types.ts"
 import { noWatches, type ClientState, type QueuedTransaction } from "../client.ts"
 import type { Context, ServerHandler, KnownCommand, Words } from "../contract.ts"
-import { array, err, errorReply, ok, queued, unsaid } from "../wire/encode.ts"
-import { own } from "../words.ts"
+import { array, err, errorReply, ok, queued, noReply } from "../wire/encode.ts"
+import { serverCommand } from "../words.ts"
 import { Slices } from "../../machine/slices.ts"
 
 const aborted = errorReply("EXECABORT", "Transaction discarded because of previous errors.")
@@ -81,7 +81,7 @@ const settle = (client: ClientState, { calls, local }: QueuedTransaction, skippe
   const items: Reply[] = []
   for (let at = 0; at < all; at++) {
     const item = local.get(at)?.() ?? rest.next().value ?? err("no reply")
-    if (item !== unsaid && !muted()) items.push(item)
+    if (item !== noReply && !muted()) items.push(item)
   }
   // A SKIP among them applies to the command after the EXEC.
   client.skip = client.skip === "next" ? "this" : "none"
@@ -206,9 +206,9 @@ const local = (context: Context, name: string, does: ServerHandler, words: Words
 }
 
 export const transactionCommands = [
-  own("multi", 1, multi, { underMulti: "now" }),
-  own("exec", 1, exec, { underMulti: "now" }),
-  own("discard", 1, discard, { underMulti: "now" }),
-  own("watch", -2, watch, { underMulti: "now", firstKey: 1, lastKey: -1, step: 1 }),
-  own("unwatch", 1, unwatch),
+  serverCommand("multi", 1, multi, { underMulti: "now" }),
+  serverCommand("exec", 1, exec, { underMulti: "now" }),
+  serverCommand("discard", 1, discard, { underMulti: "now" }),
+  serverCommand("watch", -2, watch, { underMulti: "now", firstKey: 1, lastKey: -1, step: 1 }),
+  serverCommand("unwatch", 1, unwatch),
 ]

@@ -19,7 +19,7 @@ const wordWeight = 512
 const keyWeight = 2048
 /** Written bytes go to the log, the peers and the data; returned bytes are read, sent and kept. */
 const factor = 3
-export const LIGHT = 64 * 1024
+export const LIGHT_BYTES = 64 * 1024
 const lightLane = 16 << 20
 /** One value of the largest size, written or returned. */
 const heavyLane = 24 << 20
@@ -148,7 +148,7 @@ export class Admission {
   private readonly heavy = new WeightClass(heavyLane)
 
   private laneOf({ own }: Cost): WeightClass {
-    return own > LIGHT ? this.heavy : this.light
+    return own > LIGHT_BYTES ? this.heavy : this.light
   }
 
   /** False: not now; `resume` is called when its turn has come, and then it is admitted. One at a time for each `resume`. */

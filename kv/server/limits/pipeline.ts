@@ -3,9 +3,9 @@ import type { Queue } from "../queue.ts"
 import type { Limits } from "./limits.ts"
 
 type Size = Pick<Queue, "length" | "bytes">
-export const isFull = (queue: Size, buffered: number, limits: Limits): boolean =>
+export const isPipelineFull = (queue: Size, buffered: number, limits: Limits): boolean =>
   queue.length >= limits.pipelinedCommands || queue.bytes >= limits.pipelinedBytes || buffered > limits.softOutputBytes
-export const hasRoom = (queue: Size, buffered: number, limits: Limits): boolean =>
+export const pipelineHasRoom = (queue: Size, buffered: number, limits: Limits): boolean =>
   queue.length <= limits.pipelinedCommands / 2 &&
   queue.bytes <= limits.pipelinedBytes / 2 &&
   buffered <= limits.softOutputBytes

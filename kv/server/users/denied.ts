@@ -2,9 +2,9 @@
 import type { Reply } from "../../types.ts"
 import type { Context, KnownCommand, Words } from "../contract.ts"
 import type { Slot } from "../queue.ts"
-import { nameOf } from "../usage.ts"
+import { usageName } from "../usage.ts"
 import { errorReply } from "../wire/encode.ts"
-import { isOpen, neededFor, suffices } from "./roles.ts"
+import { needsNoLogin, neededFor, suffices } from "./roles.ts"
 
 const nobody = errorReply("NOAUTH", "Authentication required.")
 /** null: it may. */
@@ -13,7 +13,7 @@ export const denied = (
   known: KnownCommand | undefined,
   words: Words,
 ): Reply | null => {
-  if (user?.role === "admin" || (known !== undefined && isOpen(known))) return null
+  if (user?.role === "admin" || (known !== undefined && needsNoLogin(known))) return null
   if (user === null) {
     host.stats.denied++
     return nobody
@@ -24,7 +24,7 @@ export const denied = (
   host.stats.denied++
   return errorReply(
     "NOPERM",
-    `${user.name} has the role ${user.role}, and ${nameOf(known, words).replace("|", " ").toUpperCase()} needs ${needed}. Nothing was executed.`,
+    `${user.name} has the role ${user.role}, and ${usageName(known, words).replace("|", " ").toUpperCase()} needs ${needed}. Nothing was executed.`,
   )
 }
 

@@ -30,7 +30,7 @@ const derive = (password: Uint8Array, salt: Uint8Array, bytes: number, cost: Omi
     )
   })
 
-export const hashOf = async (password: Uint8Array): Promise<string> => {
+export const passwordHash = async (password: Uint8Array): Promise<string> => {
   const salt = randomBytes(16)
   const key = await derive(password, salt, BYTES, { N, r: R, p: P })
   return `scrypt:${N}:${R}:${P}:${salt.toString("base64url")}:${key.toString("base64url")}`
@@ -39,4 +39,4 @@ export const matches = async (password: Uint8Array, { hash, salt, ...cost }: Scr
   timingSafeEqual(await derive(password, salt, hash.length, cost), hash)
 
 /** Nobody's: who is not known is checked against it, so that the time of an answer tells nothing. */
-export const nobodys: Scrypt = { N, r: R, p: P, salt: Buffer.alloc(16), hash: Buffer.alloc(BYTES) }
+export const dummyHash: Scrypt = { N, r: R, p: P, salt: Buffer.alloc(16), hash: Buffer.alloc(BYTES) }

@@ -30,4 +30,4 @@ export const neededFor = (known: KnownCommand, words: Words): UserRole => {
 }
 /** Before anybody has said who he is. */
 const OPEN: ReadonlySet<string> = new Set(["auth", "hello", "quit", "reset"])
-export const isOpen = ({ name }: KnownCommand): boolean => OPEN.has(name)
+export const needsNoLogin = ({ name }: KnownCommand): boolean => OPEN.has(name)

@@ -11,7 +11,7 @@ import type * as Scope from "effect/Scope"
 import { limitedLog, type Logger } from "../../../interpreters/log.ts"
 import { networkOf } from "../../../interpreters/strangers.ts"
 import { parseUsers, type User, type UserList } from "./file.ts"
-import { matches, nobodys, parseHash } from "./hash.ts"
+import { matches, dummyHash, parseHash } from "./hash.ts"
 import type { UserRole } from "./roles.ts"
 
 export class UsersUnusable extends Data.TaggedError("UsersUnusable")<{
@@ -187,7 +187,7 @@ class Keeper implements Users {
       const since = user === undefined ? undefined : this.proven.get(user.password)
       if (since !== undefined && timingSafeEqual(since, digest)) return true
       const kept = user === undefined ? null : parseHash(user.password)
-      const right = (await matches(password, kept ?? nobodys)) && kept !== null
+      const right = (await matches(password, kept ?? dummyHash)) && kept !== null
       if (right && user !== undefined) this.proven.set(user.password, digest)
       return right
     } finally {

@@ -19,7 +19,7 @@ export const pong: Reply = { type: "simple", text: "PONG" }
 export const nil: Reply = { type: "null" }
 
 /** The encoding of no reply, for CLIENT REPLY OFF and SKIP. */
-export const unsaid: Reply = { type: "simple", text: "" }
+export const noReply: Reply = { type: "simple", text: "" }
 
 export const errorReply = (code: string, text: string): Reply => ({ type: "error", code, text })
 export const err = (text: string): Reply => errorReply("ERR", text)

@@ -119,4 +119,4 @@ export class Output implements Sink {
   }
 }
 
-export const notTaken = (bytes: number): string => `${bytes} bytes of replies not read`
+export const unreadRepliesText = (bytes: number): string => `${bytes} bytes of replies not read`

@@ -7,7 +7,7 @@ import { committedLevel, HIGHEST_LEVEL } from "../../../interpreters/features.ts
 import { WorldDriver, type Loop, type LoopProcess } from "../../../interpreters/replica/world/index.ts"
 import { mix, type World, type WorldStep } from "../../../interpreters/simulation/index.ts"
 import { NODE_OWNER } from "../../machine/index.ts"
-import { announce, type MachineOutcome } from "../../machine/executor.ts"
+import { notifyListener, type MachineOutcome } from "../../machine/executor.ts"
 import { makeService, type RunningService, type ServiceMachine, type ServiceSettings } from "../../service/index.ts"
 import type { CommandListener, NodeStatus } from "../../types.ts"
 import { SimulatedListener } from "./listener.ts"
@@ -177,7 +177,7 @@ export class Boot implements LoopProcess {
       const next = this.told[0]
       if (next === undefined || next.index > index) return
       this.told.shift()
-      announce(this.listener, next.outcomes)
+      notifyListener(this.listener, next.outcomes)
     }
   }
   stepped(step: WorldStep): void {

@@ -6,7 +6,7 @@ import type { Socket } from "node:net"
 import { Faults } from "../../faults.ts"
 import { Admission } from "../../server/limits/admission.ts"
 import { Budget } from "../../server/limits/budget.ts"
-import { Census } from "../../server/census.ts"
+import { KeyspaceCounter } from "../../server/keyspaceCounter.ts"
 import { newClient, type ClientState } from "../../server/client.ts"
 import { Connection } from "../../server/connection.ts"
 import type { Shared } from "../../server/shared.ts"
@@ -87,7 +87,7 @@ export class SimulatedListener {
       faults,
       budget: new Budget(memory),
       usage: new Usage(),
-      census: new Census(service.reader),
+      census: new KeyspaceCounter(service.reader),
       port: () => PORT,
       *clients(): Iterable<ClientState> {
         for (const { client } of open) yield client

@@ -18,7 +18,7 @@ import {
   type LeaderHistory,
   type ServerSummary,
 } from "../judge.ts"
-import { fateOf, staleOf } from "../dead.ts"
+import { fateOf, staleRepresentative } from "../fate.ts"
 import {
   actOnServer,
   freshServer,
@@ -214,7 +214,7 @@ export class Automaton {
       case "stale": {
         const known = peek(this.staleLetter, letter, UNKNOWN)
         if (known !== UNKNOWN) return known
-        const stale = this.letterId({ from, to, message: staleOf(message) })
+        const stale = this.letterId({ from, to, message: staleRepresentative(message) })
         put(this.staleLetter, letter, stale, UNKNOWN)
         return stale
       }

@@ -7,7 +7,7 @@ const mix = (hash: number, value: number): number => {
   const mixed = Math.imul(hash ^ value, 0x9e3779b1)
   return mixed ^ (mixed >>> 15)
 }
-export const hashOf = (values: Int32Array, from: number, length: number): number => {
+export const rangeHash = (values: Int32Array, from: number, length: number): number => {
   let hash = length
   for (let i = from; i < from + length; i++) hash = mix(hash, at(values, i))
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
@@ -103,7 +103,7 @@ export class Tuples {
   intern(values: Int32Array, length: number): number {
     if (this.size * 2 >= this.slots.length) this.rehash()
     const mask = this.slots.length - 1
-    let slot = hashOf(values, 0, length) & mask
+    let slot = rangeHash(values, 0, length) & mask
     for (;;) {
       const found = at(this.slots, slot) - 1
       if (found < 0) break
@@ -127,7 +127,7 @@ export class Tuples {
     const mask = slots.length - 1
     for (let id = 0; id < this.size; id++) {
       const from = this.start(id)
-      let slot = hashOf(this.data.data, from, this.end(id) - from) & mask
+      let slot = rangeHash(this.data.data, from, this.end(id) - from) & mask
       while (at(slots, slot) !== 0) slot = (slot + 1) & mask
       slots[slot] = id + 1
     }
@@ -213,7 +213,7 @@ export class Records {
     if (this.size * 5 >= this.slots.length * 3) this.rehash()
     const { width, segments } = this
     const mask = this.slots.length - 1
-    let slot = hashOf(values, 0, width) & mask
+    let slot = rangeHash(values, 0, width) & mask
     for (;;) {
       const found = at(this.slots, slot) - 1
       if (found < 0) break
@@ -238,7 +238,7 @@ export class Records {
     const slots = new Int32Array(this.slots.length * 2)
     const mask = slots.length - 1
     for (let id = 0; id < this.size; id++) {
-      let slot = hashOf(this.segments[id >>> 18] as Int32Array, (id & (SEGMENT - 1)) * this.width, this.width) & mask
+      let slot = rangeHash(this.segments[id >>> 18] as Int32Array, (id & (SEGMENT - 1)) * this.width, this.width) & mask
       while (at(slots, slot) !== 0) slot = (slot + 1) & mask
       slots[slot] = id + 1
     }

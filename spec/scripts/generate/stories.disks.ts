@@ -3,7 +3,7 @@ import type { Action } from "../../../interpreters/simulation/index.ts"
 import {
   between,
   chance,
-  crash,
+  crashAction,
   times,
   burst,
   configuration,
@@ -14,7 +14,7 @@ import {
   few,
   moment,
   propose,
-  run,
+  runAction,
   somebody,
   startAll,
   startSome,
@@ -27,7 +27,7 @@ export const fullDisks: Story = (teller) => {
   return [
     ...nodes.map((node): Action => ({ type: "fullDisk", node })),
     ...times(teller.random.between(1, 3), () => [few(teller, somebody(teller)), moment(teller)]),
-    ...chance(teller, 400, { type: "read", node: "leader" }, crash(teller, "leader"), election(teller)),
+    ...chance(teller, 400, { type: "read", node: "leader" }, crashAction(teller, "leader"), election(teller)),
     ...everybody(teller).map((node): Action => ({ type: "freeDisk", node })),
     ...startAll(teller),
   ]
@@ -108,11 +108,11 @@ export const putBack: Story = (teller) => {
   if (victim === undefined) return []
   return [
     ...chance(teller, 800, ...together(teller)),
-    ...chance(teller, 500, crash(teller, victim)),
+    ...chance(teller, 500, crashAction(teller, victim)),
     { type: "copyDirectory", node: victim },
     moment(teller),
     ...times(random.between(1, 2), () => [
-      crash(teller, victim),
+      crashAction(teller, victim),
       moment(teller),
       { type: "start", node: victim } as const,
       few(teller, "leader"),
@@ -170,7 +170,7 @@ export const lostMachine: Story = (teller) => {
     : [
         { type: "damage", node: victim },
         moment(teller),
-        ...chance(teller, 400, crash(teller, victim), { type: "start", node: victim }),
+        ...chance(teller, 400, crashAction(teller, victim), { type: "start", node: victim }),
         ...chance(teller, 400, burst(teller, "leader")),
         moment(teller),
       ]
@@ -194,11 +194,11 @@ export const jointUnderFire: Story = (teller) => [
   teller.random.pick<Action>([
     { type: "partition", side: ["leader", "follower1"] },
     { type: "isolate", node: "leader" },
-    crash(teller, "leader"),
+    crashAction(teller, "leader"),
     { type: "transfer", node: "leader", to: null },
     { type: "partition", side: ["leader"] },
     few(teller, "leader"),
-  ]) ?? run(0),
+  ]) ?? runAction(0),
   ...chance(teller, 500, few(teller, "leader")),
   election(teller),
   ...chance(teller, 500, configuration(teller, "leader"), between(teller, 0, 40)),

@@ -31,7 +31,7 @@ import {
 import {
   between,
   chance,
-  crash,
+  crashAction,
   keeps,
   times,
   burst,
@@ -42,7 +42,7 @@ import {
   follower,
   moment,
   propose,
-  run,
+  runAction,
   somebody,
   startAll,
   startSome,
@@ -55,7 +55,7 @@ const figure8: Story = (teller) => [
   ...times(teller.random.between(2, 5), () => [
     few(teller, "leader"),
     between(teller, 0, 4),
-    ...(teller.random.chance(600) ? [crash(teller, "leader")] : [{ type: "isolate", node: "leader" } as const]),
+    ...(teller.random.chance(600) ? [crashAction(teller, "leader")] : [{ type: "isolate", node: "leader" } as const]),
     election(teller),
     ...chance(teller, 400, { type: "heal" }),
     ...startSome(teller),
@@ -67,7 +67,7 @@ const figure8: Story = (teller) => [
 /** A leader falls as soon as it has won: what it opened its term with is on few disks or none. */
 const wonAndLost: Story = (teller) => [
   ...times(teller.random.between(2, 6), () => [
-    crash(teller, "leader"),
+    crashAction(teller, "leader"),
     between(teller, 30, teller.settings.electionMin),
     ...startSome(teller),
   ]),
@@ -83,7 +83,7 @@ const persistBoundary: Story = (teller) => {
     ...times(teller.random.between(1, 4), () => [
       burst(teller, "leader"),
       between(teller, 0, most),
-      crash(teller, teller.random.pick(slow) ?? "leader"),
+      crashAction(teller, teller.random.pick(slow) ?? "leader"),
       moment(teller),
       ...startSome(teller),
     ]),
@@ -112,7 +112,7 @@ const minoritySide: Story = (teller) => {
     ...times(random.between(0, 2), () => [few(teller, somebody(teller)), between(teller, 0, 60)]),
     { type: "heal" },
     moment(teller),
-    ...chance(teller, 400, crash(teller, somebody(teller))),
+    ...chance(teller, 400, crashAction(teller, somebody(teller))),
     moment(teller),
     ...(slow ? everybody(teller).map((node): Action => ({ type: "disk", node, min: 1, max: 5 })) : []),
     ...startAll(teller),
@@ -166,13 +166,13 @@ const snapshotInFlight: Story = (teller) => {
     ...chance(teller, 500, between(teller, 0, 30)),
     ...times(random.between(0, 2), () => [
       random.pick<Action>([
-        crash(teller, "leader"),
+        crashAction(teller, "leader"),
         { type: "isolate", node: "leader" },
         { type: "transfer", node: "leader", to: null },
-        crash(teller, late),
+        crashAction(teller, late),
         { type: "clog", from: "leader", to: late, ms: 700 },
         burst(teller, "leader"),
-      ]) ?? run(1),
+      ]) ?? runAction(1),
       moment(teller),
     ]),
     { type: "heal" },
@@ -263,9 +263,9 @@ const handOver: Story = (teller) => [
       few(teller, "leader"),
       { type: "read", node: "leader" },
       { type: "isolate", node: "leader" },
-      crash(teller, "follower1"),
+      crashAction(teller, "follower1"),
       { type: "pause", node: "leader" },
-    ]) ?? run(0),
+    ]) ?? runAction(0),
   ),
   between(teller, 0, 100),
   ...chance(teller, 500, { type: "read", node: somebody(teller) }, few(teller, somebody(teller))),
@@ -314,7 +314,7 @@ const outage: Story = (teller) => {
     few(teller, "leader"),
     moment(teller),
     ...all.map((node): Action => ({ type: "crash", node, keep: "all" })),
-    run(random.pick([0, 3000, 20_000, 3_000_000]) ?? 0),
+    runAction(random.pick([0, 3000, 20_000, 3_000_000]) ?? 0),
     ...[...all.slice(first), ...all.slice(0, first)].flatMap((node): readonly Action[] => [
       { type: "start", node },
       between(teller, 0, 700),

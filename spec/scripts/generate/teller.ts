@@ -31,8 +31,8 @@ export const somebody = (teller: Teller): NodeRef => {
 export const follower = ({ random, founders }: Teller): NodeRef =>
   `follower${random.between(1, Math.max(1, founders.length - 1))}`
 
-export const run = (ms: number): Action => ({ type: "run", ms })
-export const between = ({ random }: Teller, min: number, max: number): Action => run(random.between(min, max))
+export const runAction = (ms: number): Action => ({ type: "run", ms })
+export const between = ({ random }: Teller, min: number, max: number): Action => runAction(random.between(min, max))
 /** Long enough for somebody to win an election, mostly. */
 export const election = (teller: Teller): Action =>
   between(teller, teller.settings.electionMin, 2 * teller.settings.electionMax + 100)
@@ -96,7 +96,7 @@ export const everybodyVotes = (teller: Teller, node: NodeRef): Action => ({
 })
 
 export const keeps: readonly Keep[] = ["random", "random", "all", "none", "torn"]
-export const crash = (teller: Teller, node: string): Action => ({
+export const crashAction = (teller: Teller, node: string): Action => ({
   type: "crash",
   node,
   keep: teller.random.pick(keeps) ?? "random",

@@ -4,8 +4,8 @@
  * is shorter, what is left of chance is replaced by doing by hand just what it did: deliver, fire, persist (see byhand.ts).
  */
 import { foundersOf, type Action, type Script, type WorldHooks } from "../../../interpreters/simulation/index.ts"
-import { byHand } from "./byhand.ts"
-import { sameFailureAs, spelledOut, type ScriptChecks, type ScriptFailed } from "../check.ts"
+import { withExplicitSteps } from "./explicitSteps.ts"
+import { sameFailureAs, withMendingSpelledOut, type ScriptChecks, type ScriptFailed } from "../check.ts"
 import { minimize } from "./minimize.ts"
 
 /** The verdict if the script fails as the one to be shrunk does, otherwise null. */
@@ -186,7 +186,7 @@ export const shrinkScript = (script: Script, same: SameFailure, options: ShrinkO
   // What is done by hand can be looked at again: there are fewer messages, and other ways to leave some out.
   for (let smaller = mayBeByHand && best.failed.steps <= MOST_BY_HAND; smaller && !before(0.9)();) {
     const earlier = best
-    const hand = byHand(best.script, best.failed, sameFailure, machine, before(0.9))
+    const hand = withExplicitSteps(best.script, best.failed, sameFailure, machine, before(0.9))
     if (hand !== null && accept(hand)) plain(before(1))
     smaller = sizeOf(best.script, best.failed) < sizeOf(earlier.script, earlier.failed)
     if (!smaller) best = earlier
@@ -202,7 +202,7 @@ export const shrinkFailure = (
   limits: Pick<ShrinkOptions, "limitMs" | "limitTries"> = {},
 ): Found => {
   const alone = checks.companions === undefined
-  const whole = alone ? spelledOut(script, failed, () => checks) : { script, failed }
+  const whole = alone ? withMendingSpelledOut(script, failed, () => checks) : { script, failed }
   const same = sameFailureAs(whole.failed, whole.script, checks)
   const small = shrinkScript(whole.script, same, {
     ...limits,

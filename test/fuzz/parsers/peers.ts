@@ -5,7 +5,7 @@ import type { Configuration, Entry } from "../../../core/index.ts"
 import { MalformedBytes, ByteWriter } from "../../../interpreters/bytes.ts"
 import { readFrame, sentOf, UnreadableFrame } from "../../../interpreters/port/frames.ts"
 import {
-  EntryBlocks,
+  EncodedEntriesCache,
   readMessage,
   readService,
   Slab,
@@ -106,7 +106,7 @@ const checkMessages = (input: Buffer): void => {
   sameBytes(input, written(received), received, () => readAlone(written(received)), "message")
   if (message.type === "AppendEntries" && message.entries.length > 0) {
     const w = new ByteWriter(64)
-    w.raw(new EntryBlocks().block(message.entries).bytes)
+    w.raw(new EncodedEntriesCache().block(message.entries).bytes)
     writeAppendTail(w, message)
     must(w.take().equals(written(received)), "shared by followers it is another message")
   }

@@ -12,7 +12,12 @@ import {
   SECTOR,
   writePersist,
 } from "../../../interpreters/file/frame.ts"
-import { decodeFormat, encodeFormat, unstarted, type DirectoryFormat } from "../../../interpreters/file/identity.ts"
+import {
+  decodeFormat,
+  encodeFormat,
+  unstartedFormat,
+  type DirectoryFormat,
+} from "../../../interpreters/file/identity.ts"
 import { inspectLog } from "../../../interpreters/file/inspection.ts"
 import { recover } from "../../../interpreters/file/recovery.ts"
 import { encodeHead } from "../../../interpreters/file/segment.ts"
@@ -78,7 +83,7 @@ const checkRecords = (input: Buffer): void => {
 }
 
 const format: DirectoryFormat = {
-  ...unstarted({ self, cluster: "c1", founding: members }),
+  ...unstartedFormat({ self, cluster: "c1", founding: members }),
   last: 3,
   start: { number: 2, words: [5, 6] },
   met: [{ member: { name: "n2", incarnation: "bb" }, start: { number: 1, words: [9] }, term: 3, index: 4 }],
@@ -161,7 +166,7 @@ const segmentsOf = (input: Buffer): readonly Buffer[] => {
 }
 const nameOf = (number: number): string => `wal-${String(number).padStart(12, "0")}`
 const directoryOf = (segments: readonly Buffer[]): Map<string, Buffer> => {
-  const listed = { ...unstarted({ self, cluster: "c1", founding: null }), last: segments.length }
+  const listed = { ...unstartedFormat({ self, cluster: "c1", founding: null }), last: segments.length }
   return new Map([
     ["FORMAT", encodeFormat(listed)],
     ...segments.map((bytes, at) => [nameOf(at + 1), Buffer.from(bytes)] as const),
@@ -283,7 +288,7 @@ export const parsers: readonly Parser[] = [
     files: [IDENTITY, "interpreters/bytes.ts", INSPECTION],
     seeds: () => [
       encodeFormat(format),
-      encodeFormat(unstarted({ self, cluster: null, founding: null })),
+      encodeFormat(unstartedFormat({ self, cluster: null, founding: null })),
       encodeFormat(format, 3),
     ],
     mend: mendFormat,

@@ -1,5 +1,5 @@
 /** Three replicas of a counter in one process or page, over MessagePorts: each crashes in turn, and nothing is lost or doubled. */
-import { makeMemoryDisk, foundTogether, type MemoryDisk } from "stepraft/interpreters/memory"
+import { makeMemoryDisk, foundCluster, type MemoryDisk } from "stepraft/interpreters/memory"
 import { makeExchange, makePortTransport } from "stepraft/interpreters/port"
 import {
   memoryStore,
@@ -26,7 +26,7 @@ export interface Counted {
 export const overPorts = async (rounds = 30): Promise<Counted> => {
   const ids = ["a", "b", "c"]
   const homes = new Map(ids.map((id) => [id, { disk: makeMemoryDisk({ name: id }), store: memoryStore() }]))
-  foundTogether(Array.from(homes.values(), ({ disk }) => disk))
+  foundCluster(Array.from(homes.values(), ({ disk }) => disk))
   const exchange = makeExchange(() => new MessageChannel())
   let named = 0
   const start = async (

@@ -2,10 +2,10 @@
 import * as Option from "effect/Option"
 import { described, intFlag, maybe, maybeString } from "../../interpreters/cli/flags.ts"
 import { exitCodes, failure, Flag } from "../../interpreters/cli/runtime.ts"
-import { speakAsTold } from "./access.ts"
+import { useGivenAccess } from "./access.ts"
 import { type Endpoint, parseEndpoint, withoutLogin } from "../client/endpoints.ts"
 
-export const where = {
+export const endpointFlags = {
   host: Flag.String("host").pipe(
     Flag.withDescription(described("Host of a node", "127.0.0.1")),
     Flag.withDefault("127.0.0.1"),
@@ -26,7 +26,7 @@ export const where = {
   tlsKey: maybeString("tls-key", "File (PEM) with its key (STEPRAFT_TLS_KEY)"),
   user: maybeString("user", "User to log in as (STEPRAFT_USER); the password is taken from STEPRAFT_PASSWORD"),
 }
-export interface Where {
+export interface EndpointFlags {
   readonly host: string
   readonly port: number
   readonly endpoints: Option.Option<string>
@@ -37,9 +37,9 @@ export interface Where {
   readonly user: Option.Option<string>
 }
 /** From here on this program speaks with them, as whom the flags say. */
-export const endpointsOf = ({ host, port, endpoints, ...flags }: Where): readonly Endpoint[] => {
+export const endpointsOf = ({ host, port, endpoints, ...flags }: EndpointFlags): readonly Endpoint[] => {
   const { tls, tlsCa, tlsCert, tlsKey, user } = flags
-  speakAsTold(
+  useGivenAccess(
     { tls, tlsCa: maybe(tlsCa), tlsCert: maybe(tlsCert), tlsKey: maybe(tlsKey), user: maybe(user) },
     (maybe(endpoints) ?? "").split(","),
   )

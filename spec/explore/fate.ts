@@ -46,7 +46,7 @@ export const fateOf = ({ state, disk }: ServerState, from: Member, message: Mess
 }
 
 /** The message that stands for all stale ones with the same answer. */
-export const staleOf = (message: Message): Message => {
+export const staleRepresentative = (message: Message): Message => {
   if (message.type === "RequestVote") return { ...message, term: 0, lastLogIndex: 0, lastLogTerm: 0, transfer: false }
   if (message.type === "RequestPreVote") return { ...message, term: 0, lastLogIndex: 0, lastLogTerm: 0 }
   if (message.type === "AppendEntries")

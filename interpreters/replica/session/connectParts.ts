@@ -15,7 +15,7 @@ export interface SessionPart {
 }
 
 /** Calls them in the order of `parts`. Returns the function that stops this. */
-export const wire = (
+export const connectParts = (
   { driver, settings, every }: Pick<ReplicaParts<never>, "driver" | "settings" | "every">,
   parts: readonly SessionPart[],
 ): (() => void) => {

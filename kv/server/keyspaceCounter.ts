@@ -14,7 +14,7 @@ export interface KeyspaceCount extends Keyspace {
   readonly took: number
 }
 
-export class Census {
+export class KeyspaceCounter {
   private last: KeyspaceCount | null = null
   private counting: Promise<KeyspaceCount | null> | null = null
   private readonly reader: StateReader

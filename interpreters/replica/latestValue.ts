@@ -1,11 +1,11 @@
 /** A changing value for any number of readers: each sees the current value, and then the newest one each time it asks. */
-export interface Latest<A> {
+export interface LatestValue<A> {
   readonly tell: (value: A) => void
   readonly follow: () => AsyncIterable<A>
   readonly end: () => void
 }
 
-export const latest = <A>(initial: A): Latest<A> => {
+export const latestValue = <A>(initial: A): LatestValue<A> => {
   let current: { readonly value: A; readonly number: number } = { value: initial, number: 1 }
   let ended = false
   /** Readers that have seen the current value. */

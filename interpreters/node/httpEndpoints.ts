@@ -10,9 +10,9 @@ import { livez, readyz, runChecks, type Check } from "./checks.ts"
 import { openHttp, type HttpLimits, type HttpPage } from "./http.ts"
 import type { HttpUnavailable } from "./errors.ts"
 import { metricsOf, watchLoad } from "./metrics.ts"
-import { factsOf, type Alive } from "./status.ts"
+import { factsOf, type ServerParts } from "./status.ts"
 
-export interface PagesOptions {
+export interface HttpEndpointsOptions {
   readonly listen: Address
   readonly log: Logger
   /** Metrics of the service that runs on the server. */
@@ -28,7 +28,7 @@ const plain = (status: number, body: string): HttpPage => ({ status, type: PLAIN
 const checkPage = async (
   what: string,
   checks: Readonly<Record<string, Check>>,
-  alive: Alive,
+  alive: ServerParts,
   path: string,
   query: string,
 ): Promise<HttpPage> => {
@@ -47,9 +47,9 @@ const checkPage = async (
 }
 
 /** Answers for as long as the scope is open: from before the log is read until everything else is closed. */
-export const openPages = (
-  alive: Alive,
-  { listen, log, metrics, limits, tls }: PagesOptions,
+export const openHttpEndpoints = (
+  alive: ServerParts,
+  { listen, log, metrics, limits, tls }: HttpEndpointsOptions,
 ): Effect.Effect<void, HttpUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const load = watchLoad()

@@ -1,8 +1,8 @@
 /** What the offline commands say: lines of a name and a text, or one line of JSON. */
 export type OutputFormat = "table" | "json"
-export const count = (value: number): string => value.toLocaleString("en")
-export const when = (time: number): string => (time === 0 ? "at no time yet" : new Date(time).toISOString())
-export const say = (
+export const countText = (value: number): string => value.toLocaleString("en")
+export const timeText = (time: number): string => (time === 0 ? "at no time yet" : new Date(time).toISOString())
+export const printRecord = (
   output: OutputFormat,
   value: unknown,
   lines: readonly (readonly [name: string, text: string])[],

@@ -280,7 +280,7 @@ const switchesOf = ({ options }: Script, { violation }: ScriptFailed): readonly 
 }
 
 /** null: it cannot be done. What shows only while the world is mended lives on time, and stays as it is. */
-export const byHand = (
+export const withExplicitSteps = (
   script: Script,
   failed: ScriptFailed,
   sameFailure: SameFailure,

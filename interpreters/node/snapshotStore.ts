@@ -37,7 +37,7 @@ const syncDirectory = async (directory: string): Promise<void> => {
 /**
  * Uses the files `snapshot`, `snapshot.own` and `snapshot.received` of the directory, which is created if necessary.
  */
-export const directoryStore = (directory: string): SnapshotStore => {
+export const directorySnapshotStore = (directory: string): SnapshotStore => {
   const standing = join(directory, "snapshot")
   return {
     open: async () => {

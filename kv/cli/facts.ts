@@ -97,7 +97,7 @@ const probe = async (endpoint: Endpoint, timeoutMs: number): Promise<readonly Pr
   return [read, write].map(({ kind, ms, error, text }) => ({ kind, ms, error, text }))
 }
 
-export const survey = async ({ endpoints, timeoutMs, intervalMs }: SurveyOptions): Promise<ClusterFacts> => {
+export const collectFacts = async ({ endpoints, timeoutMs, intervalMs }: SurveyOptions): Promise<ClusterFacts> => {
   // When the node that was asked is down, a data folder here may tell where the others are.
   const recorded = new Map(endpoints.flatMap((endpoint) => recordedClients(".stepraft", endpoint)))
   const given = endpoints.map(showEndpoint)

@@ -1,14 +1,14 @@
 /** What `doctor` and `diagnostics` take, and their help. */
 import { intFlag, maybe, output } from "../../interpreters/cli/flags.ts"
 import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
-import { endpointsOf, type Where, where } from "./where.ts"
+import { endpointsOf, type EndpointFlags, endpointFlags } from "./endpointFlags.ts"
 
 const looking = {
-  ...where,
+  ...endpointFlags,
   interval: intFlag("interval", "Milliseconds between the two looks", 2_000, 100),
   timeout: intFlag("timeout", "Milliseconds that a node has for each answer", 3_000, 100),
 }
-const surveyOf = (o: Where & { readonly interval: number; readonly timeout: number }) => ({
+const surveyOf = (o: EndpointFlags & { readonly interval: number; readonly timeout: number }) => ({
   endpoints: endpointsOf(o),
   intervalMs: o.interval,
   timeoutMs: o.timeout,

@@ -1,5 +1,5 @@
 /** Items by log index that can be dropped at both ends, so that the history of a world that runs for days stays small. */
-export interface Shelf<T> {
+export interface IndexWindow<T> {
   readonly get: (index: number) => T | undefined
   /** An item below everything that is kept is ignored. */
   readonly set: (index: number, item: T) => void
@@ -11,7 +11,7 @@ export interface Shelf<T> {
 /** Dropping moves all items, so it waits until enough can be dropped. */
 const WORTH = 1024
 
-export const makeShelf = <T>(): Shelf<T> => {
+export const makeIndexWindow = <T>(): IndexWindow<T> => {
   let first = 0
   const items: (T | undefined)[] = []
   return {

@@ -1,12 +1,12 @@
 /** Executes a planned event. */
-import { expires } from "./server/clockwork.ts"
-import { settle } from "./server/disk.ts"
-import { hearFrom, passes } from "./server/directories.ts"
+import { hasExpired } from "./server/clockwork.ts"
+import { markDurable } from "./server/disk.ts"
+import { recordClaimOf, isAdmitted } from "./server/directories.ts"
 import { receive } from "./server/effects.ts"
-import { nodeOf, own, plan, type Fold } from "./state/fold.ts"
+import { nodeOf, writableNode, schedule, type Fold } from "./state/fold.ts"
 import { clearAt, isCut } from "./server/network.ts"
 import { crash } from "./server/crash.ts"
-import { becomeSnapshot } from "./server/snapshots.ts"
+import { adoptSnapshot } from "./server/snapshots.ts"
 import { takePlanned } from "./state/agenda.ts"
 import { TIMER_PLACE } from "./server/clockwork.ts"
 import type { Flight, Happening, LossReason } from "./state/types.ts"
@@ -21,15 +21,15 @@ const lossOf = (fold: Fold, flight: Flight): LossReason | null => {
 
 export const deliver = (fold: Fold, flight: Flight): void => {
   const { from, to, message, cause, image } = flight
-  const lost = lossOf(fold, flight) ?? (passes(fold, flight) ? null : "refused")
+  const lost = lossOf(fold, flight) ?? (isAdmitted(fold, flight) ? null : "refused")
   if (lost !== null) {
     fold.hooks.lost?.(from, to, message, lost)
     return
   }
   fold.hooks.delivered?.(from, to, message)
-  const node = own(fold, to.name)
+  const node = writableNode(fold, to.name)
   const sender = nodeOf(fold.world, from.name)
-  if (sender.start === flight.start) hearFrom(node, sender, message)
+  if (sender.start === flight.start) recordClaimOf(node, sender, message)
   receive(fold, node, { event: { type: "MessageReceived", from, message }, cause, image })
 }
 
@@ -44,8 +44,8 @@ export const completePersist = (fold: Fold, name: string, seq: number, cause: nu
     else crash(fold, name, "random", "syncFailed")
     return true
   }
-  const node = own(fold, name)
-  settle(node.disk, seq)
+  const node = writableNode(fold, name)
+  markDurable(node.disk, seq)
   receive(fold, node, { event: { type: "Persisted", seq }, cause, image: null })
   return true
 }
@@ -56,7 +56,7 @@ const happens = (fold: Fold, what: Happening, at: number): boolean => {
     const { world } = fold
     const clear = world.clogs.length === 0 ? at : clearAt(world, what.from.name, what.to.name)
     if (clear > world.now) {
-      plan(fold, clear, what)
+      schedule(fold, clear, what)
       return false
     }
     deliver(fold, what)
@@ -66,19 +66,19 @@ const happens = (fold: Fold, what: Happening, at: number): boolean => {
   if (seen.boot !== what.boot || seen.core === null) return false
   switch (what.type) {
     case "event":
-      receive(fold, own(fold, what.node), { event: what.event, cause: what.cause, image: null })
+      receive(fold, writableNode(fold, what.node), { event: what.event, cause: what.cause, image: null })
       return true
     case "persisted":
       return completePersist(fold, what.node, what.seq, what.cause)
     case "alarm": {
-      const node = own(fold, what.node)
+      const node = writableNode(fold, what.node)
       const cause = node.setBy[TIMER_PLACE[what.timer]] ?? -1
-      if (!expires(fold, node, what.timer, at)) return false
+      if (!hasExpired(fold, node, what.timer, at)) return false
       receive(fold, node, { event: { type: "TimerExpired", timer: what.timer }, cause, image: null })
       return true
     }
     case "taken": {
-      const node = own(fold, what.node)
+      const node = writableNode(fold, what.node)
       node.durable = what.machine
       receive(fold, node, {
         event: { type: "SnapshotTaken", base: what.machine.position() },
@@ -92,16 +92,16 @@ const happens = (fold: Fold, what: Happening, at: number): boolean => {
       crash(fold, what.node, "random", what.reason)
       return true
     case "restore":
-      becomeSnapshot(fold, own(fold, what.node), what.image, what.snapshot)
+      adoptSnapshot(fold, writableNode(fold, what.node), what.image, what.snapshot)
       return true
   }
 }
 
 /** The time of the next planned event, or undefined. */
-export const nextAt = ({ world }: Fold): number | undefined => world.agenda[0]?.at
+export const nextPlannedAt = ({ world }: Fold): number | undefined => world.agenda[0]?.at
 
 /** Executes the next planned event, which must exist; false if it had no effect. */
-export const happen = (fold: Fold): boolean => {
+export const executePlanned = (fold: Fold): boolean => {
   const { world } = fold
   const next = takePlanned(world.agenda)
   if (next === undefined) return false

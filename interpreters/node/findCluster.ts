@@ -7,12 +7,12 @@ import { emptyConfiguration } from "../../core/index.ts"
 import type { FileStorage, StorageError } from "../file/index.ts"
 import type { LocalHello } from "../hello.ts"
 import type { Logger } from "../log.ts"
-import type { Refused } from "../starts.ts"
-import { isFinal, type TcpTransport } from "../tcp/index.ts"
+import type { RefusedDirectory } from "../starts.ts"
+import { isPermanent, type TcpTransport } from "../tcp/index.ts"
 import type { BootstrapRefused } from "./errors.ts"
 import { formed, newClusterId, type Forming } from "./forming.ts"
 
-export interface Placing extends Pick<Forming, "bootstrap" | "met" | "listed" | "address"> {
+export interface FindClusterOptions extends Pick<Forming, "bootstrap" | "met" | "listed" | "address"> {
   readonly storage: FileStorage
   readonly transport: TcpTransport
   readonly log: Logger
@@ -21,7 +21,7 @@ export interface Placing extends Pick<Forming, "bootstrap" | "met" | "listed" | 
 }
 
 /** Succeeds with the id of the cluster. Waits as long as necessary. */
-export const findPlace = ({
+export const findCluster = ({
   storage,
   transport,
   listed,
@@ -30,7 +30,7 @@ export const findPlace = ({
   met,
   log,
   hello,
-}: Placing): Effect.Effect<string, BootstrapRefused | StorageError> =>
+}: FindClusterOptions): Effect.Effect<string, BootstrapRefused | StorageError> =>
   Effect.gen(function* () {
     const { cluster, self } = storage.identity
     if (cluster !== null) return cluster
@@ -58,7 +58,7 @@ export const findPlace = ({
  * Why nothing that a server says counts any more. The text begins with who says so and why; the detail names the server
  * itself.
  */
-export const refusedText = (id: string, { by, reason, detail }: Refused): string =>
+export const refusedText = (id: string, { by, reason, detail }: RefusedDirectory): string =>
   `${reason}: the directory of ${id} is not to be trusted, says ${by}, and counts as lost. ${id} votes for nobody and serves no data, now and after a restart. ${detail}`
 
 /**
@@ -68,15 +68,15 @@ export const refusedText = (id: string, { by, reason, detail }: Refused): string
 export const watchRefused = (
   storage: FileStorage,
   transport: TcpTransport,
-  withdrawn: (refused: Refused) => void,
+  withdrawn: (refused: RefusedDirectory) => void,
   failed: (error: StorageError) => void,
 ): void => {
   let known = storage.refused !== null
   if (storage.refused !== null) withdrawn(storage.refused)
   transport.onRefused((by, said) => {
-    if (!isFinal(said) || known) return
+    if (!isPermanent(said) || known) return
     known = true
-    const refused: Refused = { by, reason: said.reason, detail: said.detail }
+    const refused: RefusedDirectory = { by, reason: said.reason, detail: said.detail }
     Effect.runFork(storage.refuse(refused).pipe(Effect.catch((error) => Effect.sync(() => failed(error)))))
     withdrawn(refused)
   })

@@ -5,10 +5,10 @@
 import { randomBytes } from "node:crypto"
 import type { Configuration, LogBase, Member } from "../../core/index.ts"
 import { nodeFiles, type Files } from "./files.ts"
-import { unstarted, writeFormat } from "./identity.ts"
+import { unstartedFormat, writeFormat } from "./identity.ts"
 import { createSegment } from "./segment.ts"
 
-export interface Laid {
+export interface CreatedLog {
   readonly self: Member
   readonly founding: Configuration
   readonly base: LogBase
@@ -17,14 +17,14 @@ export interface Laid {
  * Creates the log of the only voter of a new cluster. Durable when this returns. The directory is created if necessary;
  * it must hold no log.
  */
-export const layLog = async (
+export const createLog = async (
   directory: string,
   name: string,
   cluster: string,
   term: number,
   after: LogBase,
   files: Files = nodeFiles,
-): Promise<Laid> => {
+): Promise<CreatedLog> => {
   const self = { name, incarnation: randomBytes(8).toString("hex") }
   // What the state was written with stays readable for members that can do its level only.
   const { level } = after.configuration
@@ -42,6 +42,6 @@ export const layLog = async (
     lastIndex: base.index,
   })
   await file.close()
-  await writeFormat(files, directory, { ...unstarted({ self, cluster, founding }), last: 1 })
+  await writeFormat(files, directory, { ...unstartedFormat({ self, cluster, founding }), last: 1 })
   return { self, founding, base }
 }
