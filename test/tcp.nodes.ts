@@ -50,6 +50,8 @@ export interface NodeOptions {
   readonly sightings?: Sightings
   readonly incarnation?: string
   readonly tls?: Tls
+  readonly plaintext?: boolean
+  readonly welcome?: () => boolean
   /** false: the test attaches its own handlers. */
   readonly attach?: boolean
 }
@@ -67,6 +69,8 @@ export const open = async (name: string, options: NodeOptions = {}): Promise<Nod
       hello: { ...fresh, clientAddress: `client-of-${name}:1`, ...options.hello },
       limits: options.limits ?? {},
       ...(options.tls === undefined ? {} : { tls: options.tls }),
+      ...(options.plaintext === undefined ? {} : { plaintext: options.plaintext }),
+      ...(options.welcome === undefined ? {} : { welcome: options.welcome }),
       ...(options.sightings === undefined ? {} : { sightings: options.sightings }),
       log: (level, text) => logs.push(`${level} ${text}`),
     }).pipe(Scope.provide(scope)),

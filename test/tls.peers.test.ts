@@ -202,6 +202,37 @@ test("certificates and their authority are replaced while both are trusted, and 
   await until("the old one is not", () => says(a, "Untrusted", "for d") && says(old, "no authority that is trusted"))
 })
 
+describe("in the clear", () => {
+  // Reserved for documents: nobody is there.
+  const far = { host: "192.0.2.1", port: 9 }
+  test("an address on another machine is not dialled, wherever it was learnt; what is known of this machine is", async () => {
+    const [a, b] = [await open("a", { welcome: () => true }), await open("b")]
+    opened.push(a, b)
+    introduce(a, b)
+    await allConnected(a, b)
+    // As when a configuration tells it, then as when the node itself does.
+    a.transport.setPeer("b", [far])
+    a.transport.setPeer("c", [far])
+    await until("it says so", () => says(a, "c is said to be at 192.0.2.1:9", "stepraft cert"))
+    const d = connect(a.port, "127.0.0.1")
+    sockets.push(d)
+    d.write(preambleAndHello(memberOf("d"), "a", { advertises: "192.0.2.1:9" }))
+    await until("of that one too", () => says(a, "d is said to be at 192.0.2.1:9"))
+    expect(a.transport.peers().map(({ name }) => name)).toEqual(["b"])
+    a.transport.setPeer("c", [far, { host: "127.0.0.1", port: b.port }])
+    await until("it dials", () => says(a, "WrongTarget"))
+    await unharmed(a, b)
+  })
+  test("but it is for whoever has accepted what that risks, and with TLS", async () => {
+    for (const options of [{ plaintext: true }, { tls: tlsOf("a") }]) {
+      const a = await open("a", options)
+      opened.push(a)
+      a.transport.setPeer("b", [far])
+      expect(a.transport.peers()).toHaveLength(1)
+    }
+  })
+})
+
 describe("the files", () => {
   const folder = temporaryFolder("stepraft-tls-")
   const files = { cert: join(folder, "n.crt"), key: join(folder, "n.key"), ca: join(folder, "ca.crt") }

@@ -80,6 +80,8 @@ export interface Assembly<M extends RecoverableMachine, B extends Built, E> exte
   readonly http?: Address | null
   /** TLS with peers, and over HTTP; null: plaintext. */
   readonly tls: Tls | null
+  /** Peers on other machines are dialled without TLS, too. */
+  readonly plaintext: boolean
   readonly httpTls: Tls | null
   /** Metrics of the service that runs on the driver. */
   readonly metrics?: () => readonly Metric[]
@@ -190,6 +192,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
       log,
       sightings: storage.sightings,
       ...(assembly.tls === null ? {} : { tls: assembly.tls }),
+      plaintext: assembly.plaintext,
       limits: { maxEntryBytes: assembly.settings.maxEntryBytes },
     })
     alive.transport = transport

@@ -12,7 +12,7 @@ export {
   StateUnusable,
   StateWithoutLog,
 } from "./errors.ts"
-export { exposed, isLoopback, PEERS_EXPOSED } from "./exposure.ts"
+export { exposed, isLoopback, PEERS_EXPOSED } from "../tcp/index.ts"
 export { decide, formed, newClusterId, type Formation, type Forming, type Peer } from "./forming.ts"
 export { healthOf, isAmnesiac, isLoading } from "./health.ts"
 export type { FeatureStatus } from "./level.ts"

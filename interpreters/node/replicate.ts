@@ -23,7 +23,7 @@ import {
   type RunnableMachine,
 } from "../replica/index.ts"
 import { leastAfter, type Autopilot } from "../members/index.ts"
-import { parseAddress, type Address, type TcpError } from "../tcp/index.ts"
+import { exposed, PEERS_EXPOSED, parseAddress, type Address, type TcpError } from "../tcp/index.ts"
 import { openTls, type TlsFiles, type TlsUnusable } from "../tls/index.ts"
 import { isMemberName } from "../text.ts"
 import { openServer } from "./assemble.ts"
@@ -38,7 +38,6 @@ import {
   type LostTail,
   type StateWithoutLog,
 } from "./errors.ts"
-import { exposed, PEERS_EXPOSED } from "./exposure.ts"
 import { makeLog } from "./log.ts"
 import { refusedText } from "./findCluster.ts"
 import { newServerParts } from "./status.ts"
@@ -220,6 +219,7 @@ export const makeReplica = <State, Command, Result>(
       clientAddress: "",
       log,
       tls: plaintext.includes("peers") ? null : tls,
+      plaintext: plaintext.includes("peers"),
       httpTls: plaintext.includes("http") ? null : tls,
       failed: fail,
       ...(options.http === undefined ? {} : { http: addressOf("http", options.http) }),

@@ -52,6 +52,11 @@ export interface TcpOptions {
    * believed: he can read, write, and destroy the cluster.
    */
   readonly tls?: Tls
+  /**
+   * Without `tls`, peers are dialled on other machines, too: default no. Then an address beyond this machine is not
+   * dialled, wherever it was learnt, and the log says so.
+   */
+  readonly plaintext?: boolean
   readonly log: Logger
 }
 export interface TcpTransport extends Transport {

@@ -38,6 +38,7 @@ import type { Greeting, PeerHello } from "./handshake.ts"
 import { Link, type LinkShared } from "./link.ts"
 import type { TcpLimits, TcpOptions, TcpTransport, UnlistedPeer } from "./options.ts"
 import { limitedLog, type LimitedLogger } from "../log.ts"
+import { exposed, PEERS_EXPOSED } from "./exposure.ts"
 import { addressText, dialSocket, listenSocket, parseAddress, type Address, type DialledSocket } from "./socket.ts"
 import { remoteOf, type Remote, type Tls } from "../tls/index.ts"
 
@@ -70,6 +71,7 @@ class Node {
   private readonly unknown = new Map<string, UnlistedPeer & { readonly at: number }>()
   private readonly self: Member
   readonly tls: Tls | null
+  private readonly plaintext: boolean
   private readonly advertise: string | undefined
   private readonly welcome: (hello: PeerHello) => boolean
   /** Creates a link and starts to dial. */
@@ -93,6 +95,7 @@ class Node {
     }
     this.self = options.self
     this.tls = options.tls ?? null
+    this.plaintext = options.plaintext ?? false
     this.advertise = options.advertise
     this.welcome = options.welcome ?? (() => false)
     this.sightings = options.sightings ?? memorySightings()
@@ -135,6 +138,18 @@ class Node {
     return [...this.unknown.values()]
       .filter(({ name, at }) => now - at < LATELY_MS && !this.links.has(name))
       .map(({ name, member, empty, address, features }) => ({ name, member, empty, address, features }))
+  }
+
+  /** The addresses that may be dialled: other members tell some of them, and they know nothing of this node's consent. */
+  allowed(name: string, places: readonly Address[]): readonly Address[] {
+    const far = this.tls !== null || this.plaintext ? null : exposed(places)
+    if (far === null) return places
+    this.log(
+      `${name}|exposed`,
+      "error",
+      `${name} is said to be at ${far}, on another machine, and is not dialled there: without TLS ${PEERS_EXPOSED}. Give certificates (stepraft cert makes them), or allow plaintext between nodes if you accept that.`,
+    )
+    return places.filter((at) => exposed([at]) === null)
   }
 
   link(name: string, places: readonly Address[]): Link {
@@ -387,7 +402,8 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
     if (bound !== null && typeof bound === "object") node.address = { host: options.listen.host, port: bound.port }
     const run = yield* FiberMap.makeRuntime<never, string, never, void>()
     node.dial = (name, places) => {
-      run(name, node.dialLoop(node.link(name, places)))
+      const allowed = node.allowed(name, places)
+      if (allowed.length > 0) run(name, node.dialLoop(node.link(name, allowed)))
     }
     for (const [name, at] of Object.entries(options.peers))
       if (name !== options.self.name) node.dial(name, placesOf(at))
@@ -432,7 +448,10 @@ export const makeTcpTransport = (options: TcpOptions): Effect.Effect<TcpTranspor
           node.links.delete(name)
           run(name, Effect.void)
         } else if (link === undefined) node.dial(name, placesOf(at))
-        else link.find(placesOf(at))
+        else {
+          const allowed = node.allowed(name, placesOf(at))
+          if (allowed.length > 0) link.find(allowed)
+        }
       },
     }
   })

@@ -166,6 +166,7 @@ export const serveNode = (
       failed,
       http: config.http,
       tls: covered("peers"),
+      plaintext: security.plaintext.includes("peers"),
       httpTls: covered("http"),
       metrics: () => [...server.metrics(), ...storeMetrics()],
       ...(options.files === undefined ? {} : { files: options.files }),

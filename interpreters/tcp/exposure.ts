@@ -2,7 +2,7 @@
  * Plaintext is allowed only on addresses of this machine, unless the operator has accepted the risk in so many words.
  */
 import { isIPv4 } from "node:net"
-import { addressText, type Address } from "../tcp/index.ts"
+import { addressText, type Address } from "./socket.ts"
 
 export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127.")) || host.startsWith("::ffff:127.")
