@@ -2,8 +2,10 @@
 import { writeFileSync } from "node:fs"
 import * as https from "node:https"
 import { join } from "node:path"
+import * as tls from "node:tls"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { connect } from "../kv/client/client.ts"
+import { socketTo } from "../kv/client/connection.ts"
 import type { NodeConfig } from "../kv/node/index.ts"
 import { makeAuthority } from "../interpreters/tls/index.ts"
 import { freePort, temporaryFolder, until } from "./cluster.ts"
@@ -80,6 +82,23 @@ describe("the client library", () => {
       timeoutMs: 60_000,
     }
     await expect(connect(wrong)).rejects.toMatchObject({ _tag: "ServerError", code: "WRONGPASS" })
+  })
+  test("takes no client's certificate for a node's, though it has the node's name", async () => {
+    const told = async (purpose: "node" | "client"): Promise<string> => {
+      const server = tls.createServer(shownBy("localhost", authority, { purpose }))
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+      const at = server.address()
+      const socket = socketTo({ host: "localhost", port: typeof at === "object" ? (at?.port ?? 0) : 0 }, { ca })
+      const told = await new Promise<string>((resolve) => {
+        socket.once("secureConnect", () => resolve("believed"))
+        socket.once("error", ({ message }) => resolve(message))
+      })
+      socket.destroy()
+      server.close()
+      return told
+    }
+    expect(await told("node")).toBe("believed")
+    expect(await told("client")).toContain("purpose")
   })
   test("says why it does not believe a node, and what a node in TLS wants", async () => {
     const endpoints = `127.0.0.1:${portOf("n1")}`

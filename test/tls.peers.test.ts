@@ -251,6 +251,8 @@ describe("the files", () => {
     expect(await refused()).toContain("it is not the key of the certificate")
     write(shownBy("other"))
     expect(await refused()).toContain("it is for other, and this node is n")
+    write(shownBy("n", authority, { purpose: "client" }))
+    expect(await refused()).toContain("it was not made for a node")
     write(shownBy("n", stranger, {}, authority))
     expect(await refused()).toContain("none of the authorities")
     write(shownBy("n", authority, { from: new Date(Date.now() - 3 * DAY) }))

@@ -43,6 +43,7 @@ const OID = {
   clientAuth: "1.3.6.1.5.5.7.3.2",
 } as const
 export const SERVER_AUTH = OID.serverAuth
+export const CLIENT_AUTH = OID.clientAuth
 
 const algorithm = sequence(oid(OID.ecdsaWithSha256))
 const named = (name: string): Buffer => sequence(set(sequence(oid(OID.commonName), text(name))))

@@ -1,5 +1,5 @@
 /** TLS: the identity of a node, whom it trusts, and certificates for a first cluster. */
-export { certify, makeAuthority, type Certified, type CertificateRequest } from "./certificate.ts"
+export { certify, makeAuthority, SERVER_AUTH, type Certified, type CertificateRequest } from "./certificate.ts"
 export { TlsUnusable } from "./errors.ts"
 export { openTls, type TlsMaterial, type Tls, type TlsFiles, type TlsOptions } from "./keeper.ts"
 export { contextOf, remoteOf, secureServer, type Remote } from "./server.ts"

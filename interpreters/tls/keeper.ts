@@ -9,6 +9,7 @@ import { createSecureContext } from "node:tls"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Logger } from "../log.ts"
+import { CLIENT_AUTH, SERVER_AUTH } from "./certificate.ts"
 import { TlsUnusable } from "./errors.ts"
 
 export interface TlsFiles {
@@ -103,6 +104,12 @@ const checked = async (name: string, files: TlsFiles): Promise<Checked> => {
   const common = commonName(own)
   if (common !== null && common !== name)
     throw wrong(`it is for ${common}, and this node is ${name}: give it its own (stepraft cert node ${name})`)
+  // Without a list of purposes it is for all of them.
+  const purposes = own.keyUsage as readonly string[] | undefined
+  if (purposes !== undefined && ![SERVER_AUTH, CLIENT_AUTH].every((purpose) => purposes.includes(purpose)))
+    throw wrong(
+      `it was not made for a node, which is a server to some and a client to others: make one that is (stepraft cert node ${name})`,
+    )
   if (!leads(own, between, authorities))
     throw wrong(`none of the authorities in ${files.ca} has signed it, so no other node would accept this one`)
   try {

@@ -15,8 +15,6 @@ const shared = {
 const days = (fallback: number) => intFlag("days", "Days until it ends", fallback, 1, 36_500)
 const LONG = 3650
 const USUAL = 825
-/** A node is asked on its own machine, too. */
-const HERE = ["localhost", "127.0.0.1", "::1"]
 
 const init = Command.make("init", { dir: shared.dir, days: days(LONG) }, (o) =>
   attempt(async () => (await import("./cert.ts")).init(o.dir, o.days)),
@@ -28,7 +26,10 @@ const node = Command.make(
   "node",
   {
     name: Argument.String("name").pipe(Argument.withDescription("The node's name, as in --id")),
-    host: maybeString("host", "Where clients find it: names and addresses, with commas; this machine's own are added"),
+    host: maybeString(
+      "host",
+      "Where clients find it: names and addresses, with commas; this machine's own are added. With --replace, those of the former unless given",
+    ),
     ...shared,
     days: days(USUAL),
   },
@@ -36,14 +37,7 @@ const node = Command.make(
     attempt(async () => {
       const hosts = (maybe(o.host) ?? "").split(",").flatMap((host) => (host.trim() === "" ? [] : [host.trim()]))
       const { certifyIn } = await import("./cert.ts")
-      certifyIn({
-        folder: o.dir,
-        name: o.name,
-        purpose: "node",
-        hosts: [...hosts, ...HERE],
-        days: o.days,
-        replace: o.replace,
-      })
+      certifyIn({ folder: o.dir, name: o.name, purpose: "node", hosts, days: o.days, replace: o.replace })
     }),
 ).pipe(
   Command.withShortDescription("Make a certificate for a node"),
@@ -52,7 +46,7 @@ const node = Command.make(
   ),
   Command.withExamples([
     { command: "stepraft cert node n1 --host 10.0.0.1,db1.example.com", description: "certs/n1.crt and certs/n1.key" },
-    { command: "stepraft cert node n1 --host 10.0.0.1 --replace", description: "a new one; n1 need not be restarted" },
+    { command: "stepraft cert node n1 --replace", description: "a new one; n1 need not be restarted" },
   ]),
 )
 const client = Command.make(
