@@ -81,7 +81,7 @@ const requireValid = (folder: string, certificate: string): void => {
   const [from, ends] = spanOf(new X509Certificate(certificate))
   if (ends.getTime() <= Date.now())
     throw failure(
-      `the authority in ${folder} ended at ${ends.toISOString()}. Nothing was made. Make another one in a folder of its own (stepraft cert init --dir), and replace this one as kv/SECURITY.md says.`,
+      `the authority in ${folder} ended at ${ends.toISOString()}. Nothing was made. Make another one in a folder of its own (stepraft cert init --dir), and have every node and client trust both until all show certificates of the new one.`,
     )
   if (from.getTime() > Date.now())
     throw failure(
