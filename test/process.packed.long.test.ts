@@ -4,6 +4,7 @@ import { readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { expect, test } from "vitest"
 import { root, temporaryFolder } from "./cluster.ts"
+import { shipped } from "./lock.ts"
 
 const folder = temporaryFolder("stepraft-packed-")
 execFileSync("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", folder], { cwd: root })
@@ -44,6 +45,26 @@ test("it holds each source once, what was built from it, and nothing else", () =
     ),
   ).toEqual([])
   expect(statSync(tarball).size).toBeLessThan(2_500_000)
+})
+
+test("the bill of materials names what the lock file pins for users, version by version and hash by hash", () => {
+  interface Named {
+    readonly name: string
+    readonly versionInfo: string
+    readonly checksums?: readonly { readonly checksumValue: string }[]
+  }
+  const { packages } = JSON.parse(execFileSync("npm", ["run", "-s", "sbom"], { cwd: root, encoding: "utf8" })) as {
+    readonly packages: readonly Named[]
+  }
+  const [self, ...others] = packages.map(
+    ({ name, versionInfo, checksums }) => `${name} ${versionInfo} ${checksums?.[0]?.checksumValue ?? ""}`,
+  )
+  expect(self).toMatch(/^stepraft \d/)
+  const pinned = shipped.map(
+    ({ name, version, integrity }) =>
+      `${name} ${version} ${Buffer.from(integrity.slice("sha512-".length), "base64").toString("hex")}`,
+  )
+  expect(others.toSorted()).toEqual(pinned.toSorted())
 })
 
 const offline = /E(NOTFOUND|AI_AGAIN|CONNREFUSED|CONNRESET|TIMEDOUT|NETUNREACH)|ENOTCACHED/
