@@ -17,12 +17,17 @@ export interface Barrier<Answer> {
 type Opened<Answer> = (refusal: Answer | null) => void
 
 interface Waiting<Answer> extends Barrier<Answer> {
+  /** In the order in which they came. */
+  readonly number: number
   begun: boolean
   open: boolean
   refusal: Answer | null
   readonly at: number
   readonly opened: Opened<Answer>[]
 }
+
+const inOrder = <A>(barriers: readonly Waiting<A>[]): Waiting<A>[] =>
+  barriers.toSorted((one, other) => one.number - other.number)
 
 /** A barrier that opens `soon`, with a refusal. */
 export const refusedBarrier = <Answer>(
@@ -49,6 +54,7 @@ export class Barriers<Answer> {
   private backoff: number
   private timer: Alarm | null = null
   private stopped = false
+  private nextNumber = 1
   /** The number of reads that wait. */
   private outstanding = 0
 
@@ -64,7 +70,7 @@ export class Barriers<Answer> {
     if (this.outstanding >= settings.maxWaiting) return refusedBarrier(refusals.notRead("busy"), soon, opened)
     let barrier = this.waiting.at(-1)
     if (barrier === undefined || barrier.begun) {
-      barrier = { begun: false, open: false, refusal: null, at: now(), opened: [] }
+      barrier = { number: this.nextNumber++, begun: false, open: false, refusal: null, at: now(), opened: [] }
       this.waiting.push(barrier)
       driver.wake()
     }
@@ -92,13 +98,21 @@ export class Barriers<Answer> {
     this.waiting = []
     this.asked.add(waiting)
     driver.read((outcome) => {
-      if (!this.asked.delete(waiting)) return
+      if (!this.asked.has(waiting)) return
       if (outcome.type === "ReadReady") {
         this.backoff = settings.backoffMs[0]
         this.lastRefusal = null
-        for (const barrier of waiting) this.openWith(barrier, null)
+        this.openThrough(last.number)
       } else this.refused(waiting, outcome.reason)
+      this.asked.delete(waiting)
     })
+  }
+
+  /** What the core confirmed for one barrier holds for all that came before it, also for those that were refused once. */
+  private openThrough(number: number): void {
+    const all = [...this.asked].flat().concat(this.waiting)
+    this.waiting = this.waiting.filter((barrier) => barrier.number > number)
+    for (const barrier of inOrder(all)) if (barrier.number <= number) this.openWith(barrier, null)
   }
 
   private refused(group: readonly Waiting<Answer>[], reason: ReadRefusal): void {
@@ -106,7 +120,8 @@ export class Barriers<Answer> {
     if (this.stopped) return
     count("service.readsRetried")
     this.lastRefusal = reason
-    this.waiting = [...group.filter(({ open }) => !open), ...this.waiting]
+    // Of two groups that are refused, the earlier one may hear of it later.
+    this.waiting = inOrder([...group.filter(({ open }) => !open), ...this.waiting])
     this.resumeAt = now() + this.backoff
     this.timer?.cancel()
     this.timer = after(this.backoff + 1, driver.wake)
