@@ -72,6 +72,8 @@ test("a damaged record: the node sets its directory aside, votes for nobody, and
       await n2.start()
       await n3.start()
       await until("it votes again", () => n2.lines.some((line) => line.includes("n2 is whole again")))
+      // What the others have given again is not kept twice.
+      expect(["state", "log"].map((part) => existsSync(`${n2.config.dataDir}/damaged/${part}`))).toEqual([false, true])
       const again = await cluster.connect(n2)
       await until("it serves", async () => (await again.call("GET", "n").catch(() => null)) === "30")
       await n3.stop()

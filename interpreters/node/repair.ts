@@ -131,11 +131,16 @@ export const repairItself = (
               tell(`${self} started again with an empty log and waits to become a member: ${progress.text}`)
           },
         })
+        // As large as all data, and no use to anybody once others have given them again. The damaged log is small, and evidence.
+        const gone = await fs.rm(join(data, ASIDE, "state"), { recursive: true, force: true }).then(
+          () => "Its former state was removed",
+          (error: unknown) => `Its former state could not be removed: ${reasonOf(error)}`,
+        )
         await fs.rm(marker, { force: true })
         repairing(null)
         log(
           "info",
-          `${self} is whole again: ${text}. The damaged files are kept in ${join(data, ASIDE)} until you remove them`,
+          `${self} is whole again: ${text}. ${gone}; the damaged log is kept in ${join(data, ASIDE)} until you remove it`,
         )
         return
       } catch (error) {
