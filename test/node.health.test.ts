@@ -2,10 +2,12 @@
 import { rmSync } from "node:fs"
 import { expect, test } from "vitest"
 import { nodeFiles, type Files } from "../interpreters/file/index.ts"
+import { healthOf } from "../interpreters/node/health.ts"
 import type { Address } from "../interpreters/tcp/index.ts"
 import { freePort, until } from "./cluster.ts"
 import { withLocalCluster, type LocalNode } from "./node.help.ts"
 import { ErrorReply, type RespClient } from "./resp.ts"
+import { server, voting } from "./server.ts"
 import { memberOf, open } from "./tcp.nodes.ts"
 
 const wipe = (node: LocalNode): void => rmSync(node.config.dataDir, { recursive: true, force: true })
@@ -189,4 +191,27 @@ test("an empty node writes nothing down of a cluster that does not know it, unti
       await leader.close()
     }
   })
+})
+
+test("a node that has moved is not well until its new address is written down", () => {
+  const { state } = server({ configuration: { ...voting("abc"), addresses: { a: "old:1" } } })
+  const says = (advertises: string): string =>
+    healthOf({
+      self: state.self,
+      phase: { doing: "opening" },
+      state,
+      stopping: false,
+      failed: null,
+      refused: null,
+      leaderlessMs: null,
+      links: [],
+      unlisted: [],
+      pending: { ms: 0, wanting: null },
+      short: null,
+      advertises,
+      clock: null,
+    }).text
+  expect(says("new:1")).toMatch(/^a has moved: it is found at new:1, and the cluster still has old:1 written down\./)
+  // The same address, and a node that is found by the lists of the others.
+  expect([says("old:1"), says("")]).toEqual(["ok", "ok"])
 })

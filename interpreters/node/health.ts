@@ -65,6 +65,8 @@ export interface Facts {
   readonly pending: { readonly ms: Millis; readonly wanting: string | null }
   /** What the state machine waits for: a resource that has run out. */
   readonly short: string | null
+  /** Where this node says that others find it, as host:port; empty: by their own lists. Default: empty. */
+  readonly advertises?: string
   /** How far the wall clock is off, if it has been too far off for some time. */
   readonly clock: Millis | null
 }
@@ -86,6 +88,7 @@ export type Reason =
   | "data wait"
   | "disk full"
   | "clock"
+  | "moved"
 export interface Health {
   readonly reason: Reason
   readonly text: string
@@ -237,7 +240,7 @@ const fullFollowers = (state: Readonly<State>): readonly string[] => {
 
 /** Everything that is wrong with a running node, in the order in which it should be repaired. */
 const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
-  const { self, pending, leaderlessMs, links, short, clock } = facts
+  const { self, pending, leaderlessMs, links, short, clock, advertises = "" } = facts
   const { name } = self
   if (isAmnesiac(state)) return [{ reason: "amnesiac", text: amnesiacText(facts) }]
   if (memberRole(state) === null)
@@ -274,6 +277,12 @@ const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
   else if (state.spaceLow)
     say("disk full", "the disk is nearly full: writes are refused until there is room. Free some space.")
   if (clock !== null) say("clock", `${clockText(name, clock)}.`)
+  const written = configurationOf(state).addresses?.[name]
+  if (advertises !== "" && written !== undefined && written !== advertises)
+    say(
+      "moved",
+      `${name} has moved: it is found at ${advertises}, and the cluster still has ${written} written down. The leader changes that as soon as it is connected with ${name}; until then only members that ${name} reaches by itself find it, so move no other node yet.`,
+    )
   return found
 }
 

@@ -88,6 +88,8 @@ export interface ServerParts {
   readonly id: string
   /** The address at which it listens to its peers. */
   readonly listen: Address
+  /** The address that others are told, as host:port; empty: they use their own lists. */
+  advertises: string
   readonly startedAt: number
   /** The highest feature level that it does. */
   readonly highestLevel: number
@@ -121,6 +123,7 @@ export interface ServerParts {
 export const newServerParts = (id: string, listen: Address, levelMax: number | null = null): ServerParts => ({
   id,
   listen,
+  advertises: "",
   highestLevel: Math.min(HIGHEST_LEVEL, levelMax ?? HIGHEST_LEVEL),
   startedAt: performance.now(),
   phase: { doing: "reading", bytes: 0, file: 1, files: 1 },
@@ -175,6 +178,7 @@ export const factsOf = (alive: ServerParts): Facts => {
     unlisted: transport?.unlisted() ?? [],
     pending: storage?.pending() ?? { ms: 0, wanting: null },
     short: running?.machine.stats?.().short ?? null,
+    advertises: alive.advertises,
     clock: alive.clocks?.far() ?? null,
   }
 }
