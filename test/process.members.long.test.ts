@@ -2,7 +2,7 @@
 import { rmSync } from "node:fs"
 import { expect } from "vitest"
 import type { MemberList } from "../interpreters/members/index.ts"
-import { until, withCluster, type Cluster } from "./cluster.ts"
+import { freePort, until, withCluster, type Cluster } from "./cluster.ts"
 import { longTest } from "./long.ts"
 import { stepraft } from "./recovery/backup.ts"
 import { measureProcesses } from "./recovery/processes.ts"
@@ -28,8 +28,27 @@ const wipe = async (cluster: Cluster, id: string, ...flags: readonly string[]): 
   return before
 }
 
+/** Each moves to another address while another one is killed, so nobody is left that knows both; at the end all lists are wrong. */
+const moveAll = async (cluster: Cluster, workload: Workload): Promise<void> => {
+  for (const id of cluster.ids) {
+    const victim = other(cluster, id)
+    await cluster.kill(id, "SIGTERM")
+    Object.assign(cluster.member(id), { peerPort: await freePort() })
+    await cluster.kill(victim)
+    cluster.start(id)
+    await goesOn(workload)
+    cluster.start(victim)
+    await until("all are well, and the new address is written down", async () =>
+      (await Promise.all(cluster.ids.map(cluster.status))).every((one) => one?.health === "ok"),
+    )
+  }
+  await cluster.killAll()
+  cluster.startAll()
+  await goesOn(workload)
+}
+
 longTest(
-  "every disk is lost in turn and replaced by one command, then one by none, and nothing that was acknowledged is lost",
+  "every disk is lost in turn and replaced by one command, then one by none; then every node moves while another one is killed: nothing that was acknowledged is lost",
   () =>
     withCluster({}, async (cluster) => {
       const workload = startWorkload(cluster)
@@ -52,6 +71,7 @@ longTest(
         )
       })
       await goesOn(workload)
+      await moveAll(cluster, workload)
       await nothingLost(cluster, workload)
     }),
 )

@@ -15,7 +15,7 @@ export const faults: Rows = {
       ["process.damage", "a node whose disk was lost says so, gives no vote and serves nothing; the others go on"],
       [
         "process.members.long",
-        "every disk is lost in turn and replaced by one command, then one by none, and nothing that was acknowledged is lost",
+        "every disk is lost in turn and replaced by one command, then one by none; then every node moves while another one is killed: nothing that was acknowledged is lost",
       ],
     ),
     F2: row(

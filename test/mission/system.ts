@@ -223,7 +223,7 @@ export const system: Rows = {
       "automation in production",
       [
         "process.members.long",
-        "every disk is lost in turn and replaced by one command, then one by none, and nothing that was acknowledged is lost",
+        "every disk is lost in turn and replaced by one command, then one by none; then every node moves while another one is killed: nothing that was acknowledged is lost",
       ],
       [
         "cli.parts",
