@@ -1,6 +1,8 @@
 /** Three replicas in one process: a user's machine behind the real core, driver, transport and service. */
+import * as Effect from "effect/Effect"
 import { afterEach, describe, expect, test } from "vitest"
-import { lock, type LeaseTable } from "../interpreters/lease/index.ts"
+import { LeaseLost, lock, type LeaseTable } from "../interpreters/lease/index.ts"
+import { leasesEffect } from "../interpreters/replica/effect.ts"
 import {
   CommandFailed,
   NotDeterministic,
@@ -213,6 +215,40 @@ describe("leases", () => {
     expect(tokens).toHaveLength(6)
     expect(tokens).toEqual(tokens.toSorted((x, y) => x - y))
     expect(new Set(tokens).size).toBe(6)
+  }, 60_000)
+
+  test("with Effect, a lock is held as long as its scope; who loses it is told, and errors are typed", async () => {
+    const cluster = await start(jobs)
+    const [a, b] = [leasesEffect(cluster.replica("a")), leasesEffect(cluster.replica("b"))]
+    const holder = "the same"
+    const program = Effect.gen(function* () {
+      const inside: string[] = []
+      const one = (name: string, { lock: take }: typeof a): Effect.Effect<number, unknown> =>
+        take("one").pipe(
+          Effect.tap(() => Effect.sync(() => expect(inside.push(name)).toBe(1))),
+          Effect.tap(() => Effect.promise(() => turns(10))),
+          Effect.map(({ token }) => (inside.pop(), token)),
+          Effect.scoped,
+        )
+      const [first, second] = yield* Effect.all([one("a", a), one("b", b)], { concurrency: 2 })
+      // Released by the same holder elsewhere, and taken by another one: the next renewal finds that.
+      const lost = yield* a.lock("two", { ttl: 300, holder }).pipe(
+        Effect.tap(() => Effect.promise(() => cluster.replica("b").lease({ type: "release", name: "two", holder }))),
+        Effect.flatMap((held) => Effect.andThen(b.lock("two", { ttl: 5000 }), held.lost)),
+        Effect.scoped,
+        Effect.flip,
+      )
+      const resigned = yield* Effect.flip(b.elect("cron", { onLead: (token) => Effect.fail({ resigns: token }) }))
+      yield* Effect.promise(() => cluster.close())
+      const refused = yield* a.lock("one").pipe(Effect.scoped, Effect.flip)
+      return { apart: first !== second, lost, resigned, refused }
+    })
+    expect(await Effect.runPromise(program)).toEqual({
+      apart: true,
+      lost: expect.any(LeaseLost),
+      resigned: { resigns: expect.any(Number) },
+      refused: expect.any(NotExecuted),
+    })
   }, 60_000)
 
   test("a lock whose holder is aborted while nothing can be released ends nobody's process", async () => {

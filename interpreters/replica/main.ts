@@ -11,11 +11,15 @@ export {
   type Campaign,
   type LeaseAnswer,
   type LeaseOptions,
+  type HeldLease,
+  type LeaseEffectOptions,
   type LeaseRequest,
+  type LeasesEffect,
   type LeaseTable,
   type Lock,
   type Unanswered,
 } from "../lease/index.ts"
+export { leasesEffect } from "./effect.ts"
 export {
   CommandFailed,
   NotDeterministic,

@@ -23,8 +23,8 @@ import {
 import type { Endpoint } from "./endpoints.ts"
 import type { ClientError } from "./errors.ts"
 import { isClientError } from "./errors.ts"
-import { leasesEffect, type LeasesEffect } from "./scopedLeases.ts"
-import { LeaseRefused } from "../../interpreters/lease/index.ts"
+import { scopedLeases } from "../../interpreters/lease/effect.ts"
+import { LeaseRefused, type LeasesEffect } from "../../interpreters/lease/index.ts"
 import { realSurroundings } from "../../interpreters/surroundings.ts"
 import { leaseTable } from "./leases.ts"
 
@@ -43,8 +43,8 @@ export interface EffectClient extends Face, LeasesEffect<ClientError | LeaseRefu
   readonly endpoint: Effect.Effect<Endpoint>
 }
 
-const failure = (thrown: unknown): Effect.Effect<never, ClientError | LeaseRefused> =>
-  thrown instanceof LeaseRefused || isClientError(thrown) ? Effect.fail(thrown) : Effect.die(thrown)
+const isError = (thrown: unknown): thrown is ClientError | LeaseRefused =>
+  thrown instanceof LeaseRefused || isClientError(thrown)
 
 /**
  * A client that lives as long as its scope. Interrupting a command that was already sent does not undo it: the outcome
@@ -74,7 +74,7 @@ export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOpt
   ) as unknown as Face
   const client: EffectClient = {
     ...face,
-    ...leasesEffect(leaseTable(`client-${realSurroundings.secret(4)}`, runOn(core)), failure),
+    ...scopedLeases(leaseTable(`client-${realSurroundings.secret(4)}`, runOn(core)), isError),
     run,
     multi: () => makeTransaction(face.exec),
     scan: (scanOptions) =>

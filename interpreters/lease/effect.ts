@@ -1,7 +1,8 @@
 /** `elect` and `lock` with Effect: a lease is held for as long as a scope, or for as long as somebody leads. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { lock, LeaseLost, type LeaseOptions, type LeaseTable, type Lock } from "../../interpreters/lease/index.ts"
+import { lock, LeaseLost, type LeaseOptions, type Lock } from "./elect.ts"
+import type { LeaseTable } from "./table.ts"
 
 export type LeaseEffectOptions = Omit<LeaseOptions, "signal">
 export interface HeldLease {
@@ -27,14 +28,14 @@ const acquire = <E>(
   table: LeaseTable,
   name: string,
   options: LeaseEffectOptions,
-  failure: (thrown: unknown) => Effect.Effect<never, E>,
+  isError: (thrown: unknown) => thrown is E,
 ): Effect.Effect<Lock, E> =>
   Effect.callback((resume) => {
     const stop = new AbortController()
     const taking = lock(table, name, { ...options, signal: stop.signal })
     taking.then(
       (held) => resume(Effect.succeed(held)),
-      (thrown: unknown) => resume(failure(thrown)),
+      (thrown: unknown) => resume(isError(thrown) ? Effect.fail(thrown) : Effect.die(thrown)),
     )
     // On interruption: ends once the lease is certainly not held.
     return Effect.promise(async () => {
@@ -54,14 +55,11 @@ const lostOf = (name: string, { signal }: Lock): HeldLease["lost"] =>
     return Effect.sync(() => signal.removeEventListener("abort", over))
   })
 
-/** `failure`: the Effect for a rejection of the table. */
-export const leasesEffect = <E>(
-  table: LeaseTable,
-  failure: (thrown: unknown) => Effect.Effect<never, E>,
-): LeasesEffect<E> => {
+/** `isError`: the rejections of the table that are errors of the Effects; any other is a defect. */
+export const scopedLeases = <E>(table: LeaseTable, isError: (thrown: unknown) => thrown is E): LeasesEffect<E> => {
   const held: LeasesEffect<E>["lock"] = (name, options = {}) =>
     Effect.acquireRelease(
-      acquire(table, name, options, failure),
+      acquire(table, name, options, isError),
       // A lease that cannot be released ends by itself.
       (lease) => Effect.promise(() => lease.release().catch(() => undefined)),
       { interruptible: true },
