@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import type * as tls from "node:tls"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import type { NodeStatus } from "../kv/types.ts"
@@ -163,6 +164,10 @@ export interface ClusterOptions {
   /** Further arguments after `serve …`, and environment variables, for all nodes. */
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** And those of one node. */
+  readonly flagsOf?: (id: string) => readonly string[]
+  /** How this process proves itself to the nodes, if they speak TLS. */
+  readonly secured?: tls.ConnectionOptions
   /** Each node answers HTTP at `httpPort`. */
   readonly http?: boolean
   /** File descriptors that each node may have. */
@@ -251,6 +256,7 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
       ...(listed.get(id) === `127.0.0.1:${peerPort}` ? [] : ["--advertise-peer", `127.0.0.1:${peerPort}`]),
       ...(options.http === true ? ["--http", `127.0.0.1:${httpPort}`] : []),
       ...(options.flags ?? []),
+      ...(options.flagsOf?.(id) ?? []),
       ...(extra.flags ?? []),
     ]
     const env = { ...options.env, ...extra.env }
@@ -266,7 +272,7 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
     lifeOf(id).signal(signal)
     await until(`${id} ends after ${signal}`, () => !running(id))
   }
-  const connect = (id: string): Promise<RespClient> => openResp(member(id).clientPort)
+  const connect = (id: string): Promise<RespClient> => openResp(member(id).clientPort, "127.0.0.1", options.secured)
   const status = async (id: string): Promise<NodeStatus | null> => {
     if (!running(id)) return null
     const ask = async (): Promise<NodeStatus | null> => {

@@ -1,5 +1,6 @@
 /** A small RESP2 client that pipelines, for process tests and benchmarks. */
 import { connect, type Socket } from "node:net"
+import * as tls from "node:tls"
 
 /** An error reply; `code` is its first word. */
 export class ErrorReply {
@@ -127,11 +128,18 @@ const clientOn = (socket: Socket): RespClient => {
   }
 }
 
-export const openResp = (port: number, host = "127.0.0.1"): Promise<RespClient> =>
+/** `secured`: null in the clear. */
+export const openResp = (
+  port: number,
+  host = "127.0.0.1",
+  secured: tls.ConnectionOptions | null = null,
+): Promise<RespClient> =>
   new Promise((resolve, reject) => {
-    const socket = connect({ port, host, noDelay: true })
+    const at = { port, host }
+    const socket = secured === null ? connect({ ...at, noDelay: true }) : tls.connect({ ...at, ...secured })
     socket.once("error", (error) => reject(new ConnectionLost(String(error))))
-    socket.once("connect", () => {
+    socket.once(secured === null ? "connect" : "secureConnect", () => {
+      socket.setNoDelay(true)
       socket.removeAllListeners("error")
       resolve(clientOn(socket))
     })

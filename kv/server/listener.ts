@@ -47,7 +47,7 @@ export const makeListener = (
         const why = authClients === "yes" || (authClients === "optional" && shown) ? certificateProblem(socket) : null
         if (why === null) return accepted(socket, shown && authClients !== "no" ? certifiedName(socket) : null)
         tell(
-          `refused ${networkOf(socket.remoteAddress ?? "")}`,
+          `refused ${networkOf(socket.remoteAddress ?? "")} ${String(socket.authorizationError)}`,
           "warn",
           `refused a client at ${socket.remoteAddress ?? "?"}: ${why}`,
         )

@@ -60,8 +60,11 @@ export interface Users {
 }
 
 const MINUTE = 60_000
-/** Checks at a time, each with 16 MB and a thread; and how many may wait for them. */
-const AT_ONCE = 2
+/**
+ * Checks at a time, each with 16 MB and a thread of those that the disk's work needs too; and how many may wait for them. With
+ * one, strangers who guess take one core of a machine, and no more.
+ */
+const AT_ONCE = 1
 const WAITING = 256
 /** Addresses that are remembered. */
 const ADDRESSES = 4096
@@ -90,6 +93,10 @@ class Keeper implements Users {
   /** By the line's hash: a digest of the password that was found to be its own. */
   private readonly proven = new Map<string, Buffer>()
   private readonly failures = new Map<string, { count: number; since: number }>()
+  private readonly checking = new Map<
+    string,
+    { readonly right: Promise<boolean | null>; readonly addresses: Set<string> }
+  >()
   private running = 0
   private readonly waiting: (() => void)[] = []
   private failed = 0
@@ -172,20 +179,35 @@ class Keeper implements Users {
   }
 
   /** null: too many wait. */
-  private async proves(user: User | undefined, password: Uint8Array, address: string): Promise<boolean | null> {
+  private proves(user: User | undefined, password: Uint8Array, address: string): Promise<boolean | null> {
     const digest = createHmac("sha256", this.secret).update(password).digest()
     const known = user === undefined ? undefined : this.proven.get(user.password)
-    if (known !== undefined && timingSafeEqual(known, digest)) return true
+    if (known !== undefined && timingSafeEqual(known, digest)) return Promise.resolve(true)
+    // After a restart all clients come at once with the same: that is one check.
+    const key = `${user?.password ?? ""} ${digest.toString("base64")}`
+    const same = this.checking.get(key)
+    if (same !== undefined) {
+      same.addresses.add(address)
+      return same.right
+    }
+    const addresses = new Set([address])
+    const right = this.check(user, password, digest, addresses).finally(() => this.checking.delete(key))
+    this.checking.set(key, { right, addresses })
+    return right
+  }
+  private async check(
+    user: User | undefined,
+    password: Uint8Array,
+    digest: Buffer,
+    addresses: ReadonlySet<string>,
+  ): Promise<boolean | null> {
     if (this.running >= AT_ONCE) {
       if (this.waiting.length >= WAITING) return null
       await new Promise<void>((resolve) => this.waiting.push(resolve))
     } else this.running += 1
     try {
       // Its address may have been locked while it waited.
-      if (this.lockedFor(address) > 0) return false
-      // Another connection may have proved the same meanwhile: after a restart they come all at once.
-      const since = user === undefined ? undefined : this.proven.get(user.password)
-      if (since !== undefined && timingSafeEqual(since, digest)) return true
+      if ([...addresses].every((one) => this.lockedFor(one) > 0)) return false
       const kept = user === undefined ? null : parseHash(user.password)
       const right = (await matches(password, kept ?? dummyHash)) && kept !== null
       if (right && user !== undefined) this.proven.set(user.password, digest)
