@@ -314,7 +314,7 @@ describe("the benchmark", () => {
       return "cut-before"
     }
     await new Promise<void>((ended) => {
-      startLoad(
+      const load = startLoad(
         {
           endpoint: { host: "127.0.0.1", port: server.port },
           pipeline: 4,
@@ -332,6 +332,10 @@ describe("the benchmark", () => {
             return given
           },
           answered: (__, replies) => void (answered += replies),
+          up: () => {
+            expect(left, "it asks nothing before it is told to begin").toBe(50)
+            load.begin()
+          },
           failed: (reason, commands) => {
             failures.push(reason)
             left += commands

@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { createSecureContext } from "node:tls"
 import type { CertificateRequest } from "../interpreters/tls/index.ts"
 import { launch, root, startCluster, temporaryFolder, type Cluster, type Watched } from "./cluster.ts"
 import { authority, shownBy, stranger, userLine } from "./tls.kit.ts"
@@ -38,7 +39,7 @@ export const withSecuredCluster = async (body: (secured: Secured) => Promise<voi
     flagsOf: (id) => certify(id, id),
     // No election because the machine is busy: a term that rises was made to rise.
     env: { STEPRAFT_ELECTION_MIN: "10000", STEPRAFT_ELECTION_MAX: "12000" },
-    secured: { ...shownBy("ops", authority, { purpose: "client" }) },
+    secured: { secureContext: createSecureContext(shownBy("ops", authority, { purpose: "client" })) },
   })
   try {
     await cluster.leader()

@@ -194,7 +194,7 @@ const callers: readonly Caller[] = [
     what: "the wrong role",
     env: (it) => login(it, "bob", "b"),
     words: ["set", "k", "v"],
-    says: /NOPERM bob has the role read, and SET needs write. Nothing was executed/,
+    says: /NOPERM bob has the role read, and STEPRAFT SESSION needs write. Nothing was executed/,
   },
 ]
 
@@ -214,7 +214,8 @@ test("whoever does not belong here is refused at both ends, in words that say wh
     const { incarnation = "" } = (await cluster.status(asked)) ?? {}
     expect(incarnation).not.toBe("")
     for (const [what, [as, hello, expected]] of Object.entries(wires(victim))) {
-      const said = await Promise.all(Array.from({ length: 20 }, () => speak(place.peerPort, as, hello)))
+      const secureContext = tls.createSecureContext(as)
+      const said = await Promise.all(Array.from({ length: 20 }, () => speak(place.peerPort, { secureContext }, hello)))
       for (const text of said) {
         expect(text, what).toMatch(expected)
         expect(text, `${what} learns no incarnation`).not.toContain(incarnation)

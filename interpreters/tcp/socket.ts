@@ -2,7 +2,7 @@
 import { connect, createServer, type Server, type Socket } from "node:net"
 import * as tls from "node:tls"
 import {
-  contextOf,
+  sharedContextOf,
   certifiedName,
   memberCertificateProblem,
   secureServer,
@@ -56,7 +56,7 @@ export const dialSocket = (address: Address, keeper: Tls | null): DialledSocket 
   const { host, port } = address
   if (keeper === null) return plain(connect({ ...OPTIONS, host, port }))
   const socket = tls.connect({
-    ...contextOf(keeper.material(), VERSION),
+    secureContext: sharedContextOf(keeper.material(), VERSION),
     // Each end looks at the other's certificate itself, and tells it why it refuses it.
     rejectUnauthorized: false,
     host,

@@ -23,6 +23,16 @@ export const contextOf = (shown: TlsMaterial, minVersion: tls.SecureVersion): tl
   secureOptions: constants.SSL_OP_NO_TICKET,
 })
 
+/** The same for connections that are dialled, read once for all of them: that takes longer than a handshake. */
+export const sharedContextOf = (shown: TlsMaterial, minVersion: tls.SecureVersion): tls.SecureContext => {
+  const known = contexts.get(shown)
+  if (known !== undefined) return known
+  const context = tls.createSecureContext(contextOf(shown, minVersion))
+  contexts.set(shown, context)
+  return context
+}
+const contexts = new WeakMap<TlsMaterial, tls.SecureContext>()
+
 export interface SecureOptions extends ServerOpts {
   readonly minVersion: tls.SecureVersion
   /** Whether the other end is asked for a certificate. Whoever accepts the socket checks what it shows (trust.ts). */

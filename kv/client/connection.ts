@@ -50,21 +50,29 @@ const UNKNOWN_AUTHORITY: ReadonlySet<string> = new Set([
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
 ])
 
-const materialOf = ({ ca, cert, key, servername }: NonNullable<Access["tls"]>): tls.ConnectionOptions => {
+type Secured = NonNullable<Access["tls"]>
+/** To read certificates and keys takes milliseconds, longer than the handshake itself: connections share what was read. */
+const contexts = new WeakMap<Secured, tls.SecureContext>()
+const contextOf = (secured: Secured): tls.SecureContext => {
+  const known = contexts.get(secured)
+  if (known !== undefined) return known
+  const { ca, cert, key } = secured
   const asBuffer = (pem: string | Uint8Array): string | Buffer => (typeof pem === "string" ? pem : Buffer.from(pem))
-  return {
+  const context = tls.createSecureContext({
     ...(ca === undefined ? {} : { ca: asBuffer(ca) }),
     ...(cert === undefined ? {} : { cert: asBuffer(cert) }),
     ...(key === undefined ? {} : { key: asBuffer(key) }),
-    ...(servername === undefined ? {} : { servername }),
-  }
+  })
+  contexts.set(secured, context)
+  return context
 }
 
 export const socketTo = ({ host, port }: Endpoint, secured: Access["tls"]): net.Socket => {
   if (secured === null) return net.connect({ host, port, noDelay: true, keepAlive: true })
-  const named = net.isIP(host) === 0 ? { servername: host } : {}
+  const name = secured.servername ?? (net.isIP(host) === 0 ? host : undefined)
+  const named = name === undefined ? {} : { servername: name }
   return tls
-    .connect({ host, port, ...named, ...materialOf(secured) })
+    .connect({ host, port, ...named, secureContext: contextOf(secured) })
     .setNoDelay(true)
     .setKeepAlive(true)
 }

@@ -35,6 +35,8 @@ export interface BenchResult {
   readonly consistency: string
   readonly endpoints: readonly string[]
   readonly requests: number
+  /** Until all connections stood, with TLS and a login. Not part of the seconds. */
+  readonly connectMs: number
   readonly seconds: number
   readonly opsPerSecond: number
   readonly latencyMs: {
@@ -49,6 +51,9 @@ export interface BenchResult {
   /** Microseconds of processor time for each command; servers only when they run on this machine. */
   readonly cpuMicros: { readonly client: number; readonly servers: number | null }
 }
+
+/** Connections that do not stand by then are not waited for. */
+const connectMs = 10_000
 
 const show = ({ host, port }: Endpoint): string => `${host}:${port}`
 
@@ -95,7 +100,7 @@ const report = (result: BenchResult, options: BenchOptions): string => {
   const errors = Object.entries(result.errors).map(([code, times]) => `${grouped(times)} × ${code}`)
   return [
     `${100 - options.reads} % SET, ${options.reads} % GET (${options.consistency}), ${options.valueSize} B values, ${options.clients} clients${result.connections < options.clients ? ` on ${result.connections} connection${result.connections === 1 ? "" : "s"}` : ` × ${options.pipeline}`}, ${result.endpoints.join(", ")}`,
-    `${paint.bold(`${grouped(result.opsPerSecond)} ops/s`)}  (${grouped(result.requests)} in ${result.seconds.toFixed(2)} s)`,
+    `${paint.bold(`${grouped(result.opsPerSecond)} ops/s`)}  (${grouped(result.requests)} in ${result.seconds.toFixed(2)} s; connected in ${(result.connectMs / 1_000).toFixed(2)} s)`,
     `latency ms   ${figures}   mean ${ms.mean.toFixed(2)}`,
     `CPU µs/op    ${cpu}`,
     ...(errors.length === 0 ? [] : [paint.red(`errors       ${errors.join(", ")}`)]),
@@ -126,13 +131,15 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
     cluster?.nodes.flatMap(({ pid, client }) =>
       pid !== null && client !== null && parseEndpoint(client)?.host === "127.0.0.1" ? [pid] : [],
     ) ?? []
-  const serversBefore = cpuOf(pids)
-  const before = process.cpuUsage()
-  const started = performance.now()
+  const dialled = performance.now()
   const progress = makeProgress(options)
 
   const { tls, login } = access()
   const loads: Load[] = []
+  // What connections cost (a TLS handshake takes milliseconds) is no part of what the commands cost.
+  let up = 0
+  let begin: () => void = () => {}
+  const allUp = new Promise<void>((resolve) => (begin = resolve))
   const running = Array.from({ length: connections }, (_, i) => {
     const endpoint = endpoints[i % endpoints.length]
     if (endpoint === undefined) return Promise.resolve()
@@ -159,6 +166,7 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
               return given
             },
             answered: histogram.record,
+            up: () => void (++up === connections && begin()),
             failed: (reason, commands) => {
               errors[reason] = (errors[reason] ?? 0) + Math.max(1, commands)
               if (options.requests !== null) left += commands
@@ -169,14 +177,25 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
       )
     })
   })
-  const stop = (): void => loads.forEach((load) => load.stop())
+  const stop = (): void => {
+    begin()
+    for (const load of loads) load.stop()
+  }
+  signal.addEventListener("abort", stop, { once: true })
+  const late = setTimeout(begin, connectMs)
+  await allUp
+  clearTimeout(late)
+  const connectedAfter = performance.now() - dialled
+  const serversBefore = cpuOf(pids)
+  const before = process.cpuUsage()
+  const started = performance.now()
+  for (const load of loads) load.begin()
   const timer = options.requests === null ? setTimeout(stop, options.durationMs) : null
   const ticker = setInterval(() => {
     const elapsed = performance.now() - started
     const share = options.requests === null ? elapsed / options.durationMs : histogram.count() / options.requests
     progress.draw(share, histogram.count(), (histogram.count() * 1_000) / elapsed)
   }, 250)
-  signal.addEventListener("abort", stop, { once: true })
   // Nothing at all for so long, and connections refused: there is no server.
   const hopeless = setTimeout(() => histogram.count() === 0 && Object.keys(errors).length > 0 && stop(), 3_000)
   await Promise.all(running)
@@ -198,6 +217,7 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
     consistency: options.consistency,
     endpoints: endpoints.map(show),
     requests,
+    connectMs: connectedAfter,
     seconds,
     opsPerSecond: requests / seconds,
     latencyMs: latencies(histogram),

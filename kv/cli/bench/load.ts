@@ -26,10 +26,14 @@ export interface LoadEvents {
   /** How many of the batch's commands may be sent: fewer than asked near the end, 0 to stop. */
   readonly take: (wanted: number) => number
   readonly answered: (micros: number, replies: number) => void
+  /** It could begin. Called again after a connection that was lost before that. */
+  readonly up: () => void
   readonly failed: (reason: string, commands: number) => void
   readonly ended: () => void
 }
 export interface Load {
+  /** Until then it is connected, and asks nothing. */
+  readonly begin: () => void
   readonly stop: () => void
 }
 
@@ -98,6 +102,9 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
 
   let socket: net.Socket | null = null
   let again: NodeJS.Timeout | null = null
+  let begun = false
+  /** It is connected and logged in, and has not begun. */
+  let waiting = false
   let stopped = false
   let over = false
   let outstanding = 0
@@ -163,11 +170,9 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
     const mine = socketTo(settings.endpoint, settings.tls)
     socket = mine
     let greeting = settings.preamble.length
-    const counter = makeCounter((line) => {
-      if (greeting === 0) events.failed(line.replace(/^(\S+).*/, "$1"), 0)
-    })
+    const counter = makeCounter((line) => events.failed(line.replace(/^(\S+).*/, "$1"), 0))
     mine.on(settings.tls === null ? "connect" : "secureConnect", () => {
-      if (settings.preamble.length === 0) next(pipeline)
+      if (settings.preamble.length === 0) isUp()
       else mine.write(Buffer.concat(settings.preamble))
     })
     mine.on("data", (chunk: Buffer) => {
@@ -177,7 +182,7 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
         greeting -= greeted
         replies -= greeted
         if (greeting > 0) return
-        if (outstanding === 0) return next(pipeline)
+        if (outstanding === 0) return isUp()
       }
       if (replies === 0) return
       took(replies)
@@ -191,6 +196,7 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
     })
     mine.on("close", () => {
       if (over) return
+      waiting = false
       events.failed(reason, Math.max(1, outstanding))
       outstanding = 0
       sent = []
@@ -198,8 +204,17 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
       else again = setTimeout(connect, retryMs)
     })
   }
+  const isUp = (): void => {
+    if (begun) return next(pipeline)
+    waiting = true
+    events.up()
+  }
   connect()
   return {
+    begin: () => {
+      begun = true
+      if (waiting) next(pipeline)
+    },
     /** Lets what is under way be answered. */
     stop: () => {
       stopped = true
