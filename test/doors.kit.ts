@@ -3,7 +3,7 @@ import { execFile } from "node:child_process"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { createSecureContext } from "node:tls"
-import type { CertificateRequest } from "../interpreters/tls/index.ts"
+import type { CertificateRequest, Certified } from "../interpreters/tls/index.ts"
 import { launch, root, startCluster, temporaryFolder, type Cluster, type Watched } from "./cluster.ts"
 import { authority, shownBy, stranger, userLine } from "./tls.kit.ts"
 
@@ -19,6 +19,8 @@ export interface Secured {
     by?: typeof authority,
     request?: Partial<CertificateRequest>,
   ) => readonly string[]
+  /** As whom this process connects from now on, and whom it trusts. */
+  readonly identify: (by: Certified, ca: string) => void
 }
 export const withSecuredCluster = async (body: (secured: Secured) => Promise<void>): Promise<void> => {
   const folder = temporaryFolder("stepraft-doors-")
@@ -34,16 +36,26 @@ export const withSecuredCluster = async (body: (secured: Secured) => Promise<voi
     write(`${at}.key`, key)
     return ["--tls-cert", file(`${at}.crt`), "--tls-key", file(`${at}.key`)]
   }
+  const administrator = (by: Certified, ca: string) =>
+    createSecureContext({ ...shownBy("ops", by, { purpose: "client" }), ca })
+  const identity = { secureContext: administrator(authority, authority.certificate) }
   const cluster = await startCluster({
     flags: ["--tls-ca", file("ca.crt"), "--users", file("users")],
     flagsOf: (id) => certify(id, id),
     // No election because the machine is busy: a term that rises was made to rise.
     env: { STEPRAFT_ELECTION_MIN: "10000", STEPRAFT_ELECTION_MAX: "12000" },
-    secured: { secureContext: createSecureContext(shownBy("ops", authority, { purpose: "client" })) },
+    secured: identity,
   })
   try {
     await cluster.leader()
-    await body({ cluster, folder, certify })
+    await body({
+      cluster,
+      folder,
+      certify,
+      identify: (by, ca) => {
+        identity.secureContext = administrator(by, ca)
+      },
+    })
   } catch (error) {
     console.error(cluster.logs())
     throw error

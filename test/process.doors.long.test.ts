@@ -1,10 +1,12 @@
 /**
  * Who comes to the ports of real nodes and is not let in: both ends say why and what to do, nothing else is disturbed, and
- * whoever comes again and again fills no log.
+ * whoever comes again and again fills no log. Then every certificate is replaced under load.
  */
-import * as tls from "node:tls"
+import { renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import * as tls from "node:tls"
 import { expect, test } from "vitest"
+import { makeAuthority } from "../interpreters/tls/index.ts"
 import { until, type Cluster, type Watched } from "./cluster.ts"
 import { ask, impostor, withSecuredCluster, type Secured } from "./doors.kit.ts"
 import { forge, forgeries } from "./forger.ts"
@@ -198,6 +200,45 @@ const callers: readonly Caller[] = [
   },
 ]
 
+/** Every certificate and the authority are replaced, and no request fails. */
+const rotate = async ({ cluster, folder, certify, identify }: Secured, load: Workload): Promise<void> => {
+  const next = makeAuthority({ days: 2 })
+  const both = `${authority.certificate}${next.certificate}`
+  const since = cluster.ids.map((id) => cluster.process(id).output().length)
+  const told = (word: string): readonly number[] =>
+    cluster.ids.map((id, i) => cluster.process(id).output().slice(since[i]).split(word).length - 1)
+  const first = load.attempts.length
+  let steps = 0
+  const taken = async (): Promise<void> => {
+    steps++
+    await until("every node has taken it up", () =>
+      told("new TLS files are in force").every((times) => times === steps),
+    )
+    await load.nextAfter(performance.now())
+    // Whoever comes now is let in, too.
+    for (const id of cluster.ids) expect(await cluster.status(id), id).not.toBeNull()
+  }
+  const trust = (ca: string): void => {
+    writeFileSync(join(folder, "ca.new"), ca)
+    renameSync(join(folder, "ca.new"), join(folder, "ca.crt"))
+  }
+  identify(authority, both)
+  trust(both)
+  await taken()
+  for (const id of cluster.ids) certify(id, id, next)
+  await taken()
+  identify(next, both)
+  trust(next.certificate)
+  await taken()
+  const made = load.attempts.slice(first).filter(({ outcome }) => outcome !== "pending")
+  expect(made.length).toBeGreaterThan(100)
+  expect(made.filter(({ outcome }) => outcome !== "acknowledged")).toEqual([])
+  expect(told("disconnected")).toEqual([0, 0, 0])
+  identify(authority, both)
+  expect(await cluster.status(cluster.ids[0] ?? ""), "the old one counts no more").toBeNull()
+  identify(next, both)
+}
+
 test("whoever does not belong here is refused at both ends, in words that say what to do, and disturbs nobody", () =>
   withSecuredCluster(async (secured) => {
     const { cluster } = secured
@@ -311,6 +352,8 @@ test("whoever does not belong here is refused at both ends, in words that say wh
     expect((await ask(["set", "k", "v", ...endpoint], login(secured, "ann", "a"))).text).toBe("OK\n")
     expect((await ask(["get", "k", ...endpoint], login(secured, "bob", "b"))).text).toBe("v\n")
     await undisturbed(cluster, staying, before, load)
+
+    await rotate(secured, load)
     const { wrong } = await verify(cluster, [load])
     expect(wrong).toEqual([])
   }))

@@ -183,6 +183,11 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
   }
   signal.addEventListener("abort", stop, { once: true })
   const late = setTimeout(begin, connectMs)
+  // Nothing at all for so long, and connections refused: there is no server.
+  const hopeless = setTimeout(
+    () => up === 0 && histogram.count() === 0 && Object.keys(errors).length > 0 && stop(),
+    3_000,
+  )
   await allUp
   clearTimeout(late)
   const connectedAfter = performance.now() - dialled
@@ -196,8 +201,6 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
     const share = options.requests === null ? elapsed / options.durationMs : histogram.count() / options.requests
     progress.draw(share, histogram.count(), (histogram.count() * 1_000) / elapsed)
   }, 250)
-  // Nothing at all for so long, and connections refused: there is no server.
-  const hopeless = setTimeout(() => histogram.count() === 0 && Object.keys(errors).length > 0 && stop(), 3_000)
   await Promise.all(running)
   clearTimeout(hopeless)
   if (timer !== null) clearTimeout(timer)
