@@ -29,7 +29,7 @@ test("a node scrubs about once a day, never twice at a time, tells the result, a
   await vi.advanceTimersByTimeAsync(10_000)
   expect(waiting, "the first is not done").toHaveLength(1)
   await answer({ bytes: 2_000_000, found: null })
-  expect(lines).toEqual([expect.stringMatching(/^info scrub: 2.0 MB .* every checksum fits/)])
+  expect(lines).toEqual([expect.stringMatching(/^info scrub: 2.0 MB .* every checksum is right/)])
   await vi.advanceTimersByTimeAsync(1249)
   expect(waiting).toHaveLength(0)
   await vi.advanceTimersByTimeAsync(1)

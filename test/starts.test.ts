@@ -266,7 +266,7 @@ describe("over a wire", () => {
     })
     await until(
       "the link is gone",
-      () => a.links.includes("-b/b-1") && says(a, "RolledBack", "says of itself", "c said so"),
+      () => a.links.includes("-b/b-1") && says(a, "RolledBack", "reports that its own directory", "c said so"),
     )
   })
   test("nothing is exchanged before a start is remembered for good", async () => {

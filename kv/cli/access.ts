@@ -1,4 +1,4 @@
-/** As whom this program speaks with a cluster: it speaks with one. */
+/** The TLS files and the login that this program uses with a cluster. One run of the program talks to one cluster. */
 import { readFileSync } from "node:fs"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 import { accessOf, type Access, inTheClear } from "../client/access.ts"
@@ -34,7 +34,7 @@ export const advised = (code: string, text: string): string =>
     ? `${text} Say who you are: --user NAME with STEPRAFT_PASSWORD, or --tls-cert FILE and --tls-key FILE.`
     : text
 
-/** Flags, then the environment, then what the addresses say. */
+/** Flags take precedence, then the environment, then what the addresses say. */
 export const useGivenAccess = (flags: AccessFlags, addresses: readonly string[], env = process.env): void => {
   const ca = read("--tls-ca", flags.tlsCa ?? env["STEPRAFT_TLS_CA"])
   const cert = read("--tls-cert", flags.tlsCert ?? env["STEPRAFT_TLS_CERT"])

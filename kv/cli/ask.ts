@@ -6,7 +6,7 @@ import { dialAs, type Connection } from "../client/connection.ts"
 import { type Endpoint, parseStatus, showEndpoint } from "../client/endpoints.ts"
 import type { NodeStatus, Reply } from "../types.ts"
 
-/** Rejects with the reason when the node does not answer in time. */
+/** Rejects with the reason if the node does not answer in time. */
 export const ask = (endpoint: Endpoint, words: readonly Argument[], timeoutMs: number): Promise<Reply> =>
   new Promise((resolve, reject) => {
     const connection: Connection = dialAs(access())(

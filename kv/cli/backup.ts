@@ -1,4 +1,4 @@
-/** `stepraft snapshot …`: what the commands do and say. */
+/** `stepraft snapshot …`: what the commands do and print. */
 import type { Endpoint } from "../client/endpoints.ts"
 import { failure } from "../../interpreters/cli/runtime.ts"
 import { DEFAULT_SKIP, makeDirectory } from "../backup/directory.ts"
@@ -85,7 +85,7 @@ export interface Restore {
 export const restore = async ({ file, data, name, skip, output }: Restore): Promise<void> => {
   const backup = await openBackup(file)
   try {
-    // Checked as a whole before anything is made of it; the image itself says what it stands for.
+    // Checked completely before anything is made from it. The image itself holds its position.
     const { base: from } = await checkImage(file, backup.image())
     const made = await makeDirectory({
       data,

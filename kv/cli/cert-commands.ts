@@ -1,14 +1,14 @@
-/** What `cert` takes, and its help. */
+/** The flags and the help of `cert`. */
 import { intFlag, maybe, maybeString } from "../../interpreters/cli/flags.ts"
 import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
 
 const shared = {
   dir: Flag.String("dir").pipe(
-    Flag.withDescription("Folder of the authority and of what it certifies (default: certs)"),
+    Flag.withDescription("Folder of the authority and its certificates (default: certs)"),
     Flag.withDefault("certs"),
   ),
   replace: Flag.Boolean("replace").pipe(
-    Flag.withDescription("Put a new certificate in the place of the one that is there"),
+    Flag.withDescription("Replace the existing certificate by a new one"),
     Flag.withDefault(false),
   ),
 }
@@ -20,7 +20,9 @@ const init = Command.make("init", { dir: shared.dir, days: days(LONG) }, (o) =>
   attempt(async () => (await import("./cert.ts")).init(o.dir, o.days)),
 ).pipe(
   Command.withShortDescription("Make an authority for a cluster"),
-  Command.withDescription("Make an authority for a cluster: a certificate that everybody gets, and a key to keep."),
+  Command.withDescription(
+    "Make an authority for a cluster: a certificate that every node and client gets, and a key to be kept safe.",
+  ),
 )
 const node = Command.make(
   "node",
@@ -65,13 +67,13 @@ const client = Command.make(
     ),
 ).pipe(
   Command.withShortDescription("Make a certificate for a client"),
-  Command.withDescription("Make a certificate for a client. No node takes it for a node's."),
+  Command.withDescription("Make a certificate for a client. Nodes do not accept it as a node's."),
 )
 
 export const certCommand = Command.make("cert").pipe(
   Command.withShortDescription("Make certificates for a cluster"),
   Command.withDescription(
-    "Make certificates for a cluster: an authority of its own, and what it certifies. Each command says when what it made ends. Certificates of another maker do as well: the common name of a node's is its --id, it is for servers and clients, and the authority certifies nobody who is not to be a node.",
+    "Make certificates for a cluster: an authority of its own, and certificates that it signs. Each command says when its certificate ends. Certificates from other tools work too: a node's must have its --id as common name and be valid for servers and clients, and the authority must sign such certificates for nodes only.",
   ),
   Command.withExamples([
     { command: "stepraft cert init", description: "once; then" },

@@ -38,7 +38,7 @@ const requireFree = (folder: string, name: string, replace: boolean): void => {
   const found = [certOf(folder, name), keyOf(folder, name)].find((file) => existsSync(file))
   if (found !== undefined && !replace)
     throw failure(
-      `${found} exists already. Nothing was changed. Say --replace to put a new one in its place, or give another folder with --dir.`,
+      `${found} exists already. Nothing was changed. Use --replace to replace it, or give another folder with --dir.`,
     )
 }
 const day = (date: Date): string => date.toISOString().slice(0, 10)

@@ -1,4 +1,4 @@
-/** What get, set and their like take, and their help. */
+/** The flags and the help of get, set and the other data commands. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Client } from "../client/client.ts"
@@ -11,7 +11,7 @@ const shared = {
   timeout: intFlag("timeout", "Milliseconds until the command is given up, with all its repetitions", 5_000),
 }
 
-/** Loaded when a command runs, not when the help is shown. */
+/** The code is loaded when a command runs, not when the help is shown. */
 const through = (
   options: EndpointFlags & { readonly timeout: number },
   use: (client: Client, print: typeof import("./data.ts")) => Promise<void>,
@@ -34,7 +34,7 @@ const get = Command.make("get", { key, ...shared }, (o) =>
     { command: "stepraft get greeting", description: "quoted on a terminal" },
     {
       command: "stepraft get picture > picture.png",
-      description: "raw in a pipe, with a newline at its end, as redis-cli does it",
+      description: "in a pipe the raw value and a newline, as redis-cli prints it",
     },
   ]),
 )
@@ -149,7 +149,7 @@ const info = Command.make(
   },
   (o) => through(o, async (client, print) => print.printText(await client.call("INFO", ...Option.toArray(o.section)))),
 ).pipe(
-  Command.withDescription("What a node says of itself, as Redis' INFO."),
+  Command.withDescription("What a node reports about itself, in the form of Redis' INFO."),
   Command.withExamples([{ command: "stepraft info replication", description: "one section" }]),
 )
 

@@ -1,4 +1,7 @@
-/** get, set and their like: one command through the client, its reply decorated for people and raw in a pipe. */
+/**
+ * get, set and the other data commands: one command through the client; its reply is decorated for people and raw in a
+ * pipe.
+ */
 import { access, advised } from "./access.ts"
 import { connect, type Client } from "../client/client.ts"
 import type { Endpoint } from "../client/endpoints.ts"
@@ -35,7 +38,7 @@ const print = (text: string | Uint8Array): void => {
   process.stdout.write("\n")
 }
 
-/** Like redis-cli: quotes, and escapes for what a terminal cannot show. */
+/** Like redis-cli: in quotes, with escapes for characters that a terminal cannot show. */
 const quoted = (bytes: Uint8Array): string => {
   const text = Buffer.from(bytes).toString()
   const readable = Buffer.from(text).equals(bytes)
@@ -51,14 +54,14 @@ export const printValue = (value: Uint8Array | null): void => {
   }
   printBytes(value)
 }
-/** An empty line for none. */
+/** Prints an empty line if there is no value. */
 export const printNow = (value: Uint8Array | null): void =>
   value === null ? print(onTerminal() ? "(nil)" : "") : printBytes(value)
 const printBytes = (value: Uint8Array): void => {
   print(onTerminal() ? quoted(value) : value)
 }
 export const printInteger = (value: number | bigint): void => print(onTerminal() ? `(integer) ${value}` : String(value))
-/** Done, or not done because its condition did not hold. */
+/** Prints whether it was done, or not done because its condition did not hold. */
 export const printDone = (done: boolean): void => {
   print(done ? "OK" : onTerminal() ? "(nil)" : "")
   if (!done) throw failure("", exitCodes.failed)

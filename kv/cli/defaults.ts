@@ -1,4 +1,4 @@
-/** Apart, so that the help can show them without loading what uses them. */
+/** In a file of their own, so that the help can show the defaults without loading what uses them. */
 export const clusterDefaults = {
   nodes: 3,
   host: "127.0.0.1",

@@ -1,4 +1,4 @@
-/** What `doctor` and `diagnostics` take, and their help. */
+/** The flags and the help of `doctor` and `diagnostics`. */
 import { intFlag, maybe, output } from "../../interpreters/cli/flags.ts"
 import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
 import { endpointsOf, type EndpointFlags, endpointFlags } from "./endpointFlags.ts"
@@ -20,7 +20,7 @@ export const doctorCommand = Command.make("doctor", { ...looking, output, json }
 ).pipe(
   Command.withShortDescription("Find what is wrong with a cluster, why, and what to do"),
   Command.withDescription(
-    "Find what is wrong with a cluster, why, and what to do. One node is asked, the others are found through it; every node is looked at twice, and in between each is asked for one read and one write (a session is opened and closed again). Each finding has a name that stays, what was seen, the likely cause, the next step, and its section of the troubleshooting guide. Exit code 0 when all is well, else 1.",
+    "Find what is wrong with a cluster, why, and what to do. One node is asked, the others are found through it; every node is looked at twice, and in between each is asked for one read and one write (a session is opened and closed again). Each finding has a stable name, what was seen, the likely cause, the next step, and its section of the troubleshooting guide. Exit code 0 if all is well, otherwise 1.",
   ),
   Command.withExamples([
     { command: "stepraft doctor", description: "the cluster that has a node on port 7001" },
@@ -43,9 +43,9 @@ export const diagnosticsCommand = (version: string) =>
         (await import("./diagnostics.ts")).diagnostics({ ...surveyOf(o), file: maybe(o.file), version }),
       ),
   ).pipe(
-    Command.withShortDescription("Write one file with what an expert needs to know of a cluster"),
+    Command.withShortDescription("Write one file with what an expert needs to know about a cluster"),
     Command.withDescription(
-      "Write one file with what an expert needs to know of a cluster: what the doctor finds, and of every node its status, INFO, settings, version and, where it stands on this machine, the end of its log. It holds no user data: no key, no value, no name that a client gave itself; addresses of nodes and clients it does hold. Exit code 0 when it was written.",
+      "Write one file with what an expert needs to know about a cluster: the findings of doctor, and for every node its status, INFO, settings, version and, if its log is on this machine, the end of it. The file holds no user data: no key, no value, no name that a client gave itself. It does hold addresses of nodes and clients. Exit code 0 if it was written.",
     ),
     Command.withExamples([
       { command: "stepraft diagnostics", description: "into a file of its own here" },

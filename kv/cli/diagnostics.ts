@@ -21,7 +21,7 @@ const settingsAt = async (client: string | null, timeoutMs: number): Promise<Rea
   const flat = Array.isArray(words) ? words.map(String) : words instanceof Map ? [...words].flat().map(String) : []
   return Object.fromEntries(flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] ?? ""]] : [])))
 }
-/** Of a cluster of this machine: elsewhere the journal of the system has them. */
+/** The log of a node of a local cluster: on other machines the journal of the system has the logs. */
 const logOf = (id: string): readonly string[] => {
   const path = join(FOLDER, id, "log.txt")
   return existsSync(path)

@@ -1,4 +1,4 @@
-/** `stepraft doctor`: looks at every node twice, and tells what is wrong, why, and what to do. */
+/** `stepraft doctor`: looks at every node twice, and says what is wrong, why, and what to do. */
 import { diagnose } from "../doctor/diagnose.ts"
 import type { ClusterFacts } from "../doctor/facts.ts"
 import type { Finding } from "../doctor/findings.ts"
@@ -29,7 +29,7 @@ export const findingText = ({ name, severity, nodes, evidence, cause, next, guid
   ].join("\n")
 }
 
-/** Exit code 0 when all is well, else 1. */
+/** Exit code 0 if all is well, otherwise 1. */
 export const doctor = async (options: SurveyOptions & { readonly output: "table" | "json" }): Promise<void> => {
   const facts = await collectFacts(options)
   const reached = facts.nodes.filter(({ last }) => last !== null)

@@ -1,4 +1,4 @@
-/** Where to find the cluster: flags that its commands share. */
+/** Flags that say where to find the cluster, shared by the commands. */
 import * as Option from "effect/Option"
 import { described, intFlag, maybe, maybeString } from "../../interpreters/cli/flags.ts"
 import { exitCodes, failure, Flag } from "../../interpreters/cli/runtime.ts"
@@ -21,8 +21,11 @@ export const endpointFlags = {
     Flag.withDescription("Speak TLS (STEPRAFT_TLS=1); given with --tls-ca"),
     Flag.withDefault(false),
   ),
-  tlsCa: maybeString("tls-ca", "File (PEM) with the authority to believe (STEPRAFT_TLS_CA; default: the system's)"),
-  tlsCert: maybeString("tls-cert", "File (PEM) with a certificate to prove oneself with (STEPRAFT_TLS_CERT)"),
+  tlsCa: maybeString(
+    "tls-ca",
+    "File (PEM) with the certificate authority to trust (STEPRAFT_TLS_CA; default: the system's)",
+  ),
+  tlsCert: maybeString("tls-cert", "File (PEM) with this client's certificate (STEPRAFT_TLS_CERT)"),
   tlsKey: maybeString("tls-key", "File (PEM) with its key (STEPRAFT_TLS_KEY)"),
   user: maybeString("user", "User to log in as (STEPRAFT_USER); the password is taken from STEPRAFT_PASSWORD"),
 }
@@ -36,7 +39,7 @@ export interface EndpointFlags {
   readonly tlsKey: Option.Option<string>
   readonly user: Option.Option<string>
 }
-/** From here on this program speaks with them, as whom the flags say. */
+/** From here on this program talks to these nodes, with the TLS files and the login of the flags. */
 export const endpointsOf = ({ host, port, endpoints, ...flags }: EndpointFlags): readonly Endpoint[] => {
   const { tls, tlsCa, tlsCert, tlsKey, user } = flags
   useGivenAccess(

@@ -1,4 +1,7 @@
-/** Two looks at every node of a cluster, and what a client meets in between: what `doctor` judges and `diagnostics` keeps. */
+/**
+ * Two looks at every node of a cluster, with a read and a write by a client in between: the input of `doctor` and
+ * `diagnostics`.
+ */
 import { setTimeout as sleep } from "node:timers/promises"
 import type { ClusterFacts, Look, NodeFacts, Probe } from "../doctor/facts.ts"
 import { type Endpoint, parseEndpoint, showEndpoint } from "../client/endpoints.ts"
@@ -8,13 +11,13 @@ import { recordedClients } from "./cluster/layout.ts"
 
 export interface SurveyOptions {
   readonly endpoints: readonly Endpoint[]
-  /** For each answer. */
+  /** The time limit of each answer. */
   readonly timeoutMs: number
-  /** Between the looks. */
+  /** The time between the two looks. */
   readonly intervalMs: number
 }
 
-/** No section counts keys. */
+/** Sections of INFO that can be answered without counting keys. */
 export const SECTIONS = [
   "server",
   "clients",
@@ -87,7 +90,7 @@ const timed = async (
   }
 }
 
-/** A linearizable read, and a write that leaves nothing behind: a session is opened and closed again. */
+/** A linearizable read, and a write that leaves nothing behind: it opens a session and closes it again. */
 const probe = async (endpoint: Endpoint, timeoutMs: number): Promise<readonly Probe[]> => {
   const [read, write] = await Promise.all([
     timed("read", endpoint, ["EXISTS", "stepraft:doctor"], timeoutMs),
@@ -98,7 +101,7 @@ const probe = async (endpoint: Endpoint, timeoutMs: number): Promise<readonly Pr
 }
 
 export const collectFacts = async ({ endpoints, timeoutMs, intervalMs }: SurveyOptions): Promise<ClusterFacts> => {
-  // When the node that was asked is down, a data folder here may tell where the others are.
+  // If the node that was asked is down, a data folder here may tell where the others are.
   const recorded = new Map(endpoints.flatMap((endpoint) => recordedClients(".stepraft", endpoint)))
   const given = endpoints.map(showEndpoint)
   const begun = performance.now()
@@ -123,7 +126,7 @@ export const collectFacts = async ({ endpoints, timeoutMs, intervalMs }: SurveyO
   for (const [address, seen] of last) {
     if (!("look" in seen)) continue
     const { status } = seen.look
-    // The same node may be reached by two of its addresses; it has one name.
+    // The same node may be reached at two addresses; it counts once, by its name.
     if (
       nodes.has(status.id) &&
       nodes.get(status.id)?.last?.status.pid === status.pid &&
@@ -143,7 +146,7 @@ export const collectFacts = async ({ endpoints, timeoutMs, intervalMs }: SurveyO
       probes: probes.get(address) ?? [],
     })
   }
-  // Whom the others name and nobody hears; then addresses of which nothing but the silence is known.
+  // Nodes that others name and that do not answer; then addresses that do not answer and whose node is unknown.
   for (const { id, client } of statuses.flatMap(({ peers }) => peers)) {
     if (nodes.has(id)) continue
     const seen = client === null ? undefined : last.get(client)

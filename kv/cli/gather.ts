@@ -1,9 +1,12 @@
-/** The state of a whole cluster, collected from the nodes that answer. */
+/** Collects the state of a whole cluster from the nodes that answer. */
 import { type Endpoint, parseEndpoint, showEndpoint } from "../client/endpoints.ts"
 import type { NodeStatus, PeerStatus } from "../types.ts"
 import { askStatus } from "./ask.ts"
 
-/** One row. For a node that does not answer, fields that only it knows are null; the rest is what the others know about it. */
+/**
+ * One row of the table. For a node that does not answer, fields that only it knows are null; the rest is what the
+ * others know about it.
+ */
 export interface NodeRow {
   readonly id: string
   readonly pid: number | null
@@ -14,14 +17,14 @@ export interface NodeRow {
   readonly commit: number | null
   readonly applied: number | null
   readonly snapshotIndex: number | null
-  /** Entries behind the leader. */
+  /** The number of entries that it is behind the leader. */
   readonly lag: number | null
   readonly lastContactMs: number | null
   /** ok, or what is wrong. */
   readonly health: string
   readonly client: string | null
   readonly peer: string | null
-  /** Where it answers /metrics, /livez and /readyz. */
+  /** The address at which it answers /metrics, /livez and /readyz. */
   readonly http: string | null
   readonly incarnation: string | null
   readonly logBytes: number | null
@@ -33,7 +36,7 @@ export interface ClusterStatus {
   readonly leader: string | null
 }
 
-/** The leader of the highest term: a deposed leader that does not know yet still reports itself as leader. */
+/** The leader of the highest term: a deposed leader that does not know it yet still reports itself as leader. */
 export const leaderAmong = <S extends Pick<NodeStatus, "role" | "term">>(statuses: readonly S[]): S | null =>
   statuses
     .filter(({ role }) => role === "leader")
@@ -91,7 +94,7 @@ const silent = (peer: PeerStatus, reason: string): NodeRow => ({
   version: null,
 })
 
-/** Which node was last seen at which address, so that a crashed node keeps its row and its name. */
+/** The node that was last seen at each address, so that a crashed node keeps its row and its name. */
 export type KnownNodes = Map<string, string>
 
 type Heard = { readonly status: NodeStatus } | { readonly reason: string }
@@ -134,7 +137,7 @@ export const gatherStatus = async (
   const leader = leaderAmong(found)
   const rows = new Map(found.map((status) => [status.id, answering(status, leader)]))
   for (const status of found) known.set(status.client, status.id)
-  // About a silent node the leader's information is preferred, then any other node's.
+  // For a silent node, the leader's information is preferred to any other node's.
   for (const peer of [...(leader?.peers ?? []), ...found.flatMap(({ peers }) => peers)]) {
     if (rows.has(peer.id)) continue
     const address = peer.client ?? [...known].find(([, id]) => id === peer.id)?.[0] ?? null

@@ -1,4 +1,4 @@
-/** `stepraft inspect …`: a node's directory while no node runs in it. Nothing is changed. */
+/** `stepraft inspect …`: looks into a node's directory while the node is stopped. Nothing is changed. */
 import { join } from "node:path"
 import { type LogFound } from "../../interpreters/file/index.ts"
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
@@ -12,7 +12,7 @@ const orNone = (texts: readonly string[]): string => (texts.length === 0 ? "none
 const damageText = ({ file, offset, reason, resumes }: LogFound["damage"][number]): string =>
   `${file}${offset === null ? "" : ` at offset ${countText(offset)}`}: ${reason}${offset === null ? "" : resumes === null ? "; no whole record comes after it" : `; whole records again from offset ${countText(resumes)}`}`
 
-/** Exit code 1: what stands there is not what was written. */
+/** Exit code 1 if something is damaged. */
 const judged = (damage: readonly string[]): void => {
   if (damage.length > 0) throw failure("", exitCodes.failed)
 }
@@ -114,7 +114,7 @@ const stateOf = async (at: NodeDirectory, found: LogFound): Promise<Awaited<Retu
   return openState(at, { cluster: cluster ?? "", node: self.name })
 }
 
-/** Every record is read. */
+/** Every record is read and checked. */
 export const inspectState = async (data: string, output: OutputFormat): Promise<void> => {
   const at = await nodeDirectory(data)
   const found = await logIn(at)
@@ -194,7 +194,7 @@ export const inspectState = async (data: string, output: OutputFormat): Promise<
   }
 }
 
-/** From where the node would go on: do the log and the state fit together? */
+/** Shows from where the node would continue, and whether the log and the state fit together. */
 export const inspectSnapshot = async (data: string, output: OutputFormat): Promise<void> => {
   const at = await nodeDirectory(data)
   const found = await logIn(at)
@@ -216,7 +216,7 @@ export const inspectSnapshot = async (data: string, output: OutputFormat): Promi
             identity.cluster === null
               ? "the node belongs to no cluster yet"
               : whole
-                ? "there is no state; it is made anew from the log, which holds every entry"
+                ? "there is no state; it is rebuilt from the log, which holds every entry"
                 : "the state is lost or damaged, and the log does not reach back to the first entry: it is rebuilt from a peer",
         }
       }

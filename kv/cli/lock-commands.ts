@@ -1,16 +1,16 @@
-/** What lock and watch take, and their help. */
+/** The flags and the help of lock and watch. */
 import { intFlag, maybe, maybeInt } from "../../interpreters/cli/flags.ts"
 import { Argument, attempt, attemptToTheEnd, Command } from "../../interpreters/cli/runtime.ts"
 import { endpointsOf, endpointFlags } from "./endpointFlags.ts"
 
-const timeout = intFlag("timeout", "Milliseconds until one request is given up, with all its repetitions", 5_000)
+const timeout = intFlag("timeout", "Milliseconds until one request, with all its retries, is given up", 5_000)
 
 export const lockCommand = Command.make(
   "lock",
   {
     name: Argument.String("name").pipe(Argument.withDescription("Name of the lock: the key lease:NAME")),
     words: Argument.String("command").pipe(
-      Argument.withDescription("What to run, with its words; after --"),
+      Argument.withDescription("The command to run, with its arguments; after --"),
       Argument.atLeast(1),
     ),
     ...endpointFlags,
@@ -35,7 +35,7 @@ export const lockCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Run a command while holding a lock"),
   Command.withDescription(
-    "Run a command while holding a lock: of all who ask for the same name, one at a time. The command finds a number in STEPRAFT_LOCK_TOKEN that grows from holder to holder: let it send that along, and let what it changes refuse smaller numbers than it has seen, because a machine that was suspended may go on after another holder has begun. If the lock is lost, the command and what it started get SIGTERM, and SIGKILL before the lock can be another's. What the command leaves running when it ends is stopped too, before the lock is released. Exit code: that of the command; 1 if the lock was lost or not taken in time.",
+    "Run a command while holding a lock: of all callers with the same name, only one holds it at a time. STEPRAFT_LOCK_TOKEN holds a number (the fencing token) that grows from holder to holder. The command should send it along with its changes, and whatever it changes should refuse a number smaller than the greatest it has seen, because a machine that was suspended may continue after another holder has taken the lock. If the lock is lost, the command and the processes that it started get SIGTERM, and SIGKILL before another holder can get the lock. Processes that are still running when the command ends are stopped too, before the lock is released. Exit code: that of the command; 1 if the lock was lost or not acquired in time.",
   ),
   Command.withExamples([
     {

@@ -1,4 +1,7 @@
-/** `stepraft lock`: a command that runs while a lease is held, and no longer. `stepraft watch`: what a key holds, whenever that changes. */
+/**
+ * `stepraft lock`: runs a command while a lease is held, and no longer. `stepraft watch`: prints the value of a key
+ * whenever it changes.
+ */
 import { spawn } from "node:child_process"
 import { constants } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -12,16 +15,17 @@ export interface LockOptions extends DataOptions {
   readonly name: string
   readonly words: readonly string[]
   readonly ttlMs: number
-  /** Null: as long as it takes. */
+  /** null: wait as long as it takes. */
   readonly waitMs: number | null
 }
 
 /**
- * When a lease is lost, so much of its time is left for SIGTERM, and as much again at least before it ends, however the cluster's clock runs: it is counted on for four
- * fifths, and the cluster's clock is a tenth faster at most.
+ * When a lease is lost, SIGTERM gets this part of its time, and at least as much again remains for SIGKILL before the
+ * lease ends, however the cluster's clock runs: the holder relies on four fifths of the lease, and the cluster's clock
+ * is at most a tenth faster.
  */
 const LEFT = 0.05
-/** Told to stop, a command may take this long. */
+/** How long a command may take to stop. */
 const STOP_MS = 10_000
 const LOOK_MS = 20
 
@@ -37,7 +41,9 @@ const take = async (client: Client, options: LockOptions, signal: AbortSignal): 
     if (error instanceof LeaseRefused) throw failure(error.message)
     if (!waiting.signal.aborted) throw error
     throw failure(
-      signal.aborted ? "" : `${name} is held by another: not taken within ${waitMs} ms, and the command was not run`,
+      signal.aborted
+        ? ""
+        : `another holder has ${name}: it was not acquired within ${waitMs} ms, so the command was not run`,
     )
   } finally {
     if (timer !== null) clearTimeout(timer)
@@ -45,11 +51,12 @@ const take = async (client: Client, options: LockOptions, signal: AbortSignal): 
   }
 }
 
-/** Its exit code, as a shell has it. */
+/** Succeeds with the command's exit code, as a shell reports it. */
 const run = (held: Lock, { name, words, ttlMs }: LockOptions, signal: AbortSignal): Promise<number> =>
   new Promise((resolve, reject) => {
     const [command = "", ...rest] = words
-    // In a group of its own, so that it is ended with all that it has started. Such a group may not read from a terminal.
+    // The command runs in a process group of its own, so that it can be ended with everything that it has started. Such
+    // a group may not read from a terminal.
     const child = spawn(command, rest, {
       detached: true,
       stdio: [process.stdin.isTTY ? "ignore" : "inherit", "inherit", "inherit"],
@@ -60,7 +67,7 @@ const run = (held: Lock, { name, words, ttlMs }: LockOptions, signal: AbortSigna
       try {
         return process.kill(-child.pid, how)
       } catch {
-        // Nobody is left there.
+        // The group has no process left.
         return false
       }
     }
@@ -68,7 +75,7 @@ const run = (held: Lock, { name, words, ttlMs }: LockOptions, signal: AbortSigna
     let last: NodeJS.Timeout | null = null
     let due = Infinity
     const kill = (): void => void tell("SIGKILL")
-    // The earlier deadline counts: a lock may be lost while the command is being stopped already.
+    // The earlier deadline counts: a lock may be lost while the command is already being stopped.
     const end = (patience: number) => (): void => {
       tell("SIGTERM")
       const at = performance.now() + patience
@@ -81,7 +88,8 @@ const run = (held: Lock, { name, words, ttlMs }: LockOptions, signal: AbortSigna
     const stopped = end(STOP_MS)
     held.signal.addEventListener("abort", lost)
     signal.addEventListener("abort", stopped)
-    // A second signal ends this program at once: then nobody would renew the lock for the command.
+    // A second signal ends this program at once: then nothing would renew the lock for the command, so the command is
+    // killed.
     const forget = whenDying(kill)
     const over = (): void => {
       if (last !== null) clearTimeout(last)
@@ -94,10 +102,10 @@ const run = (held: Lock, { name, words, ttlMs }: LockOptions, signal: AbortSigna
       reject(failure(`${command} cannot be run: ${error.message}`, exitCodes.usage))
     })
     child.once("exit", (code, how) => {
-      // What it has started and left behind is stopped too, before the lock is released.
+      // Processes that the command has started and left behind are stopped too, before the lock is released.
       if (isThere()) end(STOP_MS)()
       const look = (): void => {
-        // Nobody may be there to take note of their end, as in a container: that must not be waited for without limit.
+        // In a container there may be no process that reaps ended ones, so this wait must have a limit.
         if (isThere() && performance.now() < due + 1000) return void setTimeout(look, LOOK_MS)
         over()
         resolve(code ?? 128 + (how === null ? 0 : constants.signals[how]))
@@ -117,7 +125,7 @@ export const runLocked = (options: LockOptions, signal: AbortSignal): Promise<vo
       code = await run(held, options, signal)
     } finally {
       if (held.signal.aborted) why = held.signal.reason
-      // What is not released ends by itself.
+      // A lock that cannot be released ends by itself.
       await held.release().catch((error: unknown) => (why ??= error))
     }
     if (why instanceof Error) throw failure(`the command has ended with exit code ${code}, and ${why.message}`)

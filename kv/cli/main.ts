@@ -12,7 +12,7 @@ import { userCommand } from "./user-commands.ts"
 import { Command, run } from "../../interpreters/cli/runtime.ts"
 import { checkHistoryCommand, debugCommand, simulateCommand } from "../../spec/cli/index.ts"
 
-/** The package.json above: one level up from the sources, two from the emitted program. */
+/** The version in the package.json above this file: one level up from the sources, two from the built program. */
 const versionOf = (program: string): string => {
   for (let folder = dirname(program); folder !== dirname(folder); folder = dirname(folder)) {
     try {
@@ -26,7 +26,7 @@ const versionOf = (program: string): string => {
       )
         return String(value.version)
     } catch {
-      // Not here: further up.
+      // There is no package.json here: look further up.
     }
   }
   return "unknown"
@@ -35,7 +35,7 @@ const versionOf = (program: string): string => {
 export const main = (program: string): void => {
   const root = Command.make("stepraft").pipe(
     Command.withDescription(
-      "A replicated key-value store: Raft underneath, the Redis protocol outside.\n\nExit codes: 0 fine; 1 it failed, or the answer is no; 2 wrong usage; 130 interrupted.\nOutput is decorated on a terminal and plain in a pipe; NO_COLOR is honoured.",
+      "A replicated key-value store: Raft underneath, the Redis protocol outside.\n\nExit codes: 0 success; 1 failure, or the answer is no; 2 wrong usage; 130 interrupted.\nOutput is decorated on a terminal and plain in a pipe; NO_COLOR is honoured.",
     ),
     Command.withExamples([
       { command: "stepraft cluster", description: "three nodes on this machine; then, in another terminal:" },

@@ -1,15 +1,16 @@
-/** What `member` and `leader` take, and their help. */
+/** The flags and the help of `member` and `leader`. */
 import { intFlag, maybe, maybeString, output } from "../../interpreters/cli/flags.ts"
 import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
 import { endpointsOf, endpointFlags } from "./endpointFlags.ts"
 
 const name = Argument.String("name").pipe(Argument.withDescription("Name of the node"))
-const timeout = intFlag("timeout", "Milliseconds to wait until it is done", 600_000, 1)
-const address = maybeString("address", "HOST:PORT where it listens to its peers, if it has not dialled a member itself")
+const timeout = intFlag("timeout", "Milliseconds to wait for the change to be completed", 600_000, 1)
+const address = maybeString(
+  "address",
+  "HOST:PORT where the node listens for its peers, if it has not dialled a member itself",
+)
 const even = Flag.Boolean("even-if-quorum-is-lost").pipe(
-  Flag.withDescription(
-    "Do it although no majority of those that would vote then is there. The cluster may stop for good",
-  ),
+  Flag.withDescription("Do it even if no majority of the resulting voters is reachable. The cluster may stop for good"),
   Flag.withDefault(false),
 )
 const shared = { ...endpointFlags, timeout, output }
@@ -35,7 +36,7 @@ const list = Command.make("list", { ...endpointFlags, output }, (o) =>
   attempt(async () => (await import("./members.ts")).printMembers({ endpoints: endpointsOf(o), output: o.output })),
 ).pipe(
   Command.withDescription(
-    "Show who votes, who learns, who leads, who is reachable and how far each has come, as the leader knows it. Exit code 0 if there is a leader and every member is reachable, else 1.",
+    "Show the voters, the learners and the leader, which of them are reachable and how far each has come, as the leader knows it. Exit code 0 if there is a leader and every member is reachable, otherwise 1.",
   ),
 )
 
@@ -43,7 +44,7 @@ const add = Command.make("add", { name, ...shared, address }, (o) =>
   carryOut(o, ["MEMBER", "ADD", o.name, ...at(maybe(o.address))]),
 ).pipe(
   Command.withDescription(
-    "Take a node that runs with an empty folder in, as a learner: it gets the data and decides nothing. Start it first, with some members as its --peers.",
+    "Add a node that runs with an empty folder, as a learner: it receives the data and has no vote. Start it first, with some members as its --peers.",
   ),
   Command.withExamples([
     { command: "stepraft member add n4 && stepraft member promote n4", description: "one voter more" },
@@ -53,14 +54,14 @@ const promote = Command.make("promote", { name, ...shared, even }, (o) =>
   carryOut(o, ["MEMBER", "PROMOTE", o.name, evenIf(o.even)]),
 ).pipe(
   Command.withDescription(
-    "Make a learner a voter. Waits until it has caught up: its disk holds all but what fits one message.",
+    "Make a learner a voter. This waits until it has caught up: what its disk lacks must fit into one message.",
   ),
 )
 const remove = Command.make("remove", { name, ...shared, even }, (o) =>
   carryOut(o, ["MEMBER", "REMOVE", o.name, evenIf(o.even)]),
 ).pipe(
   Command.withDescription(
-    "Take a node out of the cluster. Its data stay where they are; stop it afterwards. One that leads hands over.",
+    "Remove a node from the cluster. Its data stay where they are; stop it afterwards. A leader hands over first.",
   ),
 )
 const replace = Command.make(
@@ -70,10 +71,7 @@ const replace = Command.make(
     ...shared,
     address,
     even,
-    by: maybeString(
-      "by",
-      "Another node takes its place, for a lost machine; start that one with an empty folder first",
-    ),
+    by: maybeString("by", "The node that takes its place, if the machine is lost; start it with an empty folder first"),
   },
   (o) => {
     const by = maybe(o.by)
@@ -88,7 +86,7 @@ const replace = Command.make(
   },
 ).pipe(
   Command.withDescription(
-    "For a lost disk: the node of that name, started again with an empty folder, is taken in, caught up, and votes as before. For a lost machine: --by.",
+    "For a lost disk: the node of that name, started again with an empty folder, becomes a member again, catches up, and votes as before. For a lost machine: use --by.",
   ),
   Command.withExamples([
     { command: "stepraft member replace n3", description: "n3 lost its disk and runs with an empty folder" },
@@ -97,9 +95,9 @@ const replace = Command.make(
 )
 
 export const memberCommand = Command.make("member").pipe(
-  Command.withShortDescription("Show and change who belongs to the cluster"),
+  Command.withShortDescription("Show and change the members of the cluster"),
   Command.withDescription(
-    "Show and change who belongs to the cluster. Any node may be asked. Each command waits until what it asks for is so, tells on stderr what it waits for, and may be repeated after any outcome: what is done already stays done. Exit code 0 when it is done, else 1. What would leave no majority is refused.",
+    "Show and change the members of the cluster. Any node may be asked. Each command waits until its change is complete, prints on stderr what it waits for, and may be repeated after any outcome: steps that were taken are not repeated. Exit code 0 if the change is complete, otherwise 1. A change that would leave no majority is refused.",
   ),
   Command.withSubcommands([list, add, promote, remove, replace]),
 )
@@ -108,7 +106,7 @@ const transfer = Command.make(
   "transfer",
   {
     to: Argument.String("name").pipe(
-      Argument.withDescription("Who is to lead; without it whoever is fit"),
+      Argument.withDescription("The node that is to lead (default: the most suitable one)"),
       Argument.optional,
     ),
     ...shared,
@@ -118,6 +116,6 @@ const transfer = Command.make(
 
 export const leaderCommand = Command.make("leader").pipe(
   Command.withShortDescription("Hand leadership over"),
-  Command.withDescription("Hand leadership over to another node. Clients notice nothing but a moment's wait."),
+  Command.withDescription("Hand leadership over to another node. Clients only wait for a moment."),
   Command.withSubcommands([transfer]),
 )

@@ -1,4 +1,7 @@
-/** `stepraft member …` and `stepraft leader transfer`: asks one node again and again until it is done, and says how far it is. */
+/**
+ * `stepraft member …` and `stepraft leader transfer`: asks one node repeatedly until the change is complete, and prints
+ * its progress.
+ */
 import { setTimeout as sleep } from "node:timers/promises"
 import type { MemberList, MemberView } from "../../interpreters/members/index.ts"
 import { paintFor, type Paint } from "../../interpreters/cli/paint.ts"
@@ -13,7 +16,10 @@ export interface Asking {
   readonly output: "table" | "json"
 }
 
-/** One question waits so long at the node, so that progress is seen and an interrupted command begins nothing any more. */
+/**
+ * One question waits this long at the node, so that progress is visible and an interrupted command starts no further
+ * step.
+ */
 const STEP_MS = 500
 const SLACK_MS = 5000
 /** Beyond the time that it was given to wait. */
@@ -77,7 +83,7 @@ const withItsPeers = async (all: readonly Endpoint[], one: Endpoint): Promise<re
   return [...all, ...told.filter((each) => others(all, each).length === all.length)]
 }
 
-/** Errors after which the same may be sent again: it is not done yet. */
+/** Errors after which the same request may be sent again: the change is not complete yet. */
 const UNDONE: ReadonlySet<string> = new Set(["UNFINISHED", "NOLEADER", "UNKNOWN", "LOADING"])
 
 export const carryOut = async (
@@ -99,12 +105,12 @@ export const carryOut = async (
       return
     }
     const [code, text] =
-      reply.type === "error" ? [reply.code, reply.text] : ["ERR", "an answer that is none of this command"]
+      reply.type === "error" ? [reply.code, reply.text] : ["ERR", "an unexpected answer to this command"]
     if (!UNDONE.has(code) || performance.now() >= until || signal.aborted) {
       if (output === "json") process.stdout.write(`${JSON.stringify({ done: false, code, text })}\n`)
       throw failure(output === "json" ? "" : text)
     }
-    // What it waits for, without what to do after a time-out that is not the user's.
+    // Only what it waits for, without the advice about a timeout that the user did not set.
     const what = /^not done within [\d.]+ s: (.*?)\. (?:What was begun|Nothing was changed)/u.exec(text)?.[1] ?? text
     if (what !== told) process.stderr.write(`${what}\n`)
     told = what
@@ -154,7 +160,7 @@ const tableOf = (list: MemberList, paint: Paint): string => {
     .map(({ name }) => `${name} came back with an empty directory: stepraft member replace ${name}`)
   const waiting = list.waiting.map(
     ({ name, address }) =>
-      `${name}${address === null ? "" : ` at ${address}`} is no member, and there: stepraft member add ${name}`,
+      `${name}${address === null ? "" : ` at ${address}`} is running but is not a member: stepraft member add ${name}`,
   )
   const more = [
     ...(list.leader === null ? [`no leader is known: this is what ${list.asSeenBy} knows`] : []),
@@ -165,7 +171,10 @@ const tableOf = (list: MemberList, paint: Paint): string => {
   return [...painted, ...(more.length === 0 ? [] : ["", ...more])].join("\n")
 }
 
-/** Exit code 0 if there is a leader and every member is reachable with the directory that the cluster knows, else 1. */
+/**
+ * Exit code 0 if there is a leader and every member is reachable with the directory that the cluster knows, otherwise
+ * 1.
+ */
 export const printMembers = async ({ endpoints, output }: Asking): Promise<void> => {
   const { reply } = await askAny(endpointsFor(endpoints), ["STEPRAFT", "MEMBER", "LIST"])
   if (reply.type === "error") throw failure(`${reply.code} ${reply.text}`)

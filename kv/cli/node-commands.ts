@@ -1,4 +1,4 @@
-/** What cluster, serve, status and bench take, and their help. */
+/** The flags and the help of cluster, serve, status and bench. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { clusterDefaults } from "./defaults.ts"
@@ -15,7 +15,7 @@ export const clusterCommand = (program: string) =>
     {
       nodes: maybeInt(
         "nodes",
-        described("How many nodes; an existing data folder keeps its number", clusterDefaults.nodes),
+        described("Number of nodes; an existing data folder keeps its number", clusterDefaults.nodes),
       ),
       port: maybeInt(
         "port",
@@ -38,12 +38,15 @@ export const clusterCommand = (program: string) =>
       ),
       host: maybeString("host", described("Address to listen on", clusterDefaults.host)),
       data: Flag.String("data").pipe(
-        Flag.withDescription(described("Folder of the cluster; made if absent, resumed if present", ".stepraft")),
+        Flag.withDescription(described("Folder of the cluster; created if absent, resumed if present", ".stepraft")),
         Flag.withDefault(".stepraft"),
       ),
       config: maybeString("config", "JSON file with settings for every node, as for serve"),
       redirect: off("redirect", "Followers answer MOVED instead of forwarding"),
-      tls: off("tls", "TLS on every port, users and roles: makes what is needed in the folder, which keeps it"),
+      tls: off(
+        "tls",
+        "TLS on every port, users and roles: the certificates and users are created in the folder once and kept",
+      ),
     },
     (o) =>
       asDaemon(
@@ -69,7 +72,7 @@ export const clusterCommand = (program: string) =>
   ).pipe(
     Command.withShortDescription("Run a whole cluster on this machine"),
     Command.withDescription(
-      "Run a whole cluster on this machine: each node a process of its own, started again when it dies, its log in DATA/n1/log.txt. Ctrl-C stops all nodes; the same command resumes them with their data. A node that stops for what no restart can mend is left alone, and the others go on. Exit code 0 when told to stop, 1 if it could not start (a port or the folder in use, another number of nodes in the folder) or no node is left.",
+      "Run a whole cluster on this machine: each node is a process of its own, restarted when it ends, and logs to DATA/n1/log.txt. Ctrl-C stops all nodes; the same command resumes them with their data. A node that stops for a reason that a restart would not remove is not started again, and the others continue. Exit code 0 after a stop, 1 if it could not start (a port or the folder is in use, or the folder has another number of nodes) or no node is left.",
     ),
     Command.withExamples([
       {
@@ -91,7 +94,7 @@ export const serveCommand = Command.make(
     http: maybeString("http", "HOST:PORT for /metrics (Prometheus), /livez and /readyz (default: none)"),
     peers: maybeString(
       "peers",
-      "All nodes of the cluster, this one too: n1=HOST:PORT,n2=HOST:PORT,…; for one that joins later some members do",
+      "All nodes of the cluster, this one too: n1=HOST:PORT,n2=HOST:PORT,…; for a node that joins later some members are enough",
     ),
     advertise: maybeString(
       "advertise",
@@ -99,13 +102,13 @@ export const serveCommand = Command.make(
     ),
     advertisePeer: maybeString(
       "advertise-peer",
-      "HOST:PORT where the other nodes find this one (default: its entry in --peers, else --peer); none: by their own --peers only",
+      "HOST:PORT where the other nodes find this one (default: its entry in --peers, else --peer); none: they use their own --peers only",
     ),
     bootstrap: off(
       "bootstrap",
-      "Insist on a new cluster of --peers: if one of them holds data already, end instead of waiting to be taken in. Only the first time, if at all",
+      "Insist on a new cluster of --peers: if one of them holds data already, exit instead of waiting to become a member. Only for the very first start, if at all",
     ),
-    redirect: off("redirect", "Answer MOVED for what another node leads, instead of forwarding"),
+    redirect: off("redirect", "Answer MOVED with the leader's address, instead of forwarding"),
     tlsCert: maybeString(
       "tls-cert",
       "File (PEM) with this node's certificate: TLS on every port (stepraft cert makes it)",
@@ -113,7 +116,7 @@ export const serveCommand = Command.make(
     tlsKey: maybeString("tls-key", "File (PEM) with its key"),
     tlsCa: maybeString(
       "tls-ca",
-      "File (PEM) with the cluster's authority, or several: nobody else's certificates count",
+      "File (PEM) with the cluster's certificate authority, or several: only their certificates count",
     ),
     tlsAuthClients: Flag.Literals("tls-auth-clients", ["no", "optional", "yes"]).pipe(
       Flag.withDescription("Whether clients show a certificate (default: yes; optional with --users)"),
@@ -121,14 +124,14 @@ export const serveCommand = Command.make(
     ),
     plaintext: maybeString(
       "plaintext",
-      "Of peers,clients,http: ports without TLS although others can reach them. Whoever reaches that of peers can end the cluster",
+      "Which of peers,clients,http may go without TLS although other machines can reach them. Whoever reaches the peers' port can destroy the cluster",
     ),
     users: maybeString("users", "File of users: a name, a role and a hash in each line (stepraft user hash)"),
     trace: maybeString(
       "trace",
-      "File to which each batch adds a line: what was asked for, and how far log, disk, commit and execution have come (default: none)",
+      "File for a trace, one line per batch: what was asked for, and how far log, disk, commit and execution have come (default: none)",
     ),
-    config: maybeString("config", "JSON file with settings; flags and STEPRAFT_* variables win over it"),
+    config: maybeString("config", "JSON file with settings; flags and STEPRAFT_* variables take precedence"),
     ...tuningFlags,
   },
   (o) =>
@@ -172,9 +175,9 @@ export const statusCommand = Command.make(
     output,
     watch: off(
       "watch",
-      "Again and again: redrawn on a terminal; in a pipe a line per change, or with -o json a line per look",
+      "Repeat: redrawn on a terminal; in a pipe one line per change, or with -o json one line per interval",
     ),
-    interval: intFlag("interval", "Milliseconds between two looks with --watch", 1_000, 100),
+    interval: intFlag("interval", "Milliseconds between two updates with --watch", 1_000, 100),
     timeout: intFlag("timeout", "Milliseconds that a node has for its answer", 1_500, 10),
   },
   (o) =>
@@ -187,7 +190,7 @@ export const statusCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Show every node in one table"),
   Command.withDescription(
-    "Show every node in one table: its role, term, log, how far it lags behind the leader, and whether it is well. One node is asked, the others are found through it. Exit code 0 if there is a leader and every node is well, else 1.",
+    "Show every node in one table: its role, term, log, how far it lags behind the leader, and whether it is healthy. One node is asked, the others are found through it. Exit code 0 if there is a leader and every node is healthy, otherwise 1.",
   ),
   Command.withExamples([
     { command: "stepraft status", description: "the cluster that has a node on port 7001" },
@@ -205,7 +208,7 @@ export const benchCommand = Command.make(
     ),
     connections: maybeInt(
       "connections",
-      "Connections that the clients share, as those of one program do (default: one each)",
+      "Connections that all clients share, as in a program with a connection pool (default: one each)",
     ),
     pipeline: intFlag("pipeline", "Commands in one batch", 1).pipe(Flag.withAlias("P")),
     reads: intFlag("reads", "Percentage of GET; the rest is SET", 0, 0, 100),
@@ -216,7 +219,7 @@ export const benchCommand = Command.make(
     consistency: choice(
       "consistency",
       ["linearizable", "local"],
-      "Reads as of now, or of what the asked node has applied",
+      "Linearizable reads, or local reads of what the asked node has applied",
       "linearizable",
     ),
     target: choice(
@@ -251,7 +254,7 @@ export const benchCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Measure throughput and latency"),
   Command.withDescription(
-    "Measure throughput and latency with plain connections in a closed loop. It writes keys named key:000000000000 and up, and leaves them there. Exit code 0 if every command was answered without an error, else 1.",
+    "Measure throughput and latency with plain connections in a closed loop. It writes keys named key:000000000000 and up, and leaves them there. Exit code 0 if every command was answered without an error, otherwise 1.",
   ),
   Command.withExamples([
     { command: "stepraft bench", description: "SET for 10 s on 64 connections to the leader" },

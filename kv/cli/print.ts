@@ -1,4 +1,4 @@
-/** What the offline commands say: lines of a name and a text, or one line of JSON. */
+/** The output of the offline commands: lines of a name and a text, or one line of JSON. */
 export type OutputFormat = "table" | "json"
 export const countText = (value: number): string => value.toLocaleString("en")
 export const timeText = (time: number): string => (time === 0 ? "at no time yet" : new Date(time).toISOString())

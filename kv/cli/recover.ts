@@ -1,4 +1,7 @@
-/** `stepraft recover plan|apply`: what is left of a cluster that lost its majority, and a new one from it. */
+/**
+ * `stepraft recover plan|apply`: shows what is left of a cluster that lost its majority, and makes a new cluster from
+ * it.
+ */
 import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 import { parseAddress } from "../../interpreters/tcp/index.ts"
 import { applyRecovery } from "../backup/apply.ts"
@@ -33,7 +36,7 @@ const linesOf = (plan: Plan): readonly (readonly [string, string])[] => {
     ["lost", lost.length === 0 ? "no voter" : lost.map(({ name }) => name).join(", ")],
     [
       "best",
-      `${best.directory}${best.damage.length > 0 || best.refused !== null ? ": the best that there is, and not to be trusted" : `: nothing that was committed and is left anywhere is missing there${further.length === 0 ? "" : `, but for what ${further.join(" and ")} may hold`}`}`,
+      `${best.directory}${best.damage.length > 0 || best.refused !== null ? ": the best one, but not to be trusted" : `: it holds everything committed that is left anywhere${further.length === 0 ? "" : `, except for what ${further.join(" and ")} may hold`}`}`,
     ],
     ["kept", `everything through ${reach(best.last)}`],
     [
@@ -50,6 +53,7 @@ const linesOf = (plan: Plan): readonly (readonly [string, string])[] => {
       "repeat",
       `what clients wrote after ${timeText(best.last.time)}, as far as it is not there; their sessions end, and say so`,
     ],
+    ["repeat", `what clients wrote after ${when(best.last.time)}, if it is missing; their sessions end with an error`],
     [
       "next",
       plan.majority
@@ -122,7 +126,12 @@ export const apply = async ({ directories, peers, acceptLostWrites, skip, timeou
   printRecord(output, { data, name, cluster, index, kept, plan: carriedOut === null ? null : jsonOf(carriedOut) }, [
     ["made", `${data}, for node ${name}, the only voter of the new cluster ${cluster}`],
     ...(carriedOut === null
-      ? ([["finished", "what an earlier command began: it says what is kept, and what clients must repeat"]] as const)
+      ? ([
+          [
+            "finished",
+            "what an earlier command began; that command printed what is kept, and what clients must repeat",
+          ],
+        ] as const)
       : ([["holds", `everything through ${reach(carriedOut.best.last)}`]] as const)),
     ["goes on", `after entry ${countText(index)}`],
     ["kept", `${kept}: the log and the state as they were`],
@@ -133,7 +142,7 @@ export const apply = async ({ directories, peers, acceptLostWrites, skip, timeou
         ] as const)),
     [
       "next",
-      `start ${name} as ever; empty the folders of the other nodes (nothing of the old cluster may come back), start them, and for each: stepraft member add NAME && stepraft member promote NAME`,
+      `start ${name} as usual; empty the folders of the other nodes (nothing of the old cluster may come back), start them, and for each: stepraft member add NAME && stepraft member promote NAME`,
     ],
   ])
 }

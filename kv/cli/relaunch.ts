@@ -1,4 +1,7 @@
-/** From sources to emitted JavaScript: builds when dist is stale or absent, then runs it as if it had been called. */
+/**
+ * Runs the built JavaScript instead of the sources: builds first if dist is stale or absent, then runs it as if it had
+ * been called.
+ */
 import { spawn, spawnSync } from "node:child_process"
 import { readdirSync, statSync } from "node:fs"
 import { createRequire } from "node:module"
@@ -18,7 +21,7 @@ const newest = (path: string): number => {
   return latest
 }
 
-/** A removed file changes its folder's time, so folders count too. */
+/** Removing a file changes the time of its folder, so folders count too. */
 export const isStale = (root: string, program: string): boolean => {
   const built = modified(program)
   const configured = Math.max(modified(join(root, "tsconfig.json")), modified(join(root, "package.json")))
@@ -43,12 +46,12 @@ const build = (root: string, program: string): void => {
   })
   if (status === 0) return
   process.stderr.write(stdout)
-  // The compiler emits what it can despite errors of type; the program may well run, and the errors have been shown.
+  // The compiler writes its output despite type errors; the program may well run, and the errors were shown.
   if (modified(program) > before) process.stderr.write("stepraft: built with the errors above\n")
   else throw new Error("stepraft: the build failed (npm run build shows why)")
 }
 
-/** A loader for sources that came by the environment would be loaded by every child again. */
+/** A loader for the sources that came through the environment would be loaded by every child again. */
 const withoutLoader = (): NodeJS.ProcessEnv => {
   const env = { ...process.env }
   if (env["NODE_OPTIONS"]?.includes("tsx") === true) delete env["NODE_OPTIONS"]
@@ -67,7 +70,7 @@ export const relaunch = async (self: string): Promise<void> => {
     child.once("error", reject)
     child.once("exit", (code, signal) => {
       for (const one of relayed) process.removeAllListeners(one)
-      // As it ended, so do we: by the same code, or by the same signal.
+      // This process ends as its child did: with the same code, or by the same signal.
       if (signal === null) process.exit(code ?? 1)
       process.kill(process.pid, signal)
       resolve()

@@ -1,4 +1,4 @@
-/** A thread of `stepraft simulate`. */
+/** A worker thread of `stepraft simulate`. */
 import { serveSeeds } from "../../spec/cli/threads.ts"
 import { kvLoad } from "../simulation/index.ts"
 

@@ -1,4 +1,4 @@
-/** The key-value service as `simulate --clients` has it in its worlds. */
+/** The key-value service that `simulate --clients` runs in its worlds. */
 import type { Simulated } from "../../spec/cli/index.ts"
 import { kvLoad } from "../simulation/index.ts"
 

@@ -1,4 +1,4 @@
-/** `stepraft status`: the cluster in one table, or as JSON, once or again and again. */
+/** `stepraft status`: the cluster in one table, or as JSON, once or repeatedly. */
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Endpoint } from "../client/endpoints.ts"
 import { gatherStatus, isHealthy, type KnownNodes } from "./gather.ts"
@@ -18,7 +18,7 @@ export interface StatusOptions {
 const clearScreen = "\x1b[H\x1b[J"
 
 export const status = async (options: StatusOptions, signal: AbortSignal): Promise<void> => {
-  // When the node that was asked is down, a data folder here may tell where the others are; so does what was heard before.
+  // If the node that was asked is down, a data folder here may tell where the others are, and so may earlier answers.
   const known: KnownNodes = new Map(options.endpoints.flatMap((endpoint) => recordedClients(".stepraft", endpoint)))
   const out = process.stdout
   const paint = paintFor(out)

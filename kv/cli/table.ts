@@ -43,20 +43,20 @@ export const statusTable = ({ nodes, leader }: ClusterStatus, paint: Paint): str
     leader === null
       ? [
           paint.red(
-            "No leader: no write can be taken and no linearizable read answered until a majority of the nodes is up and connected.",
+            "No leader: no write can be accepted and no linearizable read answered until a majority of the nodes is up and connected.",
           ),
         ]
       : []
   return [paint.dim(line(columns.map(([title]) => title))), ...painted, ...last].join("\n")
 }
 
-/** Up to its first stop: the table has the whole. */
+/** The text up to its first full stop: the table has the rest. */
 const brief = (health: string): string => {
   const clause = health.split(/[.;](?:\s|$)/)[0] ?? health
   return clause.length > 80 ? `${clause.slice(0, 79)}…` : clause
 }
 
-/** `n1 leader · n2 follower · n3 down`: what is worth a line of a log when it changes. */
+/** `n1 leader · n2 follower · n3 down`: worth a line of a log when it changes. */
 export const summary = ({ nodes, leader }: ClusterStatus, paint: Paint): string =>
   nodes
     .map((row) => {
@@ -66,6 +66,9 @@ export const summary = ({ nodes, leader }: ClusterStatus, paint: Paint): string 
     })
     .join(" · ")
 
-/** What makes that line another one: all but the figures, which change while nothing happens ("no leader for 12 s"). */
+/**
+ * The same line without its figures, which change while nothing happens ("no leader for 12 s"): a new line is printed
+ * if this changes.
+ */
 export const changeOf = (cluster: ClusterStatus): string =>
   `${cluster.leader ?? ""} ${summary(cluster, unpainted).replace(/\d[\d,.]*(?= (?:ms|s|min|h|days|bytes|[kMG]B)\b)/g, "")}`

@@ -1,4 +1,4 @@
-/** What `user` takes, and its help. */
+/** The flags and the help of `user`. */
 import { choice } from "../../interpreters/cli/flags.ts"
 import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
 
@@ -8,7 +8,7 @@ const hash = Command.make(
     name: Argument.String("name").pipe(Argument.withDescription("The user's name")),
     role: choice("role", ["read", "write", "admin"], "What the user may do", "read"),
     generate: Flag.Boolean("generate").pipe(
-      Flag.withDescription("Make a password up, and tell it on stderr"),
+      Flag.withDescription("Generate a password, and print it on stderr"),
       Flag.withDefault(false),
     ),
   },
@@ -20,14 +20,14 @@ const hash = Command.make(
   ),
   Command.withExamples([
     { command: "stepraft user hash alice --role write >> users", description: "asks for her password" },
-    { command: "stepraft user hash grafana --generate >> users", description: "makes one up, and tells it" },
+    { command: "stepraft user hash grafana --generate >> users", description: "generates a password, and prints it" },
   ]),
 )
 
 export const userCommand = Command.make("user").pipe(
   Command.withShortDescription("Users of a cluster"),
   Command.withDescription(
-    "Users of a cluster stand in a file that every node has: in each line a name, a role (read, write, admin), and a hash, `nopass`, or `-` for whoever comes with a certificate only. Nodes take up changes within seconds: whoever stands there no more, or has another password, is disconnected.",
+    "The users of a cluster are listed in a file that every node has: in each line a name, a role (read, write, admin), and a hash, `nopass`, or `-` for a user who logs in with a certificate only. Nodes read changes within seconds: a user who was removed, or has a new password, is disconnected.",
   ),
   Command.withSubcommands([hash]),
 )

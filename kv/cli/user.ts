@@ -6,7 +6,7 @@ import type { UserRole } from "../server/users/roles.ts"
 
 const ENDS: ReadonlySet<string> = new Set(["\r", "\n", "\u0004"])
 
-/** The next line of standard input; on a terminal without showing it. */
+/** Reads the first line of standard input; a terminal does not show it. */
 const askPassword = (prompt: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const { stdin } = process

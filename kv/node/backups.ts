@@ -1,13 +1,13 @@
-/** Images of this node's data for backups: a few at a time, each let go once nobody reads it any more. */
+/** Images of this node's data for backups: a few at a time, and each is closed once it is no longer read. */
 import type { SnapshotImage } from "../../interpreters/contract.ts"
 import type { Alarm, Surroundings } from "../../interpreters/surroundings.ts"
 import { aboutOf } from "../backup/file.ts"
 import type { KvMachine } from "../machine/index.ts"
 import type { Backups, Reply } from "../types.ts"
 
-/** Whoever saves hands what he read to his disk before he asks again. */
+/** A client that saves an image writes what it has read to its disk before it asks again, so this is long. */
 const IDLE_MS = 60_000
-/** A pinned image keeps LevelDB from removing what was overwritten since. */
+/** A pinned image keeps LevelDB from removing data that was overwritten since. */
 const MOST = 4
 
 export interface RunningBackups extends Backups {
@@ -27,7 +27,7 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 const gone = (id: string): Reply =>
   refusal(
     "SNAPSHOTGONE",
-    `no image ${id} is open here: nobody read it for ${IDLE_MS / 1_000} s, it was closed, or the node was started again. The data are untouched; begin with STEPRAFT SNAPSHOT OPEN again.`,
+    `no image ${id} is open here: it was not read for ${IDLE_MS / 1_000} s, it was closed, or the node was restarted. The data are untouched; begin with STEPRAFT SNAPSHOT OPEN again.`,
   )
 
 export const makeBackups = ({ machine, cluster, node, voters, surroundings }: BackupsOptions): RunningBackups => {

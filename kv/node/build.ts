@@ -1,4 +1,7 @@
-/** What stands on the storage, the transport and the state machine of a node: the driver, the service, and the gate that opens. */
+/**
+ * Builds what runs on the storage, the transport and the state machine of a node: the driver, the service, and the gate
+ * for clients.
+ */
 import { randomInt } from "node:crypto"
 import { configurationOf } from "../../core/index.ts"
 import { driverFrom, type DriverOptions } from "../../interpreters/driver/index.ts"
@@ -18,7 +21,7 @@ const WATCH_MS = 100
 
 interface Serving {
   readonly config: NodeConfig
-  /** Where other members find this node, as host:port; empty: by their own lists. */
+  /** Where other members find this node, as host:port; empty: they use their own lists. */
   readonly advertise: string
   readonly journal: DriverOptions["journal"]
   readonly trace: DriverOptions["trace"] | null
@@ -31,7 +34,7 @@ interface Serving {
   readonly failed: (error: NodeFailed) => void
 }
 
-/** The driver, the service on it, and the gate that clients come through once this node is a member. */
+/** The driver, the service on it, and the gate that opens for clients once this node is a member. */
 export const build = (
   { config, advertise, journal, trace, alive, gate, log, status, setMembers, setBackups, failed }: Serving,
   { storage, transport, machine, position, features }: Foundation<KvMachine>,
@@ -82,7 +85,7 @@ export const build = (
   })
   setBackups(backups)
   const stopScrubbing = keepScrubbed(machine, log)
-  // An amnesiac serves nothing until a configuration names it.
+  // An amnesiac serves no client until a configuration names it.
   const openGate = (): void => {
     if (isAmnesiac(driver.state()) || alive.refused !== null) return
     clearInterval(watching)

@@ -1,6 +1,6 @@
 /**
- * What a node is told: by flags, by environment (STEPRAFT_*), by a JSON file; the first of these that names a setting
- * wins. Durations are milliseconds, sizes bytes.
+ * The configuration of a node: from flags, the environment (STEPRAFT_*) and a JSON file; the first of these that names
+ * a setting takes precedence. Durations are milliseconds, sizes bytes.
  */
 import { readFileSync } from "node:fs"
 import * as Effect from "effect/Effect"
@@ -19,7 +19,7 @@ import type { LogLevel } from "../../interpreters/log.ts"
 const Whole = Schema.Union([Schema.Int, Schema.FiniteFromString.pipe(Schema.check(Schema.isInt()))]).pipe(
   Schema.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a whole number above 0" })),
 )
-/** What a timer can wait for. */
+/** The longest time that a timer supports. */
 const Millis = Whole.pipe(Schema.check(Schema.isLessThanOrEqualTo(2 ** 31 - 1, { expected: "at most 2147483647 ms" })))
 const Switch = Schema.Union([Schema.Boolean, Schema.Literals(["true", "false", "yes", "no", "1", "0"])])
 const Name = Schema.String.pipe(
@@ -87,16 +87,19 @@ export const settingNames = Object.keys(fields) as readonly Setting[]
 export interface NodeConfig {
   readonly id: string
   readonly dataDir: string
-  /** Where clients are served, and where peers are. */
+  /** The addresses for clients and for peers. */
   readonly client: Address
   readonly peer: Address
-  /** Where it answers /metrics, /livez and /readyz; null: nowhere. */
+  /** The address of /metrics, /livez and /readyz; null: none. */
   readonly http: Address | null
-  /** Where clients are sent who look for this node; null: where it listens. */
+  /** The address that clients are told for this node; null: the one at which it listens. */
   readonly advertise: Address | null
-  /** Where other members are told to find this node, as host:port; null: where it listens; empty: by their own lists. */
+  /**
+   * The address that other members are told for this node, as host:port; null: the one at which it listens; empty: they
+   * use their own lists.
+   */
   readonly advertisePeer: string | null
-  /** Other members, by name, as far as they are listed. */
+  /** The other members in the list, by name. */
   readonly peers: Readonly<Record<string, Address>>
   readonly redirect: boolean
   readonly bootstrap: boolean
@@ -107,20 +110,22 @@ export interface NodeConfig {
   readonly space: { readonly lowWater: number; readonly highWater: number } | null
   readonly segmentBytes: number | null
   readonly sessionIdle: number | null
-  /** Connections of clients; fewer if there are not enough file descriptors. Null: the server's default. */
+  /** Limit on client connections; lower if there are not enough file descriptors. null: the server's default. */
   readonly maxClients: number | null
-  /** Clients that ask nothing for so long are disconnected; null: never. */
+  /** Clients that send nothing for this long are disconnected; null: never. */
   readonly clientIdleTimeout: number | null
-  /** Bytes that all clients together may hold; null: a quarter of what the machine gives this process. */
+  /**
+   * Limit on the memory for all clients together, in bytes; null: a quarter of the memory that this process may use.
+   */
   readonly clientMemory: number | null
   readonly security: Security
-  /** What it does about members by itself while it leads; null: nothing. */
+  /** What it does about members automatically while it leads; null: nothing. */
   readonly autopilot: Autopilot | null
   /** File for the trace of writes; null: none. */
   readonly trace: string | null
-  /** Further limits of clients, as far as they were given. */
+  /** Further limits for clients, if they were given. */
   readonly limits: Partial<Limits>
-  /** Wrong passwords from one address within a minute; null: the default. */
+  /** How many wrong passwords an address may give within a minute; null: the default. */
   readonly maxFailedLogins: number | null
   /** The node does no higher feature level, so its cluster does not rise above it; null: all that its version can. */
   readonly featureLevelMax: number | null
@@ -170,7 +175,9 @@ const readFile = (path: string): Readonly<Record<string, unknown>> => {
   return value as Readonly<Record<string, unknown>>
 }
 
-/** Letters changed, left out, put in or swapped, at least, on the way from one word to the other. */
+/**
+ * The smallest number of letters that must be changed, left out, inserted or swapped to turn one word into the other.
+ */
 const distance = (from: string, to: string): number => {
   let before: number[] = []
   let row = Array.from({ length: to.length + 1 }, (_, j) => j)
@@ -193,7 +200,7 @@ const distance = (from: string, to: string): number => {
   }
   return row[to.length] ?? 0
 }
-/** The name that was probably meant; null if none is near. */
+/** The name that was probably meant; null if none is similar. */
 const nearest = (word: string, names: readonly string[]): string | null => {
   const plain = (name: string): string => name.toLowerCase().replaceAll(/[_-]/g, "")
   const [best] = names
@@ -203,7 +210,7 @@ const nearest = (word: string, names: readonly string[]): string | null => {
 }
 
 const PREFIX = "STEPRAFT_"
-/** Not settings, but ours: how a node is run, what clients and the tests are told. */
+/** Variables that are no settings but belong to this program: how a node is run, and what clients and tests use. */
 const OTHERS: ReadonlySet<string> = new Set(
   [
     "STOP_WITH_STDIN",
@@ -223,7 +230,10 @@ const unknownVariables = (env: Readonly<Record<string, string | undefined>>): re
   const known = new Set(settingNames.map(variableOf))
   return Object.keys(env).filter((name) => name.startsWith(PREFIX) && !known.has(name) && !OTHERS.has(name))
 }
-/** A variable that is nearly a setting was meant to be one: a node that starts without it is not the one that was asked for. */
+/**
+ * A variable that is similar to a setting was meant to be one: a node that starts without it would not be the one that
+ * was asked for.
+ */
 const refuseMisspelt = (env: Readonly<Record<string, string | undefined>>): void => {
   for (const name of unknownVariables(env)) {
     const near = nearest(name.slice(PREFIX.length), settingNames)
@@ -236,10 +246,13 @@ const refuseMisspelt = (env: Readonly<Record<string, string | undefined>>): void
       })
   }
 }
-/** Others may be somebody else's (a container platform makes STEPRAFT_PORT of a service of that name): a word for the log, or null. */
+/**
+ * Other variables may belong to something else (a container platform makes STEPRAFT_PORT for a service of that name): a
+ * line for the log, or null.
+ */
 export const strangeVariables = (env: Readonly<Record<string, string | undefined>> = process.env): string | null => {
   const found = unknownVariables(env)
-  return found.length === 0 ? null : `${found.join(", ")} in the environment: no setting of a node, not looked at`
+  return found.length === 0 ? null : `${found.join(", ")} in the environment: not a setting of a node, so ignored`
 }
 
 const gather = ({
@@ -252,7 +265,7 @@ const gather = ({
   const found = new Map<Setting, { readonly value: unknown; readonly source: string }>()
   for (const setting of settingNames) {
     const variable = variableOf(setting)
-    // A switch that was not given is false, and then the next source is asked.
+    // A switch that was not given is false: then the next source is asked.
     if (flags[setting] !== undefined && flags[setting] !== null && flags[setting] !== false)
       found.set(setting, { value: flags[setting], source: flagOf(setting) })
     else if (env[variable] !== undefined) found.set(setting, { value: env[variable], source: variable })
@@ -308,10 +321,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
   delete peers[given.id]
   const everywhere = WILDCARD.has(address("client").host)
   if (everywhere && own === undefined && given.advertise === undefined)
-    throw invalid(
-      "client",
-      "others cannot be told to find this node there: give the address that they can reach as advertise",
-    )
+    throw invalid("client", "other nodes cannot reach it under this address: give one that they can reach as advertise")
 
   const settings: Settings = {
     ...defaultSettings,
@@ -330,7 +340,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
   if (settings.electionMin < 2 * settings.heartbeat)
     throw invalid(
       found.has("electionMin") ? "electionMin" : "heartbeat",
-      `electionMin (${settings.electionMin}) must be at least twice heartbeat (${settings.heartbeat}), or followers give up a leader that is well`,
+      `electionMin (${settings.electionMin}) must be at least twice heartbeat (${settings.heartbeat}), or followers would depose a healthy leader`,
     )
   if (settings.electionMax < settings.electionMin)
     throw invalid(
@@ -345,14 +355,14 @@ const decode = (sources: ConfigSources): NodeConfig => {
   if (given.clientMemory !== undefined && given.clientMemory < 4 * settings.maxEntryBytes)
     throw invalid(
       "clientMemory",
-      `it must be at least four times maxEntryBytes (${settings.maxEntryBytes}), or large commands are refused for want of room`,
+      `it must be at least four times maxEntryBytes (${settings.maxEntryBytes}), or large commands are refused because they do not fit`,
     )
   const autopilot = (): Autopilot | null => {
     const { autopilotVoters: voters, autopilotAfter: after, autopilotLeast: least } = given
     if (voters === undefined) {
       const without = (["autopilotAfter", "autopilotLeast"] as const).find((setting) => given[setting] !== undefined)
       if (without !== undefined)
-        throw invalid(without, "it says how the autopilot works: give autopilotVoters to turn it on")
+        throw invalid(without, "it has no effect without autopilotVoters, which turns the autopilot on")
       return null
     }
     if (leastVoters({ voters, ...(least === undefined ? {} : { least }) }) > voters)
@@ -430,7 +440,7 @@ const picked = <K extends Setting>(
   return out
 }
 
-/** Fails with the first setting that is wrong, by name, and where it was given. */
+/** Fails with the first setting that is wrong, naming it and its source. */
 export const decodeConfig = (sources: ConfigSources): Effect.Effect<NodeConfig, InvalidConfig> =>
   Effect.suspend(() => {
     try {

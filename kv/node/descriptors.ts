@@ -1,19 +1,19 @@
 /**
- * File descriptors are shared by the log, the data, the peers and the clients, and only clients can do without: they are
- * accepted up to the limit of the process less what the others may need at their worst.
+ * File descriptors are shared by the log, the data, the peers and the clients, and only clients can do without. So the
+ * limit on clients is the process's limit minus what the others may need at most.
  */
 import { readFileSync } from "node:fs"
 
 /**
- * The process itself, its loop and its threads (some 30), the log with a segment being made and FORMAT being written,
- * LevelDB (it maps its tables and keeps few of them open), a snapshot's database beside it, and some to spare.
+ * For the process itself, its loop and its threads (some 30), the log with a segment being made and FORMAT being
+ * written, LevelDB (it maps its tables and keeps few of them open), a snapshot's database beside it, and some to spare.
  */
 const OWN = 112
-/** Connections at the peers' port that have not said who they are. */
+/** Connections to the peers' port that have not sent a hello yet. */
 const STRANGERS = 64
-/** Each peer: a connection each way, and their successors while they are being replaced. */
+/** For each peer: a connection each way, and their successors while they are being replaced. */
 const PER_PEER = 4
-/** Fewer clients than this are no service. */
+/** A node that could serve fewer clients than this is warned that it has too few descriptors. */
 const FEWEST = 16
 
 const softLimit = (text: string): number | null => {
@@ -25,12 +25,16 @@ interface Limits {
   readonly userLimits?: { readonly open_files?: { readonly soft?: number | string } }
 }
 
-/** How many this process may have; null if there is no such limit, or none that it can learn. Node raises the soft limit to the hard one when it starts. */
+/**
+ * The file descriptors that this process may open; null if there is no such limit, or it cannot be found out. Node
+ * raises the soft limit to the hard one when it starts.
+ */
 export const descriptorLimit = (): number | null => {
   try {
     return softLimit(readFileSync("/proc/self/limits", "latin1"))
   } catch {
-    // Not Linux, or no file can be opened just now: the diagnostic report knows it on every POSIX system.
+    // Not Linux, or no file can be opened at the moment: on every POSIX system the diagnostic report contains the
+    // limit.
     const soft = (process.report.getReport() as Limits).userLimits?.open_files?.soft
     return typeof soft === "number" ? soft : null
   }
@@ -38,7 +42,7 @@ export const descriptorLimit = (): number | null => {
 
 export interface ClientPlaces {
   readonly clients: number
-  /** What a person should know, or null. */
+  /** Advice for the operator, or null. */
   readonly advice: string | null
 }
 

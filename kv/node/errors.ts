@@ -1,4 +1,4 @@
-/** What keeps a node from running. Each message says what happened, what was kept and what to do next. */
+/** Why a node cannot run. Each message says what happened, what was kept and what to do next. */
 import * as Data from "effect/Data"
 import {
   errnoOf,
@@ -78,7 +78,7 @@ const lasting = [
   MachineLocked,
   MachineOutdated,
 ]
-/** What the system says no to until somebody changes it. */
+/** Errors of the system that remain until somebody changes something. */
 const refusals: ReadonlySet<string> = new Set([
   "EACCES",
   "EPERM",
@@ -88,7 +88,10 @@ const refusals: ReadonlySet<string> = new Set([
   "ENAMETOOLONG",
   "ELOOP",
 ])
-/** No restart mends it: somebody must do what the message says. A directory that is gone would be made anew, and stand in the way of the old one. */
+/**
+ * True if a restart does not help: somebody must do what the message says. (If a directory is gone, a restart would
+ * even create a new one in the place of the old one.)
+ */
 export const isLasting = (error: NodeError): boolean =>
   lasting.some((kind) => error instanceof kind) ||
   ("cause" in error &&

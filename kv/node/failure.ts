@@ -1,8 +1,8 @@
-/** How a node fails, as those who wait for it hear it. */
+/** The failure of a node, as an Effect for those who wait for it. */
 import * as Effect from "effect/Effect"
 import type { NodeError } from "./errors.ts"
 
-/** Once, whenever it happens: before anybody asks, or while somebody waits. */
+/** It happens at most once, before anybody waits for it or afterwards. */
 export const makeFailure = (): {
   readonly fail: (error: NodeError) => void
   readonly effect: Effect.Effect<never, NodeError>

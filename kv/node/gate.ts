@@ -1,6 +1,6 @@
 /**
- * The service as connections see it while the node starts, and after it stops: while there is no running service behind the
- * gate, every command that needs data is answered with the reason.
+ * The service as connections see it while the node starts, and after it stops: as long as there is no running service
+ * behind the gate, every command that needs data is answered with the reason.
  */
 import { refusedBarrier } from "../../interpreters/replica/index.ts"
 import { NO_VERSION } from "../machine/index.ts"
@@ -16,7 +16,7 @@ export interface GateOptions {
   readonly members?: NonNullable<Service["members"]>
   readonly backups?: NonNullable<Service["backups"]>
   readonly leader: Service["leader"]
-  /** Called for each refusal, so that the reason is the present one. */
+  /** Called for each refusal, so that the reason is up to date. */
   readonly refusal: () => Reply
 }
 
@@ -57,7 +57,7 @@ export const makeGate = (options: GateOptions): Gate => {
       read: (call, most) => (behind === null ? refusal() : behind.reader.read(call, most)),
       keyspace: () => (behind === null ? Promise.resolve(null) : behind.reader.keyspace()),
       lengthOf: (key) => behind?.reader.lengthOf?.(key) ?? 0,
-      // No watch can succeed while nothing can be read.
+      // A watch must fail while nothing can be read.
       version: (key) => (behind === null ? NO_VERSION : behind.reader.version(key)),
       onFlush: (listener) => {
         flushing = listener

@@ -10,7 +10,7 @@ export const launchEnvironment = (env: Readonly<NodeJS.ProcessEnv> = process.env
   UV_THREADPOOL_SIZE: String(THREADS),
 })
 
-/** null if the process was started well. */
+/** null if the process was started with enough threads. */
 export const threadAdvice = (env: Readonly<NodeJS.ProcessEnv> = process.env): string | null =>
   Number(env["UV_THREADPOOL_SIZE"] ?? 4) >= THREADS
     ? null

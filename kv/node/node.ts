@@ -1,6 +1,6 @@
 /**
- * One node: clients are answered first, then comes what any server is made of (interpreters/node), with the key-value
- * store as its state machine and the service on its driver. Each part is a resource of the scope.
+ * One node. It starts to answer clients first; then it assembles a server (interpreters/node) with the key-value store
+ * as its state machine and the service on its driver. Each part is a resource of the scope.
  */
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
@@ -33,28 +33,31 @@ import { openTrace } from "./trace.ts"
 export interface ServeOptions {
   readonly log?: Logger
   readonly limits?: Partial<Limits>
-  /** Gets every batch of events before the reducer does. */
+  /** Receives every batch of events just before the reducer. */
   readonly journal?: DriverOptions["journal"]
-  /** The file operations under the log. */
+  /** The file operations of the log; tests replace them. */
   readonly files?: Files
-  /** How often the files of certificates and users are looked at. Default 5,000 ms. */
+  /** How often the files of certificates and users are checked. Default 5,000 ms. */
   readonly filesEveryMs?: number
-  /** Called once the node has opened what is its own: from then on there is something to be ended in order. */
+  /** Called once the node has opened its first resources: from then on it must be stopped in order. */
   readonly started?: () => void
 }
 export interface RunningNode {
-  /** Where clients are served: the configured port, or the one that was free if that is 0. */
+  /** The address for clients: with the configured port, or the free port that was chosen if that is 0. */
   readonly client: NodeConfig["client"]
   readonly peer: NodeConfig["peer"]
   readonly status: () => NodeStatus
-  /** Once the cluster is formed. */
+  /** Not null once the cluster is formed. */
   readonly driver: () => Driver | null
   readonly machine: () => KvMachine | null
-  /** Fails when the node cannot go on. */
+  /** Fails when the node cannot continue. */
   readonly failure: Effect.Effect<never, NodeError>
 }
 
-/** Who holds the port may hold the directory too: then that is the reason, for another port would not help. */
+/**
+ * The process that holds the port may hold the directory too: then that is the error to report, because another port
+ * would not help.
+ */
 const lockedOr = (
   directory: string,
   files: Files,
@@ -65,14 +68,14 @@ const lockedOr = (
     catch: (cause) => (cause instanceof DirectoryLocked ? cause : error),
   }).pipe(Effect.andThen(Effect.fail(error)))
 
-/** No part of an unfinished recovery is served. */
+/** A node with an unfinished recovery must not serve anything. */
 const requireRecovered = (directory: string): Effect.Effect<void, RecoveryUnfinished | StateUnusable> =>
   Effect.tryPromise({
     try: () => requireFinished(directory),
     catch: (cause) => (cause instanceof RecoveryUnfinished ? cause : new StateUnusable({ directory, cause })),
   })
 
-/** Runs until its scope closes; `failure` tells when the node itself cannot go on. */
+/** Runs until its scope closes; `failure` fails when the node itself cannot continue. */
 export const serveNode = (
   config: NodeConfig,
   options: ServeOptions = {},
@@ -118,7 +121,7 @@ export const serveNode = (
             ...every,
             limits: config.maxFailedLogins === null ? {} : { maxFailedLogins: config.maxFailedLogins },
           })
-    // Clients first: while the log is read, which may take long, the node says so.
+    // Clients are answered first: while the log is read, which may take long, they are told so.
     const places = placesFor(
       descriptorLimit(),
       Object.keys(config.peers).length,
@@ -155,7 +158,7 @@ export const serveNode = (
       join: joined,
     } = yield* openServer(alive, {
       data: config.dataDir,
-      // Once more, now that the log is locked: a recovery may have been decided meanwhile, and it needs this lock.
+      // Checked again now that the log is locked: a recovery may have begun meanwhile, and it needs this lock.
       locked: () => requireFinished(config.dataDir),
       peers: config.peers,
       advertise,
@@ -187,7 +190,7 @@ export const serveNode = (
                 startOver: (damage: MachineDamaged, kept: string) =>
                   log(
                     "warn",
-                    `${damage.found}: the data of this node are lost. Its log holds every entry from the first on, so the data are made anew from it, starting at 0; what was found is kept in ${kept} until that happens again. Check the disk.`,
+                    `${damage.found}: the data of this node are lost. Its log holds every entry from the first on, so the data are rebuilt from it, starting at 0; the damaged data are kept in ${kept} until the next such repair. Check the disk.`,
                   ),
               }
             : {}),
@@ -216,7 +219,7 @@ export const serveNode = (
     )
     const place = joined.pipe(Effect.tap((built) => Effect.sync(() => (machine = built.machine))))
     if (storage.identity.cluster === null) {
-      // Forming takes as long as it takes; meanwhile the node answers for itself.
+      // Forming a cluster takes as long as it takes; meanwhile the node answers its clients.
       yield* place.pipe(
         Effect.catch((error) => Effect.sync(() => failure.fail(error))),
         Effect.catchDefect((defect) =>

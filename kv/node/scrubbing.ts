@@ -1,12 +1,12 @@
-/** Regularly reads all tables of the state machine, so that a flipped bit is found before the data are needed. */
+/** Reads all tables of the state machine regularly, so that a flipped bit is found before the data are needed. */
 import type { KvMachine } from "../machine/index.ts"
 import type { Logger } from "../../interpreters/log.ts"
 
 const DAY = 86_400_000
-/** Nodes that were started together must not scrub together. */
+/** Nodes that were started together must not scrub at the same time. */
 const JITTER = 0.25
 
-/** Damage is handled by the machine; here it is only logged. Returns a function that stops it. */
+/** The machine handles damage itself; here it is only logged. Returns the function that stops this. */
 export const keepScrubbed = (
   machine: Pick<KvMachine, "scrub">,
   log: Logger,
@@ -21,9 +21,9 @@ export const keepScrubbed = (
       const result = await machine.scrub()
       if (stopped) return
       const took = `${((performance.now() - from) / 1000).toFixed(1)} s`
-      if (result === null) log("info", "scrub: there were no data to read, or they were replaced meanwhile")
+      if (result === null) log("info", "scrub: there were no data to read, or they were replaced in the meantime")
       else if (result.found === null)
-        log("info", `scrub: ${(result.bytes / 1e6).toFixed(1)} MB of data read in ${took}, every checksum fits`)
+        log("info", `scrub: ${(result.bytes / 1e6).toFixed(1)} MB of data read in ${took}, every checksum is right`)
       else
         log(
           "error",

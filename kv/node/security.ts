@@ -1,4 +1,7 @@
-/** How a node proves itself, whom it lets in, and what it says in the clear: as it was told, or why that cannot be. */
+/**
+ * How a node proves who it is, which clients it accepts, and which ports go without TLS: as configured, or why that is
+ * impossible.
+ */
 import { exposed, PEERS_EXPOSED } from "../../interpreters/node/index.ts"
 import type { Address } from "../../interpreters/tcp/index.ts"
 import type { TlsFiles } from "../../interpreters/tls/index.ts"
@@ -8,12 +11,12 @@ export type PortName = "peers" | "clients" | "http"
 const PORTS: readonly PortName[] = ["peers", "clients", "http"]
 
 export interface Security {
-  /** Between nodes, for clients, and over HTTP, but for the ports of `plaintext`. Null: nowhere. */
+  /** For all three ports, except those in `plaintext`. null: no port uses TLS. */
   readonly tls: TlsFiles | null
   readonly plaintext: readonly PortName[]
-  /** Whether clients show a certificate of the cluster's authority: never asked for, taken if they have one, or required. */
+  /** Whether clients show a certificate of the cluster's authority: it is not requested, optional, or required. */
   readonly authClients: "no" | "optional" | "yes"
-  /** The file of users; null: whoever comes in may do everything. */
+  /** The file of users; null: every client may do everything. */
   readonly users: string | null
 }
 export const unsecured: Security = { tls: null, plaintext: [], authClients: "no", users: null }
@@ -33,9 +36,9 @@ export interface Ports {
 }
 
 const CLIENTS_EXPOSED =
-  "whoever reaches this port, or the line to it, can read what is said there, passwords too, and change it"
+  "whoever reaches this port, or the network to it, can read and change everything sent there, passwords too"
 
-/** `wrong`: the field, and why. */
+/** `wrong` makes the error for a field and a reason. */
 export const securityOf = (
   given: Given,
   { client, peer, peers }: Ports,
@@ -65,12 +68,12 @@ export const securityOf = (
   if (inTheClear("peers") && openly !== null)
     throw wrong(
       "peer",
-      `${openly} can be reached from other machines, and without TLS ${PEERS_EXPOSED}. Give certificates (--tls-cert, --tls-key, --tls-ca; stepraft cert makes them), or say --plaintext peers if you take that on you`,
+      `${openly} can be reached from other machines, and without TLS ${PEERS_EXPOSED}. Give certificates (--tls-cert, --tls-key, --tls-ca; stepraft cert makes them), or give --plaintext peers if you accept that`,
     )
   if (inTheClear("clients") && exposed([client]) !== null)
     throw wrong(
       "client",
-      `it can be reached from other machines, and without TLS ${CLIENTS_EXPOSED}. Give certificates (--tls-cert, --tls-key, --tls-ca; stepraft cert makes them), or say --plaintext clients if you take that on you`,
+      `it can be reached from other machines, and without TLS ${CLIENTS_EXPOSED}. Give certificates (--tls-cert, --tls-key, --tls-ca; stepraft cert makes them), or give --plaintext clients if you accept that`,
     )
   return {
     tls,

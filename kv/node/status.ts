@@ -1,4 +1,7 @@
-/** The status of a node beyond that of any server: where its clients reach it, and why it does not serve them. */
+/**
+ * The part of a node's status that other servers do not have: where its clients reach it, and why it does not serve
+ * them.
+ */
 import { healthOf, factsOf, isLoading, statusOf, type ServerParts } from "../../interpreters/node/index.ts"
 import { addressText, type Address } from "../../interpreters/tcp/index.ts"
 import type { NodeStatus, Reply } from "../types.ts"

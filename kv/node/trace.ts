@@ -1,14 +1,14 @@
-/** Where a node's trace goes: a line of JSON for each batch with something to tell, appended to a file. */
+/** Writes a node's trace: one line of JSON for each batch that changed something, appended to a file. */
 import { createWriteStream } from "node:fs"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { makeTracing, type DriverOptions } from "../../interpreters/driver/index.ts"
 import type { Logger } from "../../interpreters/log.ts"
 
-/** What waits for a slow disk at most; what does not fit is left out and counted. */
+/** Limit on the bytes that wait for a slow disk; lines beyond it are left out and counted. */
 const WAITING_BYTES = 4 << 20
 
-/** A trace that cannot be written ends, and its node goes on. */
+/** If the trace cannot be written it ends, and the node continues. */
 export const openTrace = (
   path: string,
   node: string,
@@ -19,7 +19,7 @@ export const openTrace = (
       Effect.sync(() => {
         const stream = createWriteStream(path, { flags: "a", mode: 0o600 })
         stream.on("error", (error) =>
-          log("warn", `the trace in ${path} ends here: ${error.message}. The node goes on without it`),
+          log("warn", `the trace in ${path} ends here: ${error.message}. The node continues without it`),
         )
         return stream
       }),

@@ -1,10 +1,11 @@
 /**
- * Requests of clients that keep sessions of their own. The client numbers them, so it may send the same number again here or
- * to another node. This node proposes each request until its answer is known or its time is up; the session makes that safe.
+ * Requests of clients that keep sessions of their own. The client numbers them, so it may send the same number again,
+ * here or to another node. This node proposes each request until its answer is known or its time is up; the session
+ * makes that safe.
  *
- * So the log may hold many copies of a request, from this node and others, and this node may be executing old ones while a
- * new one waits. The result of the copy that was executed is the answer for all. That a copy was *not* executed says nothing
- * about the others: it counts only if this request proposed that very entry, by index and term.
+ * So the log may hold many copies of a request, from this node and others, and this node may be executing old ones
+ * while a new one waits. The result of the copy that was executed is the answer to all of them. That a copy was *not*
+ * executed says nothing about the others: it counts only if this request proposed that very entry, by index and term.
  */
 import type { Payload, Term } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/payload.ts"
@@ -36,7 +37,7 @@ interface Request extends QueuedCommand {
   readonly command: Command
   readonly done: ((reply: Reply) => void)[]
   readonly at: number
-  /** Copies that were not executed, in case they turn out to be this request's own. */
+  /** Copies that were not executed; one of them may turn out to be this request's own. */
   readonly refused: Refused[]
 }
 interface Refused {
@@ -44,13 +45,13 @@ interface Refused {
   readonly term: Term
   readonly reply: Reply
 }
-/** Requests that wait in a session under one key. */
+/** Requests that wait in one session with one secret. */
 interface Waiters {
   readonly requests: Map<number, Request>
   closing: Request | null
 }
 
-/** Copies of one request; it is proposed again if its own copy is no longer among them. */
+/** The limit on remembered copies of one request; it is proposed again if its own copy is no longer among them. */
 const MOST_REFUSED = 64
 
 /** Session and secret together: the same session with another secret is a different entry. */
@@ -226,11 +227,11 @@ export class ClientSessions {
     refused.push(what)
     if (refused.length > MOST_REFUSED) refused.shift()
   }
-  /** An index where this request was appended was executed, without an answer to it. */
+  /** The entry at `index`, where this request was appended, was executed, and the request has no answer. */
   private passed(request: Request, index: number, term: Term): void {
     const own = request.refused.find((each) => each.index === index && each.term === term)
     if (own === undefined) {
-      // Overwritten. If the log no longer reaches back that far, this cannot be known.
+      // Another entry replaced it. If the log no longer reaches back to `index`, that cannot be known.
       const stands = this.termAt(index)
       if (stands !== undefined && stands !== term) request.attempts--
       return
@@ -238,12 +239,16 @@ export class ClientSessions {
     request.attempts--
     if (replyCode(own.reply) === "OUTOFORDER") {
       this.parts.count("service.outOfOrder")
-      // The missing number may have been lost on its way from this node: then both are proposed again. Another copy may succeed.
+      // The missing number may have been lost on its way from this node: then both are proposed again. Another copy of
+      // this one may still be executed.
       if (request.attempts > 0 || this.awaitsEarlier(request.command) || this.isNext(request.command)) return
     }
     this.answer(request, own.reply)
   }
-  /** The missing number was executed since; the index of this copy became known late. It is proposed again. */
+  /**
+   * The missing number has been executed since, and the index of this copy became known only later. So it is proposed
+   * again.
+   */
   private isNext(command: Command): boolean {
     if (command.type !== "Execute" || command.secret === null) return false
     const { type } = this.parts.machine.replyOf(command.session, command.secret, command.sequence - 1)
@@ -261,7 +266,7 @@ export class ClientSessions {
       if (request.settled || request.command.type !== "Execute") continue
       const state = machine.replyOf(request.command.session, request.command.secret, request.command.sequence)
       if (state.type === "kept") this.answer(request, executedReply(state.reply))
-      // The session ended within what the snapshot covers; whether before or after this command is unknown.
+      // The snapshot already covers the end of the session; whether it ended before or after this command is unknown.
       else if (state.type === "expired" && request.attempts > 0)
         this.answer(request, unknownRequest(settings.writeTimeout))
     }

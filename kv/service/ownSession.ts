@@ -1,4 +1,7 @@
-/** Writes of connections without a session of their own use the node's session, which makes them exactly-once too. */
+/**
+ * Writes of connections without a session of their own use the node's session, so that they too are executed exactly
+ * once.
+ */
 import { payloadOf } from "../../interpreters/payload.ts"
 import { ServerSession } from "../../interpreters/replica/index.ts"
 import { encodeCommand } from "../machine/command.ts"
@@ -11,7 +14,7 @@ export interface Write {
   readonly calls: readonly Call[]
   readonly exec: boolean
   readonly watches: readonly Watch[]
-  /** Called as this node is about to execute it. */
+  /** Called just before this node executes the write. */
   readonly before: ((read: ReadHere) => void) | undefined
 }
 

@@ -12,7 +12,7 @@ import type { Call, CommandListener, StateReader, Reply, Watch } from "../types.
 
 export type ServiceDriver = ReplicaDriver
 
-/** The state machine of this node, as far as the service is concerned. */
+/** What the service needs of this node's state machine. */
 export interface ServiceMachine extends StateReader {
   readonly listen: (listener: CommandListener) => void
   readonly replyOf: (session: number, secret: Uint8Array | null, sequence: number) => ReplyState
@@ -21,7 +21,7 @@ export interface ServiceMachine extends StateReader {
 }
 
 export interface ServiceSettings extends ReplicaSettings {
-  /** For all calls of one write together: every node executes them in one step. */
+  /** Limit for all calls of one write together: every node executes them in one step. */
   readonly maxArguments: number
 }
 export const defaultServiceSettings: ServiceSettings = { ...defaultReplicaSettings, maxArguments: MAX_WORDS }
@@ -31,13 +31,13 @@ export interface ServiceParts extends ReplicaParts<Reply> {
   readonly settings: ServiceSettings
 }
 
-/** Words and watched keys. */
+/** The number of words and of watched keys. */
 export const argumentsIn = (calls: readonly Call[], watches: readonly Watch[]): number =>
   calls.reduce((sum, call) => sum + call.length, watches.length)
 
 /** The overhead of a word, which is an object besides its bytes. */
 const WORD_WEIGHT = 64
-/** The cost of holding and encoding a command of that size: many short words cost more than their bytes. */
+/** The cost of holding and encoding a command of this size: many short words cost more than their bytes. */
 export const commandWeight = (size: number, words: number): number => size + words * WORD_WEIGHT
 
 /** An upper bound of the command's size in the log: its codec writes each length in at most five bytes. */

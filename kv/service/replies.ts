@@ -10,7 +10,7 @@ export const OK: Reply = { type: "simple", text: "OK" }
 export const replyCode = (reply: Reply): string | null => (reply.type === "error" ? reply.code : null)
 
 /**
- * For a client that keeps a session: the result of its command. If that is an error, it gets a first word of its own, to
+ * The result of a command for a client that keeps a session. If that result is an error, RESULT is put before it, to
  * distinguish it from errors that mean that nothing was executed.
  */
 export const executedReply = (reply: Reply): Reply =>
@@ -21,11 +21,11 @@ const seconds = (millis: Millis): string => `${Math.round(millis / 100) / 10} s`
 export const unknown = (after: Millis): Reply =>
   error(
     "UNKNOWN",
-    `the outcome was not learned within ${seconds(after)}: the command was executed once, or not at all, or will be before any write sent here from now on. A read alone does not settle it, for it may still be executed: write something here first, then read, and only then write it again.`,
+    `the outcome was not learned within ${seconds(after)}: the command was executed once or not at all. It may still be executed, but only before every write that is sent here from now on. So first write something here, then read, and only then write it again.`,
   )
 export const unknownBehind: Reply = error(
   "UNKNOWN",
-  "a command sent before this one ended with an unknown outcome, so this one was not tried again: it was executed once, or not at all, or will be before any write sent here from now on. A read alone does not settle it, for it may still be executed: write something here first, then read, and only then write it again.",
+  "a command sent before this one ended with an unknown outcome, so this one was not tried again: it was executed once or not at all. It may still be executed, but only before every write that is sent here from now on. So first write something here, then read, and only then write it again.",
 )
 export const unknownRequest = (after: Millis): Reply =>
   error(
@@ -34,7 +34,7 @@ export const unknownRequest = (after: Millis): Reply =>
   )
 export const unknownStopping: Reply = error(
   "UNKNOWN",
-  "this node is stopping and has not learned the outcome: the command was executed once, or not at all, or may still be. Read before writing again.",
+  "this node is stopping and has not learned the outcome: the command was executed once or not at all, or may still be executed. Read before writing again.",
 )
 export const stopping: Reply = error(
   "NOLEADER",
@@ -43,7 +43,7 @@ export const stopping: Reply = error(
 export const noLeader = (after: Millis): Reply =>
   error(
     "NOLEADER",
-    `no leader took the command within ${seconds(after)}. It was not executed: send it again, here or to another node. STEPRAFT STATUS says what keeps the leader away.`,
+    `no leader accepted the command within ${seconds(after)}. It was not executed: send it again, here or to another node. STEPRAFT STATUS says why there is no leader.`,
   )
 export const busy = error(
   "BUSY",
@@ -55,7 +55,7 @@ export const tooMany = (most: number): Reply =>
   error("TOOLARGE", `the command has more than ${most} arguments in all. It was not executed: split it up.`)
 export const notOpen: Reply = error(
   "SESSIONEXPIRED",
-  "the session is unknown, closed or expired, or this is not its key; nothing was closed.",
+  "the session is unknown, closed or expired, or this is not its secret; nothing was closed.",
 )
 export const outOfDomain: Reply = error(
   "ERR",
@@ -73,7 +73,7 @@ export const longOwner = (length: number, most: number): Reply =>
   )
 export const spaceLow: Reply = error(
   "SPACELOW",
-  "the leader's disk is nearly full, or those of so many other nodes that a write could not be kept by a majority. The command was not executed. Reads go on; free some space, writing resumes by itself.",
+  "the leader's disk is nearly full, or those of so many other nodes that a write could not be kept by a majority. The command was not executed. Reads are still served. Free some space; then writes are accepted again without a restart.",
 )
 
 const exhausted: Reply = error(
@@ -81,7 +81,7 @@ const exhausted: Reply = error(
   "the log has reached the last possible index, so it takes no more writes. The command was not executed. Move the data to a new cluster.",
 )
 
-/** For a command that was certainly not executed. */
+/** The reply to a command that was certainly not executed. */
 export const refusal = (reason: ProposalRefusal | null, after: Millis, maxEntryBytes: number): Reply => {
   switch (reasonOf(reason)) {
     case "busy":
@@ -114,12 +114,12 @@ export const readRefusal = (
     case null:
       return error(
         "NOLEADER",
-        `no leader confirmed the read within ${seconds(after)}. Try again, here or at another node. STEPRAFT STATUS says what keeps the leader away.`,
+        `no leader confirmed the read within ${seconds(after)}. Try again, here or at another node. STEPRAFT STATUS says why there is no leader.`,
       )
   }
 }
 
-/** The answers of the node's session and its barriers when there is no result. */
+/** The replies of the node's session and its barriers when there is no result. */
 export const refusalsOf = ({ writeTimeout, readTimeout, maxEntryBytes }: ServiceSettings): Refusals<Reply> => ({
   notExecuted: (reason) => refusal(reason, writeTimeout, maxEntryBytes),
   stopping,

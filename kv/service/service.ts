@@ -1,4 +1,4 @@
-/** What a running node does for its connections: the parts wired to the driver and the state machine. */
+/** What a running node does for its connections: connects the parts with the driver and the state machine. */
 import type { Driver } from "../../interpreters/driver/index.ts"
 import { Barriers, connectParts } from "../../interpreters/replica/index.ts"
 import { realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
@@ -21,14 +21,17 @@ import { hexOf } from "../sessionKey.ts"
 export interface ServiceOptions {
   readonly driver: ServiceDriver & Pick<Driver, "state" | "replicatedTime">
   readonly machine: ServiceMachine
-  /** Whose session it is: the same for all lives of this node, and for no other node. */
+  /** The owner of the node's session: the same after each restart of this node, and of no other node. */
   readonly owner: string
   readonly settings?: Partial<ServiceSettings>
   readonly status: () => NodeStatus
   readonly leader: Service["leader"]
   /** Default: those of this process. */
   readonly surroundings?: Surroundings
-  /** Called with exceptions from callbacks of connections. Without it they are rethrown and end the process, so that a test notices. */
+  /**
+   * Called with exceptions that callbacks of connections throw. Without it they are thrown on and end the process, so
+   * that a test notices.
+   */
   readonly log?: (message: string) => void
 }
 export interface RunningService extends Service {
@@ -61,7 +64,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
       throw thrown
     })
   const faults = options.log === undefined ? null : new Faults(options.log)
-  /** An exception in a connection's callback concerns one client only, and must not end anything here. */
+  /** An exception in a connection's callback concerns one client only, and must not stop anything here. */
   const safe =
     <A>(done: (answer: A) => void): ((answer: A) => void) =>
     (answer) => {
@@ -69,10 +72,13 @@ export const makeService = (options: ServiceOptions): RunningService => {
         done(answer)
       } catch (thrown) {
         if (faults === null) throwLater(thrown)
-        else faults.report("what a connection does with its answer", thrown)
+        else faults.report("a connection's handler for an answer", thrown)
       }
     }
-  /** An error of the service itself must not look like a failing state machine: it ends the process with its own reason. */
+  /**
+   * An error of the service itself must not look like a failure of the state machine: it ends the process with its own
+   * reason.
+   */
   const guarded = (tell: () => void): void => {
     try {
       tell()
@@ -87,7 +93,7 @@ export const makeService = (options: ServiceOptions): RunningService => {
     else if (told.executed) own.executed(told.sequence, told.reply)
     else own.notExecuted(replyCode(told.reply) === "SESSIONEXPIRED")
   }
-  /** Writes whose `before` must be called before they are executed: usually none. */
+  /** How many writes wait whose `before` must be called just before they are executed: usually none. */
   let awaited = 0
   const unwritable = (calls: readonly Call[]): Reply | null =>
     levelRefusal(calls, gated, driver.state(), options.status)

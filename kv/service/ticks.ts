@@ -1,18 +1,18 @@
-/** Advances the replicated clock when something is due and no other command does: a leader proposes a Tick. */
+/** Advances the replicated clock when something expires and no other command does: the leader proposes a Tick. */
 import type { Stamp } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/payload.ts"
 import { encodeCommand } from "../machine/command.ts"
 import type { ServiceParts } from "./parts.ts"
 
 const tick = payloadOf(encodeCommand({ type: "Tick" }))
-/** A Tick without a result after this long is given up. */
+/** If a Tick has no result after this long, another one may be proposed. */
 const GIVE_UP_MS = 2000
 
 export class Ticks {
   private readonly parts: ServiceParts
-  /** The replicated clock, as a leader would stamp now. */
+  /** The replicated clock, as a leader would stamp an entry now. */
   private readonly time: () => Stamp
-  /** When the outstanding Tick was proposed, and its index once known. */
+  /** When the outstanding Tick was proposed, and its index once that is known. */
   private proposedAt: number | null = null
   private index = Number.POSITIVE_INFINITY
   /** Looks again when a deadline passes before the next regular look, so that keys are gone on time. */

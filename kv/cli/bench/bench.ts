@@ -1,4 +1,4 @@
-/** `stepraft bench`: many clients in a closed loop, and what came of it. */
+/** `stepraft bench`: many clients in a closed loop, and the throughput and latency that they measured. */
 import { type Endpoint, parseEndpoint } from "../../client/endpoints.ts"
 import { access } from "../access.ts"
 import { encodeRequest } from "../../client/resp.ts"
@@ -12,10 +12,10 @@ import { grouped, paintFor } from "../../../interpreters/cli/paint.ts"
 export interface BenchOptions {
   readonly endpoints: readonly Endpoint[]
   readonly clients: number
-  /** null: each client has its own. */
+  /** null: each client has its own connection. */
   readonly connections: number | null
   readonly pipeline: number
-  /** Percentage. */
+  /** Percentage of GET. */
   readonly reads: number
   readonly valueSize: number
   readonly keys: number
@@ -48,7 +48,7 @@ export interface BenchResult {
     readonly max: number
   }
   readonly errors: Readonly<Record<string, number>>
-  /** Microseconds of processor time for each command; servers only when they run on this machine. */
+  /** Microseconds of processor time for each command; of the servers only if they run on this machine. */
   readonly cpuMicros: { readonly client: number; readonly servers: number | null }
 }
 

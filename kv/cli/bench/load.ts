@@ -1,8 +1,9 @@
 /**
- * One connection of the benchmark: a batch out, its replies counted, the next batch out; or many callers that share it, of
- * whom each asks again as soon as it has its answer. It shares the machine with the servers that it measures, so it must cost
- * next to nothing: a batch is patched in place in one buffer (the one before was answered, hence sent, so nobody reads it any
- * more), replies are counted without being decoded.
+ * One connection of the benchmark: it sends a batch, counts its replies, and sends the next batch; or many callers
+ * share it, and each sends its next command as soon as its last one is answered. It runs on the same machine as the
+ * servers that it measures, so it must cost very little: a batch is patched in place in one buffer (the batch before
+ * was answered, so it has been sent and nothing reads the buffer any more), and replies are counted without being
+ * decoded.
  */
 import type * as net from "node:net"
 import type { Access } from "../../client/access.ts"
@@ -11,7 +12,7 @@ import type { Endpoint } from "../../client/endpoints.ts"
 
 export interface LoadSettings {
   readonly endpoint: Endpoint
-  /** Commands of a batch, or callers. */
+  /** The commands of a batch, or the number of callers. */
   readonly pipeline: number
   readonly callers: boolean
   readonly reads: number
@@ -19,11 +20,13 @@ export interface LoadSettings {
   readonly keys: number
   /** Sent once on each connection, before the first batch. */
   readonly preamble: readonly Buffer[]
-  /** null: in the clear. */
+  /** null: without TLS. */
   readonly tls: Access["tls"]
 }
 export interface LoadEvents {
-  /** How many of the batch's commands may be sent: fewer than asked near the end, 0 to stop. */
+  /**
+   * Called with the number of commands that would be sent next. Returns how many may be: fewer near the end, 0 to stop.
+   */
   readonly take: (wanted: number) => number
   readonly answered: (micros: number, replies: number) => void
   /** It could begin. Called again after a connection that was lost before that. */
@@ -47,7 +50,7 @@ const setTemplate = (valueSize: number): Buffer =>
   )
 const getTemplate = (): Buffer => Buffer.from(`*2\r\n$3\r\nGET\r\n$${keyBytes}\r\nkey:${"0".repeat(digits)}\r\n`)
 
-/** Counts whole replies in a stream of them. Bodies of bulk strings are skipped, not looked at. */
+/** Counts complete replies in a stream. The content of bulk strings is skipped. */
 export const makeCounter = (error: (line: string) => void) => {
   let skip = 0
   let kind = 0
@@ -97,7 +100,7 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
   const getKeyAt = get.indexOf("key:") + 4
   const buffer = Buffer.alloc(pipeline * Math.max(set.length, get.length))
   const writesOnly = settings.reads === 0
-  // Filled once: a batch of writes alone differs from the next only in the digits of its keys.
+  // Filled once: a batch of writes differs from the next only in the digits of its keys.
   if (writesOnly) for (let i = 0; i < pipeline; i++) set.copy(buffer, i * set.length)
 
   let socket: net.Socket | null = null
@@ -108,7 +111,7 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
   let stopped = false
   let over = false
   let outstanding = 0
-  /** What was sent in one go and has not all been answered, oldest first. */
+  /** Batches that were sent and are not completely answered, oldest first. */
   let sent: { at: number; left: number }[] = []
 
   const patch = (at: number): void => {

@@ -1,6 +1,6 @@
 /**
- * One node as a child process: its log kept, its death told, started again after a pause that grows while it does not last,
- * unless its exit code says that no restart can mend it.
+ * One node as a child process. Its output goes to a log file and its end is reported. It is started again after a
+ * pause, which grows as long as it keeps ending soon, unless its exit code says that a restart would not help.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { openLogFile } from "./log-file.ts"
@@ -8,10 +8,10 @@ import { exitCodes } from "../../../interpreters/cli/runtime.ts"
 
 export interface ChildSettings {
   readonly id: string
-  /** After `node`. The first life gets the flag that only the making of a cluster needs. */
+  /** The arguments after `node`. The first start gets the flag that is needed only when the cluster is made. */
   readonly words: (first: boolean) => readonly string[]
   readonly logPath: string
-  /** Warnings and errors of the child, and what became of it. */
+  /** Called with warnings and errors of the child, and with its end. */
   readonly say: (line: string) => void
   readonly backoffMs?: readonly [least: number, most: number]
   readonly healthyMs?: number
@@ -19,17 +19,17 @@ export interface ChildSettings {
 }
 export interface Child {
   readonly pid: () => number | null
-  /** It ended for what no restart can mend, and is left alone. */
+  /** True if it ended for a reason that a restart would not remove; then it is not started again. */
   readonly givenUp: () => boolean
-  /** SIGTERM, and SIGKILL when that does not help. */
+  /** Sends SIGTERM, and SIGKILL if that does not help. */
   readonly stop: () => Promise<void>
 }
 
-/** As a node's log writes them in its two forms, and as Node.js writes its own last words. */
+/** Warnings and errors in the two forms of a node's log, and the errors with which Node.js itself ends. */
 const grave = /^\S+ (warn|error)\b|"level":"(warn|error)"|^(\w*Error|FATAL ERROR|stepraft)\b/
 const mostShown = 500
 
-/** Splits a stream into lines; what has no end yet waits, but not without bound. */
+/** Splits a stream into lines. An incomplete line waits for its end, up to a limit. */
 const lines = (take: (line: string) => void): ((chunk: Buffer) => void) => {
   let rest = ""
   return (chunk) => {
@@ -64,8 +64,8 @@ export const startChild = (settings: ChildSettings): Child => {
       lastSaid = line
       say(line)
     }
-    // Its own process group: Ctrl-C reaches this process alone, which then stops the nodes in order.
-    // Its standard input is a pipe that is never written: it ends when this process does, however that dies.
+    // The child has its own process group: Ctrl-C reaches this process alone, which then stops the nodes in order. Its
+    // standard input is a pipe to which nothing is written: the pipe ends when this process does, however that ends.
     const env: NodeJS.ProcessEnv = { ...process.env, UV_THREADPOOL_SIZE: "16", STEPRAFT_STOP_WITH_STDIN: "1" }
     delete env["NODE_OPTIONS"]
     const mine = spawn(process.execPath, settings.words(lives === 0), {
@@ -89,7 +89,7 @@ export const startChild = (settings: ChildSettings): Child => {
       givenUp = code === exitCodes.usage || code === exitCodes.lasting
       if (givenUp)
         return say(
-          `ended (${how})${words}. Starting it again would not mend that, so it is left alone; its log: ${settings.logPath}`,
+          `ended (${how})${words}. A restart would not help, so it is not started again; its log: ${settings.logPath}`,
         )
       say(
         `ended (${how})${words}. Starting it again in ${(pause / 1_000).toFixed(pause < 1_000 ? 2 : 0)} s; its log: ${settings.logPath}`,

@@ -1,4 +1,4 @@
-/** `stepraft cluster`: a cluster of local processes, watched over until it is told to stop. */
+/** `stepraft cluster`: runs and supervises a cluster of local processes until it is told to stop. */
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,7 @@ import { grouped, paintFor } from "../../../interpreters/cli/paint.ts"
 import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
 import { changeOf, summary } from "../table.ts"
 
-/** What was not given is what the data folder says, else the default. */
+/** Options that were not given have the values recorded in the data folder, otherwise the defaults. */
 export interface LocalClusterOptions {
   readonly program: string
   readonly data: string
@@ -25,12 +25,12 @@ export interface LocalClusterOptions {
   readonly host: string | null
   readonly port: number | null
   readonly peerPort: number | null
-  /** 0: none. */
+  /** 0: no HTTP port. */
   readonly httpPort: number | null
-  /** What every `serve` gets too. */
+  /** Settings that every `serve` gets too. */
   readonly config: string | null
   readonly redirect: boolean
-  /** Certificates, users and roles; a folder that has them keeps them. */
+  /** Sets up certificates, users and roles; a folder that has them keeps them. */
   readonly tls: boolean
 }
 const mostNodes = 99
@@ -41,7 +41,7 @@ const plan = (options: LocalClusterOptions): { readonly layout: Layout; readonly
   const old = readLayout(options.data)
   if (old !== null && options.nodes !== null && options.nodes !== old.nodes)
     throw failure(
-      `${options.data} holds a cluster of ${old.nodes} nodes, not of ${options.nodes}. Leave --nodes out to resume it, give another folder with --data, or remove ${options.data} to begin anew (its data is then lost).`,
+      `${options.data} holds a cluster of ${old.nodes} nodes, not of ${options.nodes}. Leave --nodes out to resume it, give another folder with --data, or remove ${options.data} to start a new cluster (its data are then lost).`,
     )
   const nodes = options.nodes ?? old?.nodes ?? clusterDefaults.nodes
   const port = options.port ?? old?.port ?? clusterDefaults.port
@@ -93,7 +93,7 @@ const requireFreePorts = async (members: readonly LayoutNode[]): Promise<void> =
   )
   if (busy.length > 0)
     throw failure(
-      `${busy.join("\n          ")}\n          Nothing was started. Is the cluster running already? Else give other ports with --port, --peer-port and --http-port.`,
+      `${busy.join("\n          ")}\n          Nothing was started. Is the cluster running already? Otherwise give other ports with --port, --peer-port and --http-port.`,
     )
 }
 
@@ -123,7 +123,10 @@ const words = (
   ...(tls ? secureArguments(options.data, member.id) : []),
 ]
 
-/** What is wrong with the settings (of the file, of the environment) is wrong for every node: told once, before anything is started. */
+/**
+ * A wrong setting (in the file or the environment) is wrong for every node: it is reported once, before anything is
+ * started.
+ */
 const requireConfig = async (
   members: readonly LayoutNode[],
   { data: folder, config, redirect }: LocalClusterOptions,
@@ -140,7 +143,7 @@ const requireConfig = async (
   }
 }
 
-/** One cluster in one folder at a time: a second one, with other ports even, would run the same nodes. */
+/** One cluster per folder at a time: a second one, even with other ports, would run the same nodes. */
 const lockFolder = async (folder: string): Promise<DirectoryLock> => {
   try {
     makeFolders(folder)
@@ -180,7 +183,7 @@ const greeting = (
   ].join("\n")
 }
 
-/** One line, redrawn on a terminal; elsewhere a line whenever something changes that a reader of a log would want to know. */
+/** One status line, redrawn on a terminal; in a pipe a new line whenever something important changes. */
 const makeLine = () => {
   const out = process.stdout
   const paint = paintFor(out)
@@ -207,7 +210,7 @@ const makeLine = () => {
   }
 }
 
-/** Until it is told to stop, or none of the nodes can be helped by a restart. */
+/** Runs until it is told to stop, or no node can be helped by a restart. */
 const watch = async (
   folder: string,
   members: readonly LayoutNode[],
@@ -233,7 +236,7 @@ const watch = async (
     commit = highest
     at = now
     const term = Math.max(0, ...cluster.nodes.map((node) => node.term ?? 0))
-    // While the nodes are only starting, that they do not answer yet is no news.
+    // While the nodes are starting, it is not worth a line that they do not answer yet.
     quiet &&= cluster.leader === null && now - started < quietMs
     if (!signal.aborted && !quiet)
       line.show(
@@ -243,12 +246,12 @@ const watch = async (
       )
     if (children.every((child) => child.givenUp()))
       throw failure(
-        "none of the nodes can run; what each of them said stands above. Mend that, then run the same command again.",
+        "none of the nodes can run; the reason that each of them gave is above. Fix that, then run the same command again.",
       )
     await lock.renew().catch((error: unknown) => {
       if (error instanceof LockLost)
         throw failure(
-          `${folder} is not this cluster's any more: it was removed, or its lock was taken away. Its nodes are stopped. See that nobody else uses it, then run the same command again.`,
+          `${folder} no longer belongs to this cluster: it was removed, or its lock was. Its nodes are stopped. See that nothing else uses it, then run the same command again.`,
         )
     })
     await sleep(process.stdout.isTTY ? 1_000 : 500, undefined, { signal }).catch(() => {})
@@ -256,7 +259,7 @@ const watch = async (
 }
 
 export const runLocalCluster = async (options: LocalClusterOptions, signal: AbortSignal): Promise<void> => {
-  // What nodes log is for nobody else, like their data.
+  // The nodes' logs are for this user only, like their data.
   process.umask(0o077)
   const { layout, isNew } = plan(options)
   const members = nodesOf(options.data, layout)
@@ -271,7 +274,7 @@ export const runLocalCluster = async (options: LocalClusterOptions, signal: Abor
     }
     await run(options, layout, members, isNew, lock, signal)
   } finally {
-    // Left behind, it is the lock of a dead process; and the folder may be gone.
+    // A lock that is left behind belongs to a dead process, so the next start removes it; and the folder may be gone.
     await lock.release().catch(() => undefined)
   }
 }
@@ -291,7 +294,7 @@ const run = async (
       id: member.id,
       words: (first) => words(member, members, options, layout.tls, isNew && first),
       logPath: join(member.folder, "log.txt"),
-      // The node's own stamp and name would only repeat ours; the log file has the line as it was.
+      // The node's own time and name would only repeat ours; the log file has the line unchanged.
       say: (text) => line.say(`${line.paint.yellow(member.id)} ${text.replace(/^\S+ (warn|error)\s+\S+ /, "$1: ")}`),
     }),
   )

@@ -1,4 +1,4 @@
-/** The data folder of a local cluster: DIR/cluster.json says what it is, DIR/n1 … hold the nodes. */
+/** The data folder of a local cluster: DIR/cluster.json describes it, and DIR/n1 and so on hold the nodes. */
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Endpoint, showEndpoint } from "../../client/endpoints.ts"
@@ -11,10 +11,10 @@ export interface Layout {
   readonly version: 1
   readonly nodes: number
   readonly host: string
-  /** Of the first node; the others follow. */
+  /** The port of the first node; the others follow. */
   readonly port: number
   readonly peerPort: number
-  /** 0: none of them answers over HTTP. */
+  /** 0: no node has an HTTP port. */
   readonly httpPort: number
   readonly tls: boolean
 }
@@ -61,7 +61,7 @@ const isLayout = (
   (!("httpPort" in value) || typeof value.httpPort === "number") &&
   (!("tls" in value) || typeof value.tls === "boolean")
 
-/** null: there is no cluster here yet. A folder that holds anything else is refused: it is not ours to fill. */
+/** null: there is no cluster here yet. A folder that holds anything else is refused: this program must not fill it. */
 export const readLayout = (folder: string): Layout | null => {
   if (!existsSync(fileOf(folder))) {
     if (existsSync(folder) && !statSync(folder).isDirectory())
@@ -84,7 +84,7 @@ export const readLayout = (folder: string): Layout | null => {
 
 export const writeLayout = (folder: string, layout: Layout): void => {
   for (const member of nodesOf(folder, layout)) makeFolders(member.folder)
-  // By rename: half a description would lock the user out of the data.
+  // Written by rename: an incomplete description would lock the user out of the data.
   const temporary = `${fileOf(folder)}.new`
   writeFileSync(temporary, `${JSON.stringify(layout, null, 2)}\n`)
   renameSync(temporary, fileOf(folder))
@@ -106,7 +106,7 @@ export const recordedClients = (
       ? addresses
       : []
   } catch (error) {
-    // Only a hint: a folder that is none of ours, or cannot be read, gives none.
+    // This is only a hint: a folder that is not a cluster's, or cannot be read, gives none.
     if (error instanceof Failure || (error instanceof Error && "code" in error)) return []
     throw error
   }

@@ -1,11 +1,11 @@
-/** A log of bounded size: two files, the older one falls away. */
+/** A log of bounded size: it consists of two files, and the older one is deleted when the newer one is full. */
 import { appendFileSync, renameSync, statSync } from "node:fs"
 
 export interface LogFile {
   readonly append: (text: string) => void
 }
 
-/** What cannot be written (no room, the folder is gone) is left out, and told once for each row of failures. */
+/** Text that cannot be written (no space, the folder is gone) is left out; each series of failures is reported once. */
 export const openLogFile = (path: string, failed: (problem: string) => void, mostBytes = 8_000_000): LogFile => {
   let size = statSync(path, { throwIfNoEntry: false })?.size ?? 0
   let failing = false
@@ -14,7 +14,7 @@ export const openLogFile = (path: string, failed: (problem: string) => void, mos
       renameSync(path, path.replace(/\.txt$/, ".1.txt"))
       size = 0
     }
-    // Synchronous: a supervisor that is killed has written what its child said last.
+    // Written synchronously: even if the supervisor is killed, the file holds what its child said last.
     appendFileSync(path, text)
     size += Buffer.byteLength(text)
   }

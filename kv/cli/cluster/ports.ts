@@ -1,8 +1,8 @@
-/** Whether a port is free, asked before anything is started: half a cluster is worse than none. */
+/** Checks that all ports are free before anything is started: half a cluster is worse than none. */
 import { createServer } from "node:net"
 import { type Endpoint, showEndpoint } from "../../client/endpoints.ts"
 
-/** null if it is free, else why not. */
+/** null if the port is free, otherwise why not. */
 const problem = ({ host, port }: Endpoint): Promise<string | null> =>
   new Promise((resolve) => {
     const server = createServer()

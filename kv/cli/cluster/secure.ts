@@ -1,4 +1,6 @@
-/** What `cluster --tls` makes in its folder: an authority, certificates for the nodes and an administrator, and users. */
+/**
+ * What `cluster --tls` creates in its folder: an authority, certificates for the nodes and an administrator, and users.
+ */
 import { randomBytes } from "node:crypto"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -17,7 +19,7 @@ const usersOf = (data: string): string => join(data, "users")
 const passwordsOf = (data: string): string => join(data, "passwords")
 const file = (data: string, name: string): string => join(folderOf(data), name)
 
-/** Makes what is missing: a cluster that has it all is left as it is. */
+/** Creates what is missing: a folder that has everything is left as it is. */
 export const makeSecure = async (data: string, host: string, members: readonly LayoutNode[]): Promise<void> => {
   const folder = folderOf(data)
   if (!existsSync(file(data, "ca.crt"))) writeCertified(folder, "ca", makeAuthority({ days: 3650 }))
@@ -43,7 +45,7 @@ export const makeSecure = async (data: string, host: string, members: readonly L
   writeFileSync(usersOf(data), `${ADMIN} admin - # by certificate\n${made.map(({ line }) => `${line}\n`).join("")}`)
 }
 
-/** From here on this program speaks with the cluster as its administrator. */
+/** From here on this program logs in to the cluster as its administrator. */
 export const useAdminAccess = (data: string): void => {
   const [ca, cert, key] = ["ca.crt", `${ADMIN}.crt`, `${ADMIN}.key`].map((name) =>
     readFileSync(file(data, name), "utf8"),
@@ -51,7 +53,7 @@ export const useAdminAccess = (data: string): void => {
   if (ca !== undefined && cert !== undefined && key !== undefined) useAccess({ tls: { ca, cert, key }, login: null })
 }
 
-/** The settings of a node. */
+/** The TLS settings of a node. */
 export const secureSettings = (data: string, id: string) => ({
   tlsCert: file(data, `${id}.crt`),
   tlsKey: file(data, `${id}.key`),
