@@ -2,7 +2,10 @@
 /** The `stepraft` program. Only what decides how it runs is loaded here, because every command pays the start-up time. */
 import { fileURLToPath } from "node:url"
 
-/** Commands that run long or measure something: under a compiling loader they would be slow, and would measure the loader. */
+/**
+ * Commands that run for long or measure something: under a compiling loader they would be slow, and would measure the
+ * loader.
+ */
 const heavy = new Set(["cluster", "serve", "bench", "simulate"])
 const self = fileURLToPath(import.meta.url)
 const [command = ""] = process.argv.slice(2)

@@ -16,13 +16,13 @@ export class Faults {
   report(what: string, thrown: unknown): void {
     this.count++
     const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
-    // The message may quote what a client sent; the place is the same each time.
+    // The message may quote what a client sent; so the place in the stack identifies the error.
     const frames = stack.split("\n").filter((line) => line.trimStart().startsWith("at "))
     const place = frames.length === 0 ? what : frames.slice(0, 2).join("\n")
     if (this.places.has(place) || this.places.size >= mostPlaces) return
     this.places.add(place)
     this.log(
-      `${what} failed: an error of this program, told once for each place. Please report it. ${stack.slice(0, 4096)}`,
+      `${what} failed: a bug in this program, logged once for each place. Please report it. ${stack.slice(0, 4096)}`,
     )
   }
 }

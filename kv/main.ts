@@ -1,4 +1,7 @@
-/** `import … from "stepraft/kv"`: a node of the store within a program of one's own (Node). Its client is "stepraft/kv/client". */
+/**
+ * `import … from "stepraft/kv"`: a node of the store inside your own program (Node). Its client is
+ * "stepraft/kv/client".
+ */
 export {
   decodeConfig,
   type NodeConfig,

@@ -56,7 +56,7 @@ test("a command runs while its lock is held: one holder at a time, tokens that g
       await until("it runs", () => read("child") !== null)
       expect(await locked("echo ran > never", { waitMs: 50 })).toEqual({
         code: 1,
-        said: "job is held by another: not taken within 50 ms, and the command was not run",
+        said: "another holder has job: it was not acquired within 50 ms, so the command was not run",
       })
       expect(read("never")).toBeNull()
       const client = await cluster.connect(node)

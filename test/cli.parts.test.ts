@@ -239,7 +239,7 @@ describe("the supervisor", () => {
         "12:00 error n1 the folder is locked",
         expect.stringMatching(
           new RegExp(
-            `^ended \\(exit code ${code}\\)\\. Starting it again would not mend that, so it is left alone; its log: `,
+            `^ended \\(exit code ${code}\\)\\. A restart would not help, so it is not started again; its log: `,
           ),
         ),
       ])

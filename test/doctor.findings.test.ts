@@ -84,7 +84,7 @@ const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[
       },
     },
     ["commit-stalled", "client-timeouts", "slow-disk", "slow-disk"],
-    /commit index has stood at 100 for 2\.0 s.*the disk of n2 \(has 100\) has been at work on one write for 4\.0 s.*follows from commit-stalled/,
+    /commit index has been 100 for 2\.0 s.*the disk of n2 \(has 100\) has been at work on one write for 4\.0 s.*follows from commit-stalled/,
   ],
   [
     "a commit that moves",
@@ -123,7 +123,7 @@ const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[
       n3: { both: { details: { spaceLow: true, reason: "disk full" }, status: { health: "full" } } },
     },
     ["out-of-space", "snapshot-install-failing"],
-    /n3 has no room for it.*Free some space on the disk of n3/,
+    /n3 has no space for it.*Free some space on the disk of n3/,
   ],
   [
     "a snapshot that arrives",
@@ -244,13 +244,13 @@ const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[
       },
     },
     ["node-doubled"],
-    /n3 answers, and n1 refuses another process of that name: StartedTwice.*Stop the one that should not be/,
+    /n3 answers, and n1 refuses another process of that name: StartedTwice.*Stop the one that should not run/,
   ],
   [
     "no room",
     { n2: { both: { details: { spaceLow: true, reason: "disk full" }, status: { health: "full" } } } },
     ["out-of-space"],
-    /the disk of n2 is nearly full: the others go on/,
+    /the disk of n2 is nearly full: the other nodes continue/,
   ],
   [
     "no room at the leader",
@@ -275,7 +275,7 @@ const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[
     "clients turned away",
     { n2: { last: { info: { rejected_connections: "12" } } } },
     ["out-of-descriptors"],
-    /n2 has 3 clients of at most 10000, and turned 12 away/,
+    /n2 has 3 clients of at most 10000, and has just refused 12/,
   ],
   ["whoever asks may not write", { n1: { probes: unwritten }, n2: { probes: unwritten } }, [], /^$/],
   [
@@ -421,7 +421,7 @@ test("of five voters it is told how many must be seen to, and a leader's own dis
     ),
   )
   expect(diagnose(facts).find(({ name }) => name === "commit-stalled")?.next).toMatch(
-    /^See to n2, n3, n4 and n5: 2 of them are enough/,
+    /^Look after n2, n3, n4 and n5: 2 of them are enough/,
   )
   const alone = factsOf({
     n1: {
@@ -437,6 +437,6 @@ test("of five voters it is told how many must be seen to, and a leader's own dis
   })
   expect(diagnose(alone).find(({ name }) => name === "commit-stalled")).toMatchObject({
     cause: expect.stringContaining("the disk of n1, which leads, has been at work") as unknown,
-    next: expect.stringMatching(/^See to n1\. /) as unknown,
+    next: expect.stringMatching(/^Look after n1\. /) as unknown,
   })
 })

@@ -62,11 +62,11 @@ describe("without room", () => {
       const applying = held.apply(log.entries.slice(10))
       await until("the machine says that it waits", () => held.machine.stats().short !== null)
       expect(held.index()).toBe(10)
-      expect(await held.get("GET", "k0")).toMatch(/^-LOADING this node has no room/)
+      expect(await held.get("GET", "k0")).toMatch(/^-LOADING this node has no disk space/)
       await applying
       expect([held.index(), held.machine.stats().short]).toEqual([31, null])
       expect([held.damages, held.failures]).toEqual([[], []])
-      expect(reports).toEqual([expect.stringContaining("Nothing is lost"), expect.stringContaining("goes on")])
+      expect(reports).toEqual([expect.stringContaining("Nothing is lost"), expect.stringContaining("continues")])
       twin.applyNow(log.entries)
       expect(await digest(held)).toBe(twin.digest())
       expect(new Set(held.replies.map(([, sequence]) => sequence)).size).toBe(30)

@@ -30,7 +30,7 @@ describe("sessions", () => {
       2,
       1,
       3,
-      "-FORGOTTEN executed before; its reply is no longer kept: it was reported as arrived, or there was no room",
+      "-FORGOTTEN executed before; its reply is no longer kept: the client had reported that it arrived, or there was no space for it",
       "-OUTOFORDER sequence 4 comes next; nothing was executed",
       4,
     ])

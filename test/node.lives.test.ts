@@ -189,7 +189,7 @@ describe("a node", () => {
         await node.start()
         const again = await cluster.connect(node)
         await until("it is back", async () => (await again.call("GET", "n").catch(() => null)) === "20")
-        expect(node.lines.filter((line) => line.includes("made anew from it"))).toHaveLength(seen.length + 1)
+        expect(node.lines.filter((line) => line.includes("rebuilt from it"))).toHaveLength(seen.length + 1)
         expect(setAside()).toHaveLength(1)
         seen.push(...setAside())
         expect(readdirSync(`${state}/${seen.at(-1) ?? ""}`)).toContain("current")

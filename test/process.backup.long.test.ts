@@ -67,7 +67,7 @@ longTest(
       const refused = await stepraft("recover", "apply", data, "--accept-lost-writes")
       expect([refused.code, refused.text]).toEqual([
         1,
-        expect.stringMatching(/Nothing need be recovered: .* answer, and the directories of/) as string,
+        expect.stringMatching(/No recovery is needed: .* answer, and the directories of/) as string,
       ])
       await cluster.killAll()
       await writers.stop()

@@ -124,7 +124,7 @@ test("a directory that began anew holds nothing: it is no survivor to choose, an
   await close()
   const plan = await planRecovery([data, good])
   expect(plan).toMatchObject({ majority: false, best: { directory: good } })
-  expect(plan.survivors[1]?.damage.join()).toMatch(/it holds nothing: it began anew/)
+  expect(plan.survivors[1]?.damage.join()).toMatch(/it holds no data: it was started again/)
   expect((await planRecovery([data])).majority).toBe(false)
 })
 

@@ -196,7 +196,7 @@ describe("over a wire", () => {
       const [a, b, refusals] = await twice({ hello: { start: first } }, { hello: { start: second } })
       await until(
         `both say ${reason}`,
-        () => says(a, reason, `a has met start ${first.number}`) && says(b, reason, "refused this node"),
+        () => says(a, reason, `a has seen start ${first.number}`) && says(b, reason, "refused this node"),
       )
       await until("it is told", () => refusals.includes(`a ${reason}`))
       expect(a.peer("b")).toMatchObject({ connected: false, refused: expect.stringContaining(reason) as string })
@@ -249,7 +249,7 @@ describe("over a wire", () => {
     await close(next)
     const first = await node("b", { port, hello: { start: line(1) } })
     first.transport.setPeer("a", { host: "127.0.0.1", port: a.port })
-    await until("it is superseded now", () => says(a, "Superseded", "has met start 2") && says(first, "Superseded"))
+    await until("it is superseded now", () => says(a, "Superseded", "has seen start 2") && says(first, "Superseded"))
   })
   test("a node that was refused says so itself, and nobody takes it in", async () => {
     const [a, b] = [await node("a"), await node("b")]

@@ -104,7 +104,7 @@ describe("the client library", () => {
     const endpoints = `127.0.0.1:${portOf("n1")}`
     for (const tls of [{ ca: stranger.certificate }, true])
       await expect(connect({ endpoints, tls, timeoutMs })).rejects.toThrow(/certificate.* Give the cluster's, ca\.crt/)
-    await expect(connect({ endpoints, timeoutMs })).rejects.toThrow(/if it speaks TLS, so must this client/)
+    await expect(connect({ endpoints, timeoutMs })).rejects.toThrow(/if it uses TLS, this client must use it too/)
   })
 })
 

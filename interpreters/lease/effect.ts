@@ -1,4 +1,4 @@
-/** `elect` and `lock` with Effect: a lease is held for as long as a scope, or for as long as somebody leads. */
+/** `elect` and `lock` with Effect: a lease is held for as long as a scope is open, or a leader leads. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { lock, LeaseLost, type LeaseOptions, type Lock } from "./elect.ts"
@@ -8,11 +8,14 @@ export type LeaseEffectOptions = Omit<LeaseOptions, "signal">
 export interface HeldLease {
   /** Greater than that of every earlier holder. Send it along with every write that the lease protects. */
   readonly token: number
-  /** Fails as soon as the lease may have ended: race what needs the lease with it. */
+  /** Fails as soon as the lease may have ended: race it with whatever needs the lease. */
   readonly lost: Effect.Effect<never, LeaseLost>
 }
 export interface LeasesEffect<E> {
-  /** Waits for the lease and holds it until the scope closes. Interrupted while it waits, it holds nothing afterwards. */
+  /**
+   * Waits for the lease and holds it until the scope closes. If it is interrupted while it waits, it holds nothing
+   * afterwards.
+   */
   readonly lock: (name: string, options?: LeaseEffectOptions) => Effect.Effect<HeldLease, E, Scope.Scope>
   /**
    * Takes part in the election until it is interrupted. `onLead` is interrupted when its leadership may be over; when it ends,
@@ -37,7 +40,7 @@ const acquire = <E>(
       (held) => resume(Effect.succeed(held)),
       (thrown: unknown) => resume(isError(thrown) ? Effect.fail(thrown) : Effect.die(thrown)),
     )
-    // On interruption: ends once the lease is certainly not held.
+    // On interruption: wait until the lease is certainly not held.
     return Effect.promise(async () => {
       stop.abort()
       await taking.then((held) => held.release()).catch(() => undefined)

@@ -1,4 +1,7 @@
-/** Recovery carried out: a new cluster from the best of the surviving directories, whose old log and state stay in it, put aside. */
+/**
+ * Carries out a recovery: makes a new cluster from the best of the surviving directories. The old log and state are
+ * kept in that directory, set aside.
+ */
 import { connect } from "node:net"
 import { realpath } from "node:fs/promises"
 import { sameMember, votersOf, type Member } from "../../core/index.ts"
@@ -28,23 +31,26 @@ import { decideRecovery, finishRecovery, keptAt, requireMovable, type Move } fro
 
 export interface ApplyRecoveryOptions {
   readonly directories: readonly string[]
-  /** Where members listen to their peers, by name, as far as the log does not say. */
+  /** The peer addresses of members, by name, if the log does not hold them. */
   readonly peers: Readonly<Record<string, string>>
   readonly acceptLostWrites: boolean
   readonly skip: number
-  /** Milliseconds that a member has to answer. */
+  /** How long a member may take to answer, in milliseconds. */
   readonly timeout: number
-  /** In the name of the directory that is kept: when it was, without a dot. */
+  /** Part of the name under which the old log and state are kept: the time, without a dot. */
   readonly stamp: string
 }
 export interface AppliedRecovery extends Made {
-  /** Null: it was decided by an earlier command, and this one has finished it. */
+  /** null: an earlier command decided on the recovery, and this one has completed it. */
   readonly plan: Plan | null
-  /** Where the log and the state are now that the new ones were made from. */
+  /** Where the old log and state are kept. */
   readonly kept: string
 }
 
-/** Nobody listens there, or the machine is gone. Anything else says nothing about it: a name that is not found may be mistyped. */
+/**
+ * Errors that show that no process listens there, or that the machine is gone. Other errors prove nothing: a name that
+ * is not found may be mistyped.
+ */
 const ABSENT: ReadonlySet<string> = new Set([
   "ECONNREFUSED",
   "ECONNRESET",
@@ -53,7 +59,10 @@ const ABSENT: ReadonlySet<string> = new Set([
   "ENETUNREACH",
   "ETIMEDOUT",
 ])
-/** Somebody listens there. Whether he is what he was cannot be known from here: whoever answers must be stopped before. */
+/**
+ * Whether a process listens there. Whether it is still the member that it was cannot be known from here: so any process
+ * that answers must be stopped first.
+ */
 const answers = (name: string, address: string, timeout: number): Promise<boolean> =>
   new Promise((answered, failed) => {
     const at = parseAddress(address)
@@ -72,7 +81,10 @@ const answers = (name: string, address: string, timeout: number): Promise<boolea
     })
   })
 
-/** Fails unless nobody of the old cluster answers: with MajorityAlive if, with those whose directories are whole, it would be a majority. */
+/**
+ * Fails if any member of the old cluster answers: with MajorityAlive if those, together with the intact directories,
+ * would be a majority.
+ */
 const requireLost = async (
   { best, survivors, lost }: Plan,
   peers: ApplyRecoveryOptions["peers"],
@@ -99,7 +111,10 @@ const requireLost = async (
 }
 
 const RENEW_MS = 1_000
-/** No node and no other command opens these meanwhile. `certain` fails if that is no longer sure. */
+/**
+ * Runs `work` while no node and no other command can open these directories. `certain` fails if that is no longer
+ * guaranteed.
+ */
 const whileLocked = async <A>(
   directories: readonly NodeDirectory[],
   work: (certain: () => Promise<void>) => Promise<A>,
@@ -108,7 +123,7 @@ const whileLocked = async <A>(
   const certain = async (): Promise<void> => {
     for (const lock of locks) await lock.renew()
   }
-  // One that is lost is seen before anything is decided.
+  // A lost lock is noticed before anything is decided.
   const timer = setInterval(() => void certain().catch(() => undefined), RENEW_MS)
   try {
     for (const { log } of directories) locks.push(await takeLock(nodeFiles, log))
@@ -118,7 +133,7 @@ const whileLocked = async <A>(
     for (const lock of locks) await lock.release()
   }
 }
-/** Each once: the same may have been given by two names. */
+/** The directories, each once: the same directory may have been given under two names. */
 const directoriesAt = async (given: readonly string[]): Promise<readonly NodeDirectory[]> => {
   const all = new Map<string, NodeDirectory>()
   for (const one of given) {
@@ -129,7 +144,7 @@ const directoriesAt = async (given: readonly string[]): Promise<readonly NodeDir
   return [...all.values()]
 }
 
-/** Finishes first what an earlier one has begun: then that is all. */
+/** If an earlier command has begun a recovery, it is completed, and nothing else is done. */
 export const applyRecovery = async (
   { directories, peers, acceptLostWrites, skip, timeout, stamp }: ApplyRecoveryOptions,
   move?: Move,
@@ -151,7 +166,7 @@ export const applyRecovery = async (
     return { ...(await decideRecovery(at.data, stamp, (to) => remake(at, plan, to, skip), certain, move)), plan }
   })
   const data = plan.best.directory
-  // Another command may have been quicker.
+  // Another command may have completed it first.
   const kept = (await finishRecovery(data, move)) ?? keptAt(data, stamp)
   return { ...made, data, plan, kept }
 }

@@ -1,12 +1,12 @@
 /**
- * The data directory of a node, made from an image: the only voter of a cluster of its own, with a new identity. Nothing that
- * was taken from the old cluster can be mistaken for the new one's, and the other way round: connections between the two are
- * refused by name.
+ * Makes the data directory of a node from an image: the only voter of a new cluster with a new identity. The old and
+ * the new cluster cannot be mistaken for each other: connections between the two are refused.
  *
- * What must not go back, for others have seen it: the clock goes on from the image, and on its first start to the present time;
- * log indexes, which are also the versions of keys and the fencing tokens of leases, go on beyond all that the old cluster may
- * have given out after the image was taken (`skip`). Sessions do not come along: what they acknowledged after the image is gone,
- * so a client that goes on in one is told that it has ended. Leases are keys, and keep their holder, token and deadline.
+ * Some values must not go back, because others have seen them. The clock continues from the image, and at the first
+ * start advances to the present time. Log indexes, which are also the versions of keys and the fencing tokens of
+ * leases, continue above all that the old cluster may have given out after the image was taken (`skip`). Sessions are
+ * not taken over: what they acknowledged after the image is gone, so a client that continues one is told that it has
+ * ended. Leases are keys, and keep their holder, token and deadline.
  */
 import { randomBytes } from "node:crypto"
 import { existsSync } from "node:fs"
@@ -22,18 +22,20 @@ import { Incoming } from "../machine/leveldb/incoming.ts"
 import { isShortage } from "../machine/leveldb/room.ts"
 import { AlreadyThere, NoRoomToLook, NoRoomToMake, OwnedByAnother, SkipTooFar } from "./errors.ts"
 
-/** More than a cluster executes in days: enough for what came after a backup, and for 28,000 restores one after the other. */
+/**
+ * More entries than a cluster executes in days: enough for what came after a backup, and for 28,000 restores in a row.
+ */
 export const DEFAULT_SKIP = 10_000_000_000
 
 export interface Making {
-  /** Absent, or empty. */
+  /** The directory does not exist, or is empty. */
   readonly data: string
-  /** Of the node. */
+  /** The name of the node. */
   readonly name: string
   readonly image: AsyncIterable<Buffer>
-  /** What the image stands for. */
+  /** The position of the image. */
   readonly base: LogBase
-  /** The highest term that the old cluster may have had, as far as it is known. */
+  /** The highest term that the old cluster may have had, as far as that is known. */
   readonly term: number
   readonly skip: number
 }
@@ -47,20 +49,23 @@ export interface Made {
 
 const isEmpty = async (directory: string): Promise<boolean> => (await readdir(directory)).length === 0
 
-/** What is made here belongs to whoever makes it: root would lock out the service that the folder is for. */
+/** Refuses to run as root in another user's folder: the service could not read the files that root creates. */
 export const requireOwner = async (path: string, self = process.getuid?.()): Promise<void> => {
   const { uid } = await stat(path)
   if (self === 0 && uid !== 0) throw new OwnedByAnother({ path, uid })
 }
 
-/** Made beside its place and put there as a whole: what a crash leaves is named DIR.unfinished-… and may be removed. */
+/**
+ * The directory is made beside its final place and put there at the end. What a crash leaves behind is named
+ * DIR.unfinished-… and may be removed.
+ */
 export const makeDirectory = async ({ data, name, image, base, term, skip }: Making): Promise<Made> => {
   if (existsSync(data) && !(await isEmpty(data))) throw new AlreadyThere({ path: data })
   const index = base.index + skip
   if (!isIndex(index)) throw new SkipTooFar({ index: base.index, skip })
   const place = resolve(data)
   const parent = dirname(place)
-  // Only what is missing is made: a directory that is there is not ours to close.
+  // Only missing directories are created: the permissions of an existing one are its owner's choice.
   if (!existsSync(parent)) await nodeFiles.makeDirectory(parent)
   await requireOwner(existsSync(place) ? place : parent)
   const making = join(parent, `${basename(place)}.unfinished-${randomBytes(4).toString("hex")}`)
@@ -77,7 +82,7 @@ export const makeDirectory = async ({ data, name, image, base, term, skip }: Mak
     return { data, name, cluster, incarnation: laid.self.incarnation, index }
   } catch (error) {
     await rm(making, { recursive: true, force: true })
-    // Without room for the copy that is read, that is what is said.
+    // If there is no space for the copy that is read, that error is reported instead.
     if (isShortage(error) && !(error instanceof NoRoomToLook))
       throw new NoRoomToMake({ data, found: error instanceof Error ? error.message : String(error) })
     throw error
@@ -95,7 +100,7 @@ const fill = async (
   const incoming = await Incoming.begin(directories, "image")
   try {
     let before: Buffer | null = null
-    // The last piece is stored as such.
+    // The last piece must be stored with the mark that it is the last.
     for await (const piece of image) {
       if (before !== null) await incoming.store(before, false)
       before = piece

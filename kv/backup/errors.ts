@@ -1,10 +1,10 @@
-/** What backups, restores, inspections and recoveries refuse, and why: what happened, what was kept, what to do next. */
+/** Why backups, restores, inspections and recoveries fail: what happened, what was kept, what to do next. */
 import * as Data from "effect/Data"
 
-/** A file or directory stands where something new would be made. */
+/** Something new would be made at this path, but a file or directory exists there. */
 export class AlreadyThere extends Data.TaggedError("AlreadyThere")<{ readonly path: string }> {
   override get message(): string {
-    return `${this.path} is there already. Nothing was changed: nothing is ever overwritten. Give another place, or move it away.`
+    return `${this.path} exists already. Nothing was changed: this command overwrites nothing. Give another path, or move it away.`
   }
 }
 /** Root would make for a service what the service could not open. */
@@ -24,7 +24,7 @@ export class BackupDamaged extends Data.TaggedError("BackupDamaged")<{
     return `${this.file} is not to be trusted: ${this.found}. Nothing was made from it. Take another backup, or another copy of this one.`
   }
 }
-/** The image came to its end before all of it was here. */
+/** The backup ended before the whole image had arrived. */
 export class BackupInterrupted extends Data.TaggedError("BackupInterrupted")<{
   readonly from: string
   readonly reason: string
@@ -43,7 +43,7 @@ export class NoNodeDirectory extends Data.TaggedError("NoNodeDirectory")<{
 }
 export class SkipTooFar extends Data.TaggedError("SkipTooFar")<{ readonly index: number; readonly skip: number }> {
   override get message(): string {
-    return `Entry ${this.index} plus ${this.skip} skipped ones is more than a log can number. Nothing was made. Give a smaller --skip.`
+    return `Entry ${this.index} plus ${this.skip} skipped indexes exceeds the last possible index of a log. Nothing was made. Give a smaller --skip.`
   }
 }
 
@@ -54,7 +54,7 @@ export class NoSurvivor extends Data.TaggedError("NoSurvivor")<{
   readonly found: string
 }> {
   override get message(): string {
-    return `There is nothing that a cluster could be made from: ${this.found}. Nothing was changed. Give every data directory that is left of the old cluster, or restore a backup: stepraft snapshot restore.`
+    return `There is nothing from which a cluster could be made: ${this.found}. Nothing was changed. Give every data directory that is left of the old cluster, or restore a backup: stepraft snapshot restore.`
   }
 }
 export class DamagedSurvivor extends Data.TaggedError("DamagedSurvivor")<{
@@ -84,16 +84,16 @@ export class MajorityAlive extends Data.TaggedError("MajorityAlive")<{
       this.answering.length === 0
         ? ""
         : `${this.answering.join(", ")} answer${this.answering.length === 1 ? "s" : ""}, and `
-    return `Nothing need be recovered: ${there}the directories of ${this.given.join(", ")} are whole, and together they are a majority. Nothing was changed. Start the stopped nodes as they are: they elect a leader, and nothing is lost. If a node that answers has lost its disk and runs with an empty folder, stop it first.`
+    return `No recovery is needed: ${there}the directories of ${this.given.join(", ")} are intact, and together they are a majority. Nothing was changed. Start the stopped nodes as they are: they elect a leader, and nothing is lost. If a node that answers has lost its disk and runs with an empty folder, stop it first.`
   }
 }
-/** Fewer than a majority, and still: what it holds may be what the survivors lack. */
+/** They are fewer than a majority, but they may hold entries that the given directories lack. */
 export class MembersAnswer extends Data.TaggedError("MembersAnswer")<{ readonly names: readonly string[] }> {
   override get message(): string {
-    return `${this.names.join(" and ")} answer${this.names.length === 1 ? "s" : ""}: a directory there may hold what was committed and is missing in those that were given, and no member of the old cluster may run beside the new one. Nothing was changed. Stop it and give its directory, too; if it runs with an empty folder, stop it and leave it out.`
+    return `${this.names.join(" and ")} answer${this.names.length === 1 ? "s" : ""}: a directory there may hold committed entries that are missing in those that were given, and no member of the old cluster may run beside the new one. Nothing was changed. Stop it and give its directory, too; if it runs with an empty folder, stop it and leave it out.`
   }
 }
-/** Whether a member still runs cannot be told: that is no sign that it does not. */
+/** Whether the member still runs cannot be found out, and that is no proof that it does not. */
 export class MemberNotAsked extends Data.TaggedError("MemberNotAsked")<{
   readonly name: string
   readonly address: string
@@ -118,41 +118,41 @@ export class AddressUnknown extends Data.TaggedError("AddressUnknown")<{ readonl
 }
 export class LossNotAccepted extends Data.TaggedError("LossNotAccepted")<{ readonly after: string }> {
   override get message(): string {
-    return `This gives up whatever was acknowledged after ${this.after} and stood on the lost disks alone. Nothing was changed. Read the plan (stepraft recover plan), then repeat the command with --accept-lost-writes.`
+    return `This gives up whatever was acknowledged after ${this.after} and is only on the lost disks. Nothing was changed. Read the plan (stepraft recover plan), then repeat the command with --accept-lost-writes.`
   }
 }
-/** One of its parts is no directory of its own that could be renamed. */
+/** The path is a link or a mount point, not a directory that could be renamed. */
 export class NotMovable extends Data.TaggedError("NotMovable")<{
   readonly path: string
   readonly directory: string
   readonly found: "a link" | "a mount point"
 }> {
   override get message(): string {
-    return `${this.path} is ${this.found}: it cannot be put aside and replaced. Nothing was changed. Copy ${this.directory} with what its links lead to (cp -rL) to one place, and give that.`
+    return `${this.path} is ${this.found}: it cannot be set aside and replaced. Nothing was changed. Copy ${this.directory} with what its links lead to (cp -rL) to one place, and give that.`
   }
 }
-/** It was decided, and the process ended before all was in its place. */
+/** The recovery was decided, and the process ended before everything was in place. */
 export class RecoveryUnfinished extends Data.TaggedError("RecoveryUnfinished")<{
   readonly directory: string
   readonly found: string | null
 }> {
   override get message(): string {
-    return `The recovery of ${this.directory} was begun and is not finished${this.found === null ? "" : `: ${this.found}`}. Nothing is lost: what was there before and what was made of it are both in that directory, and no node starts in it meanwhile. Finish it: stepraft recover apply ${this.directory}`
+    return `The recovery of ${this.directory} was begun and is not complete${this.found === null ? "" : `: ${this.found}`}. Nothing is lost: the old data and the new data are both in that directory, and no node starts in it until the recovery is complete. Complete it with: stepraft recover apply ${this.directory}`
   }
 }
 /** The disk is full, or no more files can be opened. */
 export class NoRoomToMake extends Data.TaggedError("NoRoomToMake")<{ readonly data: string; readonly found: string }> {
   override get message(): string {
-    return `${this.data} cannot be made: ${this.found}. What was made of it so far was removed; nothing else was changed. It takes about as much room as the data; free some on that disk, then repeat the command.`
+    return `${this.data} cannot be made: ${this.found}. What was made of it so far was removed; nothing else was changed. It needs about as much space as the data; free some on that disk, then repeat the command.`
   }
 }
-/** Data are looked at in a copy that is thrown away, and there is no room for it. */
+/** The data are inspected in a temporary copy, and there is no space for it. */
 export class NoRoomToLook extends Data.TaggedError("NoRoomToLook")<{
   readonly directory: string
   readonly needed: string
   readonly found: string
 }> {
   override get message(): string {
-    return `${this.needed} cannot be opened in a copy, as is needed to look into it without a change: ${this.found}. Nothing was changed. Free some room in ${this.directory}, or name another place for temporary files: TMPDIR=/a/place with the same command.`
+    return `${this.needed} can only be inspected in a temporary copy, and that copy could not be made: ${this.found}. Nothing was changed. Free some space in ${this.directory}, or give another place for temporary files: TMPDIR=/a/place with the same command.`
   }
 }

@@ -1,7 +1,8 @@
 /**
- * A backup in a file: a line that says what it is, a line of JSON that says of what, the image of the state machine as peers
- * send it to each other (kv/machine/image.ts), and a last line with the SHA-256 of all before it. The image is one state of
- * the history; it carries a checksum of each record and of the whole, so the file is checked twice over.
+ * A backup in a file: a title line, a line of JSON with its position and cluster, the image of the state machine in the
+ * form in which peers send it to each other (kv/machine/image.ts), and a last line with the SHA-256 of everything
+ * before it. The image is the state after one entry; it has a checksum for each record and one for the whole, so the
+ * file is checked twice.
  */
 import { createHash, randomBytes } from "node:crypto"
 import { link, open, rename, rm, type FileHandle } from "node:fs/promises"
@@ -14,18 +15,21 @@ import { syncDirectory } from "../machine/leveldb/database.ts"
 import { BadRecord } from "../machine/layout.ts"
 import { AlreadyThere, BackupDamaged } from "./errors.ts"
 
-/** What a backup stands for. */
+/** Where a backup comes from, and its position. */
 export interface About {
   readonly cluster: string
-  /** Name of the node that it was taken from. */
+  /** The name of the node from which it was taken. */
   readonly node: string
-  /** The last entry whose effect is in it, on the replicated clock at `time`. */
+  /** The last entry whose effect is in the backup; `time` is that entry's time on the replicated clock. */
   readonly index: number
   readonly term: number
   readonly time: number
-  /** The chained checksum of that entry and all before it, as 8 hexadecimal digits: nodes of one cluster agree in it. */
+  /**
+   * The chained checksum of that entry and all before it, as 8 hexadecimal digits: the same on all nodes of one
+   * cluster.
+   */
   readonly chain: string
-  /** Of the cluster at that time. */
+  /** The voters of the cluster at that time. */
   readonly voters: readonly string[]
 }
 export const aboutOf = (
@@ -38,14 +42,17 @@ export const aboutOf = (
 const TITLE = "stepraft backup, format 1\n"
 const FOOTER = /^sha256 ([0-9a-f]{64})\n$/
 const FOOTER_BYTES = 72
-/** Longer than the two first lines can be. */
+/** The limit for the first two lines. */
 const HEAD_BYTES = 64 << 10
 
 export interface SavedBackup {
   readonly bytes: number
   readonly sha256: string
 }
-/** Written beside its place, made durable, and put there at the end: a file of that name is a whole backup. */
+/**
+ * The file is written under another name, made durable, and renamed at the end: so a file of that name is always
+ * complete.
+ */
 export const writeBackup = async (
   path: string,
   about: About,
@@ -68,12 +75,12 @@ export const writeBackup = async (
     await file.writeFile(`sha256 ${sha256}\n`)
     await file.sync()
     await file.close()
-    // A rename would replace what somebody else has put there meanwhile.
+    // A rename would replace a file that was created there meanwhile, so a link is made.
     await link(making, path).then(
       () => rm(making),
       (error: NodeJS.ErrnoException) => {
         if (error.code === "EEXIST" || existsSync(path)) throw new AlreadyThere({ path })
-        // Some filesystems have no links.
+        // Some file systems have no links.
         return rename(making, path)
       },
     )
@@ -113,7 +120,7 @@ export interface OpenBackup {
   readonly about: About
   readonly bytes: number
   readonly sha256: string
-  /** The image. Ends with BackupDamaged if the file is not what was written. */
+  /** The image. Fails with BackupDamaged if the file is not what was written. */
   readonly image: () => AsyncGenerator<Buffer, void>
   readonly close: () => Promise<void>
 }
@@ -134,7 +141,7 @@ export const openBackup = async (path: string): Promise<OpenBackup> => {
       (await readAt(file, Math.max(0, size - FOOTER_BYTES), FOOTER_BYTES)).toString("latin1"),
     )?.[1]
     if (end < 0 || footer === undefined || size < end + 1 + FOOTER_BYTES)
-      throw damaged("it is not all here, for its last line is missing")
+      throw damaged("it is incomplete: its last line is missing")
     let about: unknown
     try {
       about = JSON.parse(head.toString("utf8", TITLE.length, end))
@@ -147,12 +154,12 @@ export const openBackup = async (path: string): Promise<OpenBackup> => {
       const last = size - FOOTER_BYTES
       for (let at = end + 1; at < last;) {
         const piece = await readAt(file, at, Math.min(CHUNK, last - at))
-        if (piece.length === 0) throw damaged("it got shorter while it was read")
+        if (piece.length === 0) throw damaged("it became shorter while it was read")
         hash.update(piece)
         at += piece.length
         yield piece
       }
-      if (hash.digest("hex") !== footer) throw damaged("the checksum in its last line does not fit")
+      if (hash.digest("hex") !== footer) throw damaged("the checksum in its last line is wrong")
     }
     return { about, bytes: size, sha256: footer, image, close: () => file.close() }
   } catch (error) {
@@ -164,11 +171,11 @@ export const openBackup = async (path: string): Promise<OpenBackup> => {
 export interface ImageContents {
   readonly base: LogBase
   readonly keys: number
-  /** Of keys and values. */
+  /** Bytes of keys and values. */
   readonly bytes: number
   readonly expiring: number
 }
-/** Every record of an image, checked. Throws BackupDamaged at the first that does not check out. */
+/** Checks every record of an image. Throws BackupDamaged at the first that is damaged. */
 export const checkImage = async (path: string, image: AsyncIterable<Buffer>): Promise<ImageContents> => {
   const reader = new ImageReader()
   let [keys, bytes, expiring] = [0, 0, 0]

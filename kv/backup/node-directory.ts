@@ -1,4 +1,7 @@
-/** The data directory of a node that is not running, looked at without a change: its log, and its state in a copy that is thrown away. */
+/**
+ * Inspects the data directory of a node that is not running, without changing it: its log, and its state in a temporary
+ * copy.
+ */
 import { existsSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -40,14 +43,17 @@ export const logIn = async ({ data, log }: NodeDirectory, files: Files = nodeFil
 }
 
 export interface StateFound {
-  /** The last entry that it has executed; null: it is damaged, or was never made. */
+  /** The last entry that the state has executed; null: it is damaged, or was never made. */
   readonly position: LogBase | null
-  /** The entry through which the snapshot reached that was restored here; 0: none was. */
+  /** The last entry in the snapshot that was restored here; 0: none was. */
   readonly beginsAt: number
   readonly damage: readonly string[]
 }
 export interface OpenState extends StateFound {
-  /** On the copy: what it executes changes nothing here. Null: there is nothing that could be opened. */
+  /**
+   * A machine on the copy: what it executes changes nothing in the directory. null: there is nothing that could be
+   * opened.
+   */
   readonly machine: KvMachine | null
   readonly close: () => Promise<void>
 }
@@ -55,7 +61,10 @@ export interface OpenState extends StateFound {
 const withoutRoom = (needed: string, thrown: unknown): NoRoomToLook =>
   new NoRoomToLook({ directory: tmpdir(), needed, found: thrown instanceof Error ? thrown.message : String(thrown) })
 
-/** Opens the state in a copy; `startOver`: a damaged one begins again from nothing there, for a log that holds every entry. */
+/**
+ * Opens the state in a copy. `startOver`: a damaged state begins again as an empty one in the copy; for a log that
+ * holds every entry.
+ */
 export const openState = (
   at: NodeDirectory,
   identity: { readonly cluster: string; readonly node: string },
@@ -121,7 +130,7 @@ export const executeEntries = (
     machine.apply(entries)
   })
 
-/** The pieces of its image, one after the other. */
+/** The pieces of the machine's image, in order. */
 export const imagePieces = async function* (machine: KvMachine): AsyncGenerator<Buffer, void> {
   const image = await machine.openBackup()
   try {

@@ -1,13 +1,15 @@
 /**
- * Recovery from a lost majority: what each surviving directory holds, what may be lost, and a new cluster made from the best.
+ * Recovery from a lost majority: what each surviving directory holds, what may be lost, and which of them a new cluster
+ * is made from.
  *
- * A write that was acknowledged stood on the disks of a majority. When a majority of the disks is gone, it may have stood on
- * none of those that are left: nobody can tell. What can be told is which of them holds most. It is the one whose last entry is
- * of the latest term, and among those the one that reaches furthest: by the rules of elections whatever was committed, and is
- * on any survivor at all, is on that one.
+ * A write that was acknowledged was on the disks of a majority. When a majority of the disks is gone, it may have been
+ * on none of those that are left: nobody can tell. But it is known which of them holds most: the one whose last entry
+ * has the latest term, and among those the one with the longest log. By the rules of elections, every committed entry
+ * that is on any survivor is on that one.
  *
- * What follows the last executed entry there may never have been committed. It is executed all the same: a client that got no
- * answer had to expect that. What comes after the last entry is gone, and whoever was acknowledged it must write it again.
+ * Entries there after the last executed one may never have been committed. They are executed anyway: a client that got
+ * no answer had to expect that. What came after the last entry is gone, and clients whose writes were acknowledged
+ * after it must write them again.
  */
 import { join } from "node:path"
 import type { Configuration, Entry, Member, Sighting } from "../../core/index.ts"
@@ -15,7 +17,7 @@ import { majority, sameMember, votersOf } from "../../core/index.ts"
 import { DamagedSurvivor, NoSurvivor, SurvivorsDiffer } from "./errors.ts"
 import { logIn, nodeDirectory, openState, type NodeDirectory } from "./node-directory.ts"
 
-/** An entry, and when it was appended by the replicated clock. */
+/** An entry, and when it was appended, by the replicated clock. */
 export interface Reach {
   readonly index: number
   readonly term: number
@@ -29,16 +31,16 @@ export interface Survivor {
   readonly vote: string | null
   /** The last entry that is durable here. */
   readonly last: Reach
-  /** The last one executed here: it was committed. */
+  /** The last entry executed here, which was therefore committed. */
   readonly executed: Reach | null
   readonly configuration: Configuration
-  /** What it was told that others hold, and had noted. */
+  /** What other members had told it that they hold. */
   readonly met: readonly Readonly<Sighting>[]
-  /** Why nothing can be made of it; none: it can serve. */
+  /** Why nothing can be made from it; empty: it can be used. */
   readonly damage: readonly string[]
-  /** A peer said that its directory went back in time, or is a copy. */
+  /** Set if a peer found that its directory was restored to an earlier state, or is a copy. */
   readonly refused: string | null
-  /** The log holds every entry, so that the state can be made anew from it. */
+  /** The log holds every entry, so the state can be rebuilt from it. */
   readonly whole: boolean
 }
 export interface Claimed extends Omit<Reach, "time"> {
@@ -51,11 +53,11 @@ export interface Plan {
   /** Voters whose directory was not given. */
   readonly lost: readonly Member[]
   readonly best: Survivor
-  /** The directories are a majority, so nothing need be recovered. */
+  /** The directories are a majority, so no recovery is needed. */
   readonly majority: boolean
-  /** Entries that will be executed although nobody knows that they were committed. */
+  /** Entries that will be executed although it is not known that they were committed. */
   readonly uncertain: number
-  /** What a lost member had acknowledged beyond what is left: that much is known to be gone, if it was committed. */
+  /** What lost members had acknowledged beyond what is left: if it was committed, it is known to be gone. */
   readonly beyond: readonly Claimed[]
 }
 
@@ -71,7 +73,7 @@ const survivorAt = async (at: NodeDirectory): Promise<Survivor> => {
       directory: at.data,
       found:
         cluster === null
-          ? "it belongs to no cluster, so it holds nothing"
+          ? "it belongs to no cluster, so it holds no data"
           : damage.map(({ file, reason }) => `${file}: ${reason}`).join("; "),
     })
   const state = await openState(at, { cluster, node: self.name })
@@ -98,9 +100,9 @@ const survivorAt = async (at: NodeDirectory): Promise<Survivor> => {
         : configurationIn(stored.base.configuration, stored.entries)
     if (configuration.voters.length === 0)
       found.push(
-        `it holds nothing: it began anew after its log was damaged, and was never taken in. What was there before is kept in ${join(at.data, "damaged")}`,
+        `it holds no data: it was started again after its log was damaged, and has not become a member since. The damaged log is kept in ${join(at.data, "damaged")}`,
       )
-    // Data that were restored from a snapshot may be ahead of the log: they hold what was committed.
+    // A state that was restored from a snapshot may be ahead of the log: it holds committed entries.
     const last = position !== null && position.index > end.index ? position : end
     return {
       directory: at.data,
@@ -123,7 +125,7 @@ const survivorAt = async (at: NodeDirectory): Promise<Survivor> => {
 
 const further = (a: Pick<Reach, "index" | "term">, b: Pick<Reach, "index" | "term">): number =>
   b.term - a.term || b.index - a.index
-/** The best first: what can serve, what no peer has refused, what holds most. */
+/** The best first: usable ones, then those that no peer has refused, then those that hold most. */
 const ranked = (survivors: readonly Survivor[]): readonly Survivor[] =>
   survivors.toSorted(
     (a, b) =>
@@ -132,12 +134,12 @@ const ranked = (survivors: readonly Survivor[]): readonly Survivor[] =>
       further(a.last, b.last),
   )
 
-/** The voters that are there are a majority, of both configurations while they change. */
+/** The voters that are there are a majority; of both configurations if the configuration is joint. */
 export const isMajority = ({ voters, outgoing }: Configuration, there: (member: Member) => boolean): boolean =>
   voters.length > 0 &&
   [voters, outgoing].every((half) => half.length === 0 || half.filter(there).length >= majority(half.length))
 
-/** Of directories that no node runs in. Changes nothing. */
+/** For directories in which no node runs. Changes nothing. */
 export const planRecovery = async (directories: readonly string[]): Promise<Plan> => {
   const all: NodeDirectory[] = []
   for (const directory of directories) all.push(await nodeDirectory(directory))

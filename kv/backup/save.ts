@@ -1,4 +1,7 @@
-/** A backup taken from a running node through its client port: one piece after the other, each handed to the disk before the next is asked for. */
+/**
+ * Takes a backup from a running node through its client port: piece by piece, each written to the disk before the next
+ * is requested.
+ */
 import { realSurroundings } from "../../interpreters/surroundings.ts"
 import { inTheClear, type Access } from "../client/access.ts"
 import { dialAs, type Connection } from "../client/connection.ts"
@@ -10,14 +13,14 @@ import { writeBackup, type About, type SavedBackup } from "./file.ts"
 
 export interface Saving {
   readonly from: Endpoint
-  /** As whom. */
+  /** The TLS files and the login to use. */
   readonly access?: Access
   readonly file: string
-  /** What the node has executed, whether or not there is a leader. */
+  /** Save what the node has executed, whether or not there is a leader. */
   readonly local: boolean
-  /** Milliseconds that the node has for each answer. */
+  /** How long the node may take for each answer, in milliseconds. */
   readonly timeout: number
-  /** Told after each piece, with what it stands for and the bytes so far. */
+  /** Called after each piece, with what the backup holds and the bytes so far. */
   readonly progress?: (bytes: number, about: About) => void
 }
 
@@ -66,7 +69,7 @@ const connect = (from: Endpoint, access: Access, timeout: number): Promise<Askin
 const strange = (from: Endpoint): BackupInterrupted =>
   new BackupInterrupted({
     from: showEndpoint(from),
-    reason: "an answer that is none of this command; is it a node of this version?",
+    reason: "an unexpected answer to this command; is it a node of this version?",
   })
 
 export const saveBackup = async ({
@@ -96,7 +99,7 @@ export const saveBackup = async ({
     try {
       return { ...(await writeBackup(file, about, image())), about }
     } finally {
-      // The file is whole by now, or it has failed: that the node lets the image go only later changes neither.
+      // The file is complete by now, or the backup has failed: neither changes if the node releases the image later.
       await ask("CLOSE", id).catch(() => undefined)
     }
   } finally {

@@ -1,9 +1,10 @@
 /**
- * How a recovered directory takes the place of the old one: inside the data directory, which itself is never moved, for it may
- * be a mount point or a link, and its owner and mode are its owner's. The new one is made in `recovery-STAMP.unfinished`. That
- * name becomes `recovery-STAMP`, and with that rename it is decided: from then on no node starts here, and whatever stops the
- * process, the next `recover apply` goes on. Then `log` and `state` move to `before-recovery-STAMP`, and the new ones to their
- * places. What a kill leaves before the decision is removed by the next one.
+ * How a recovered directory replaces the old one. The switch happens inside the data directory, which itself is never
+ * moved: it may be a mount point or a link, and its owner and mode must stay. The new data are made in
+ * `recovery-STAMP.unfinished`. Renaming that to `recovery-STAMP` is the decision: from then on no node starts here, and
+ * whatever stops the process, the next `recover apply` continues. Then `log` and `state` move to
+ * `before-recovery-STAMP`, and the new ones to their places. If the process is killed before the decision, the next
+ * command removes what is left.
  */
 import { existsSync } from "node:fs"
 import { lstat, mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises"
@@ -29,12 +30,12 @@ const decidedIn = async (data: string): Promise<string | null> =>
 const decidedAt = (data: string, stamp: string): string => join(data, `recovery-${stamp}`)
 export const keptAt = (data: string, stamp: string): string => join(data, `before-recovery-${stamp}`)
 
-/** Fails with RecoveryUnfinished while what stands here is in part the old and in part the new. */
+/** Fails with RecoveryUnfinished if a switch was decided and is not complete. */
 export const requireFinished = async (data: string): Promise<void> => {
   if ((await decidedIn(data)) !== null) throw new RecoveryUnfinished({ directory: data, found: null })
 }
 
-/** Fails with NotMovable, before anything is changed. */
+/** Fails with NotMovable before anything is changed. */
 export const requireMovable = async (data: string): Promise<void> => {
   const { dev } = await stat(data)
   for (const part of PARTS) {
@@ -46,7 +47,7 @@ export const requireMovable = async (data: string): Promise<void> => {
   }
 }
 
-/** `make` makes the directory that it is given; `certain` fails if this process may not decide any more. */
+/** `make` fills the directory that it is given; `certain` fails if this process may no longer decide. */
 export const decideRecovery = async <A>(
   data: string,
   stamp: string,
@@ -76,7 +77,7 @@ const putInPlace = async (data: string, made: string, kept: string, move: Move):
     const [from, at, to] = [join(made, part), join(data, part), join(kept, part)]
     if (!existsSync(from)) continue
     if (existsSync(at)) {
-      if (existsSync(to)) throw new Error(`${at} came there meanwhile and is in the way; move it elsewhere`)
+      if (existsSync(to)) throw new Error(`${at} was created meanwhile and is in the way; move it elsewhere`)
       await move(at, to)
       await syncDirectory(kept)
       await syncDirectory(data)
@@ -88,7 +89,10 @@ const putInPlace = async (data: string, made: string, kept: string, move: Move):
   await rmdir(made)
   await syncDirectory(data)
 }
-/** Where the old directories are now; null: no recovery is decided here. May be repeated, whatever stopped it. */
+/**
+ * Completes a decided switch. Returns where the old data are now; null: none was decided here. May be repeated,
+ * whatever stopped it.
+ */
 export const finishRecovery = async (data: string, move: Move = rename): Promise<string | null> => {
   const stamp = await decidedIn(data)
   if (stamp === null) return null

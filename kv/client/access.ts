@@ -1,25 +1,25 @@
-/** How a client proves who it is, and whom it believes. */
+/** How a client proves who it is, and which nodes it trusts. */
 export interface ClientTlsOptions {
-  /** PEM: whom to believe. Default: the authorities of the system. */
+  /** PEM: the certificate authorities to trust. Default: those of the system. */
   readonly ca?: string | Uint8Array
-  /** PEM: what the client proves itself with, and its key. */
+  /** PEM: the client's certificate and its key. */
   readonly cert?: string | Uint8Array
   readonly key?: string | Uint8Array
   /** The name that the nodes' certificates must have. Default: the host that is dialled. */
   readonly servername?: string
 }
 export interface Access {
-  /** null: in the clear. */
+  /** null: no TLS. */
   readonly tls: ClientTlsOptions | null
-  /** null: nothing is said. */
+  /** null: no login. */
   readonly login: { readonly username: string; readonly password: string } | null
 }
 export const inTheClear: Access = { tls: null, login: null }
 
 export interface AccessOptions {
-  /** With `true` the authorities of the system are believed. */
+  /** With `true` the certificate authorities of the system are trusted. */
   readonly tls?: boolean | ClientTlsOptions
-  /** Default, with a password: `default`. */
+  /** Default if there is a password: `default`. */
   readonly username?: string
   readonly password?: string
 }
@@ -28,7 +28,7 @@ export interface AccessOptions {
 const BEGINNING = /^rediss?:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?/
 export const withoutAccess = (address: string): string => address.trim().replace(BEGINNING, "")
 
-/** What the addresses say themselves; `options` say it louder. */
+/** TLS and login from the addresses; `options` take precedence. */
 export const accessOf = (addresses: readonly string[], { tls, username, password }: AccessOptions): Access => {
   const secure = addresses.some((address) => address.trim().startsWith("rediss://"))
   const [, user, secret] =

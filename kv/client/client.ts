@@ -20,15 +20,21 @@ import { type Endpoint, requireEndpoint } from "./endpoints.ts"
 import { leaseTable } from "./leases.ts"
 
 export interface ConnectOptions extends AccessOptions {
-  /** Any nodes of the cluster, as `host:port`, or with TLS and a user `rediss://name:password@host:port`; the others are learnt from them. */
+  /**
+   * Any nodes of the cluster, as `host:port`, or with TLS and a user `rediss://name:password@host:port`; the client
+   * learns the others from them.
+   */
   readonly endpoints: string | Endpoint | readonly (string | Endpoint)[]
   /** The limit for one command with all its retries. Default 10,000. */
   readonly timeoutMs?: number
-  /** Default 2,000. */
+  /** The limit for establishing a connection. Default 2,000. */
   readonly connectTimeoutMs?: number
-  /** A node that owes an answer and is silent for so long is left for another one. Default 5,000. */
+  /** If a node owes an answer and sends nothing for this long, the client moves to another one. Default 5,000. */
   readonly stallTimeoutMs?: number
-  /** `leader` (default) asks for the leader and connects there; `any` stays with the endpoint reached first, which forwards. */
+  /**
+   * `leader` (default): ask who leads and connect there. `any`: stay with the endpoint that was reached first, which
+   * forwards.
+   */
   readonly route?: "leader" | "any"
   /** Commands in progress at once; more wait in the client. Default 512. */
   readonly window?: number
@@ -57,7 +63,7 @@ const listed = ({ endpoints }: ConnectOptions): readonly (string | Endpoint)[] =
     (each): readonly (string | Endpoint)[] => (typeof each === "string" ? each.split(",") : [each]),
   )
 
-/** The engine of a client that dials as whom the options name. */
+/** The engine of a client, with the TLS files and the login of the options. */
 export const coreOf = (options: ConnectOptions): Core =>
   makeCore(
     settingsOf(options),

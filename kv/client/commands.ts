@@ -25,7 +25,10 @@ export const conclude = <A>(
   if (answer !== undefined) return { answer }
   const command = commandName(request.task)
   return {
-    error: new UnexpectedReply({ command, message: `a reply to ${command} of an unexpected kind: ${outcome.type}` }),
+    error: new UnexpectedReply({
+      command,
+      message: `the reply to ${command} is of an unexpected kind: ${outcome.type}`,
+    }),
   }
 }
 
@@ -108,7 +111,7 @@ const page = (reply: Good): ScanPage | undefined => {
 export interface ScanOptions {
   /** A glob, as in `user:*`. */
   readonly match?: string
-  /** About how many keys a page holds. */
+  /** About how many keys a page has. */
   readonly count?: number
 }
 export const scanPage = (cursor: string, { match, count: size }: ScanOptions = {}): CommandRequest<ScanPage> =>
@@ -126,7 +129,7 @@ export const commands = {
   set: (key: Bytes, value: Bytes, options: SetOptions = {}) => request(["SET", key, value, ...setWords(options)], done),
   /** The new length in bytes. */
   append: (key: Bytes, value: Bytes) => request(["APPEND", key, value], count),
-  /** How many of the keys existed. */
+  /** How many of the keys existed and were deleted. */
   del: (...keys: Bytes[]) => request(["DEL", ...keys], count),
   exists: (...keys: Bytes[]) => request(["EXISTS", ...keys], count),
   /** Sets the value if the key holds `expected` (null: if it does not exist). False if it holds something else. */

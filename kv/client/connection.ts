@@ -30,7 +30,7 @@ export interface Denied {
   readonly text: string
 }
 
-/** Begins to connect. Where there are no sockets, the client's engine is given another function. */
+/** Starts to connect. On platforms without sockets the client's engine is given another function. */
 export type Dial = (
   endpoint: Endpoint,
   connectTimeoutMs: number,
@@ -38,7 +38,7 @@ export type Dial = (
   surroundings: Surroundings,
 ) => Connection
 
-/** Of the answers to AUTH: no other node gives another. After all others, one may. */
+/** Answers to AUTH that every other node would give too. After any other answer, another node may accept the login. */
 const FINAL: ReadonlySet<string> = new Set(["WRONGPASS", "NOAUTH", "NOPERM"])
 const isFinal = (code: string, text: string): boolean => FINAL.has(code) || text.startsWith("AUTH <password> called")
 
@@ -77,7 +77,7 @@ export const socketTo = ({ host, port }: Endpoint, secured: Access["tls"]): net.
     .setKeepAlive(true)
 }
 
-/** A way to dial as somebody. */
+/** Makes a function that dials with these TLS files and this login. */
 export const dialAs =
   (access: Access): Dial =>
   (endpoint, connectTimeoutMs, events, surroundings) =>
@@ -114,7 +114,7 @@ export const openConnection = (
   const decoder = makeDecoder((reply) => {
     if (over) return
     const replied = waiting[first]
-    if (replied === undefined) throw new Error("a reply that was not asked for")
+    if (replied === undefined) throw new Error("a reply without a request")
     first += 1
     // Removing replies one by one would move the whole array each time.
     if (first === waiting.length || first > 1_024) first -= waiting.splice(0, first).length
@@ -151,7 +151,7 @@ export const openConnection = (
   socket.on("close", () => {
     const hint =
       secured === null && socket.bytesRead === 0
-        ? " without a word: if it speaks TLS, so must this client (rediss://)"
+        ? " without an answer: if it uses TLS, this client must use it too (rediss://)"
         : ""
     end(`${showEndpoint(endpoint)} closed the connection${hint}`)
   })

@@ -1,13 +1,13 @@
 /**
- * The engine under both APIs: one queue of operations, one connection, one session.
+ * The engine of both APIs: one queue of operations, one connection, one session.
  *
- * Operations are sent, executed and answered in the order of their submission. The engine goes to another endpoint when
- * the connection breaks, or when a node cannot tell the outcome (UNKNOWN), has no leader, or misses an earlier number
- * (OUTOFORDER). There it sends all unanswered operations again, in order, writes with their old numbers: the state
- * machine executes each number once and answers a repeated one with the kept reply.
+ * Operations are sent, executed and answered in the order of their submission. The engine moves to another endpoint
+ * when the connection breaks, or when a node does not know the outcome (UNKNOWN), has no leader, or misses an earlier
+ * number (OUTOFORDER). There it sends all unanswered operations again, in order, writes with their old numbers: the
+ * state machine executes each number once and answers a repeated one with the kept reply.
  *
  * A write moves to another session only if the old session has ended and it is certain that the write was not executed
- * there: every copy that was sent has come back refused. Otherwise the write ends as SessionExpired.
+ * there: every copy that was sent has been refused. Otherwise the write ends as SessionExpired.
  */
 import { type Alarm, realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
@@ -38,11 +38,11 @@ import {
 
 export interface CoreSettings {
   readonly endpoints: readonly Endpoint[]
-  /** leader: ask where the leader is and go there. any: stay where we are; the node forwards. */
+  /** leader: ask which node leads and connect there. any: stay with this node, which forwards. */
   readonly route: "leader" | "any"
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
-  /** A connection that leaves a request unanswered for so long, with no byte arriving, is closed. */
+  /** A connection that leaves a request unanswered for this long, with no byte arriving, is closed. */
   readonly stallTimeoutMs: number
   readonly backoffMs: readonly [least: number, most: number]
   /**
@@ -122,8 +122,8 @@ export const makeCore = (
 
   /** Finds the leader before anything is sent: a forwarded command costs the cluster another hop each time. */
   const greet = (mine: Connection): void => {
-    // A client that stays with its node asks for the other endpoints once something goes wrong: this node may never
-    // serve it, such as a node without its disk.
+    // A client with route `any` asks for other endpoints once something goes wrong: this node may never serve it, for
+    // example if it has lost its disk.
     if (settings.route === "any" && failures === 0) return begin()
     mine.send(encodeRequest(["STEPRAFT", "STATUS"]), (reply) => {
       const status = reply.type === "bulk" ? parseStatus(Buffer.from(reply.bytes).toString()) : null
@@ -155,7 +155,8 @@ export const makeCore = (
     connection = null
     ready = false
     trouble = reason
-    // If the opening of a session was in progress and is executed, nobody knows its key: that session will expire.
+    // If a session was being opened, the opening may still be executed; but nobody knows its secret, so that session
+    // will expire.
     opening = false
     for (const operation of queue.slice(0, sent))
       if (operation !== refused && isNumbered(operation)) operation.uncertain = true
@@ -171,7 +172,7 @@ export const makeCore = (
     if (retry === null) retry = after(pause ? backoff() : 0, dial)
   }
 
-  /** Nobody is let in with this name and password: whoever waits is told at once. */
+  /** This user or password is not accepted: all waiting operations end at once. */
   const deny = (reason: string, denied: Denied): void => {
     for (const operation of queue) {
       const command = commandName(operation.task)
@@ -236,7 +237,7 @@ export const makeCore = (
       }
       const complaint = reply.type === "error" ? `${reply.code} ${reply.text}` : "no key of a session"
       if (reply.type === "error" && verdictOf(reply.code) !== "again") {
-        // The error is not temporary: whoever waits for the session gets it at once, not at the deadline.
+        // The error is not temporary: operations that wait for the session get it at once, not at the deadline.
         for (const operation of queue.slice(sent))
           if (operation.task.type !== "read") settle(operation, serverError(operation, reply))
         queue.splice(sent, queue.length, ...queue.slice(sent).filter(({ settled }) => !settled))
@@ -275,8 +276,8 @@ export const makeCore = (
       case "again": {
         operation.uncertain ||= leavesOpen(reply.code)
         operation.misplaced = reply.code === "OUTOFORDER"
-        // Everything before it is answered, so an earlier number was not used: one that is known to be in doubt, or
-        // this node's state is not current.
+        // Everything before it is answered, so an earlier number was not used: either a number that is known to be in
+        // doubt, or this node's state is not current.
         if (operation.misplaced && session !== null && session.unused.length > 0)
           return leave("a number was not used", operation, connection?.endpoint, failures > 2)
         return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
@@ -314,9 +315,9 @@ export const makeCore = (
 
   const refused = (operation: ClientOperation, reply: Extract<Reply, { type: "error" }>): void => {
     const { uncertain, settled } = operation
-    // The error is temporary, and the answer can be had later. An operation that nobody waits for is dropped instead:
-    // the ones after it get the same error. A filler is kept: later operations need its number, whatever this node's
-    // error.
+    // The error is temporary, and the answer can be had later. An operation that no caller waits for is dropped
+    // instead: the ones after it get the same error. A filler is kept: later operations need its number, whatever this
+    // node's error.
     if (reply.code === "SPACELOW" ? (settled ? sent === 1 : uncertain) : operation.task === filler)
       return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
     if (session !== null && operation.sequence !== null) returnNumber(session, operation.sequence)
@@ -334,7 +335,7 @@ export const makeCore = (
     )
   }
 
-  /** The other answers on this connection still tell what was executed: they are waited for. */
+  /** The other answers on this connection still tell what was executed, so the client waits for them. */
   const expired = (operation: ClientOperation): void => {
     if (session !== null) session.ended = true
     if (operation.uncertain) take(operation, sessionExpired(operation))
@@ -359,7 +360,7 @@ export const makeCore = (
     advance()
   }
 
-  /** The session is over, and no answer in it will come any more. */
+  /** The session has ended, and no more answers in it will come. */
   const bury = (): void => {
     session = null
     requeued = 0
@@ -376,7 +377,7 @@ export const makeCore = (
   const sweep = (): void => {
     const time = now()
     if (closing && queue.every(({ settled }) => settled)) {
-      // Only answers that nobody waits for are outstanding: their session will expire.
+      // Only answers that no caller waits for are outstanding: the session will expire.
       queue.length = 0
       sent = 0
       requeued = 0
@@ -412,7 +413,7 @@ export const makeCore = (
     withdraw(operation)
   }
 
-  /** Removes an operation that nobody waits for, unless its reply is still to come or its number may be in use. */
+  /** Removes an operation that no caller waits for, unless its reply is still to come or its number may be in use. */
   const withdraw = (operation: ClientOperation): void => {
     const at = queue.indexOf(operation)
     if (at < sent || operation.uncertain) return
@@ -423,7 +424,7 @@ export const makeCore = (
   }
 
   /**
-   * Nothing is left to do: no timer may keep the process alive, and a dead connection is only replaced with the next
+   * No operation is left: no timer may keep the process alive, and a dead connection is replaced only with the next
    * command.
    */
   const drained = (): void => {

@@ -47,8 +47,8 @@ const isError = (thrown: unknown): thrown is ClientError | LeaseRefused =>
   thrown instanceof LeaseRefused || isClientError(thrown)
 
 /**
- * A client that lives as long as its scope. Interrupting a command that was already sent does not undo it: the outcome
- * is unknown, as with Unknown, but nobody is told.
+ * A client that lives as long as its scope. Interrupting a command that was already sent does not undo it: its outcome
+ * is unknown, as with Unknown, but no error reports that.
  */
 export const makeEffectClient = Effect.fnUntraced(function* (options: ConnectOptions) {
   const core = yield* Effect.acquireRelease(

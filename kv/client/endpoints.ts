@@ -19,7 +19,7 @@ export const parseEndpoint = (text: string): Endpoint | null => {
   return { host: host === "" ? "127.0.0.1" : host, port }
 }
 
-/** As it may be shown: a name and a password stand before the last @. */
+/** The text without user and password, which are before the last @: safe to be shown. */
 export const withoutLogin = (text: string): string => text.replace(/^.*@/su, "…@")
 
 export const requireEndpoint = (endpoint: string | Endpoint): Endpoint => {
@@ -32,7 +32,7 @@ export const requireEndpoint = (endpoint: string | Endpoint): Endpoint => {
   return parsed
 }
 
-/** The endpoints in turn. Learnt ones come after the given ones, which the caller has better reason to trust. */
+/** The endpoints in turn. Those that the client has learned come after those that the caller gave. */
 export interface Rotation {
   readonly current: () => Endpoint
   /** Moves on to the next endpoint, or to `hint` if it is given. */
@@ -72,7 +72,7 @@ const isPeer = (peer: unknown): boolean =>
   "client" in peer &&
   (peer.client === null || typeof peer.client === "string")
 
-/** A node's status from JSON, or null if the text is no status. Of the fields, those are checked that are used here. */
+/** A node's status from JSON, or null if the text is no status. Only the fields used here are checked. */
 export const parseStatus = (text: string): NodeStatus | null => {
   try {
     const value: unknown = JSON.parse(text)

@@ -5,13 +5,13 @@
 import * as Data from "effect/Data"
 
 /**
- * The command may or may not have taken effect, or may still do so while its session lives. A read alone does not
- * settle it: first do a write through the same client, then the read.
+ * The command may or may not have taken effect, or may still do so as long as its session lives. A read alone does not
+ * show which: first write something through the same client, then read.
  */
 export class Unknown extends Data.TaggedError("Unknown")<{ readonly command: string; readonly message: string }> {}
 
 /**
- * The session ended while the outcome was unknown: the command took effect at most once, before that, and never will
+ * The session ended while the outcome was unknown: the command took effect before that or not at all, and never will
  * now.
  */
 export class SessionExpired extends Data.TaggedError("SessionExpired")<{
@@ -19,10 +19,10 @@ export class SessionExpired extends Data.TaggedError("SessionExpired")<{
   readonly message: string
 }> {}
 
-/** No leader in time. The command was not executed. */
+/** There was no leader in time. The command was not executed. */
 export class NoLeader extends Data.TaggedError("NoLeader")<{ readonly command: string; readonly message: string }> {}
 
-/** No endpoint took the command in time. It was not executed. */
+/** No endpoint accepted the command in time. It was not executed. */
 export class TimedOut extends Data.TaggedError("TimedOut")<{ readonly command: string; readonly message: string }> {}
 
 /** The server answered with an error (`code` is its first word: ERR, WRONGTYPE, TOOLARGE, …). */

@@ -5,7 +5,7 @@ import { NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./erro
 import { taskOf } from "./operation.ts"
 import { toValue } from "./resp.ts"
 
-/** Errors of the server that mean: not executed, and asking again may help. */
+/** Errors of the server that mean: not executed, but another attempt may succeed. */
 const passing = new Set(["BUSY", "SPACELOW"])
 
 const requestOf = (request: LeaseRequest): CommandRequest<LeaseAnswer> => {
@@ -22,7 +22,7 @@ const requestOf = (request: LeaseRequest): CommandRequest<LeaseAnswer> => {
       if (!Array.isArray(told)) return undefined
       const [token, by, remaining] = told
       if (typeof token !== "number" || typeof by !== "string" || typeof remaining !== "number") return undefined
-      // The key has no expiry: somebody changed it by hand. It is checked again all the same.
+      // The key has no expiry: somebody has changed it by hand. It is checked again anyway.
       return by === holder
         ? { type: "held", token }
         : { type: "taken", by, remaining: remaining < 0 ? Number.POSITIVE_INFINITY : remaining }

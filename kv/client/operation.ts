@@ -1,4 +1,4 @@
-/** One command of a caller, from its submission to its end, and the meaning of a reply to it. */
+/** One command of a caller, from its submission to its end, and what each reply to it means. */
 import type { Reply } from "../types.ts"
 import type { ClientError } from "./errors.ts"
 import { type Argument, encodeRequest } from "./resp.ts"

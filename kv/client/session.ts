@@ -1,11 +1,11 @@
 /**
  * The numbers of one session and the operations that hold them.
  *
- * A number belongs to one operation for as long as the session lives, whatever becomes of either. So no copy of a
+ * A number belongs to one operation for as long as the session lives, whatever happens to either. So no copy of a
  * request, however late it is executed, can be mistaken for another, and nothing is ever sent under two numbers. The
- * server executes number n+1 only after n. So if an operation ends and has not used its number, or perhaps not, the
+ * server executes number n+1 only after n. So if an operation ends and has not used its number, or may not have, the
  * number is filled: a command that changes nothing is sent under it. If the number was used after all, the server
- * answers as it does for any repeated number.
+ * answers as for any repeated number.
  */
 import type { ClientOperation, ClientTask } from "./operation.ts"
 
@@ -22,8 +22,8 @@ export interface SessionNumbers {
    */
   ended: boolean
   /**
-   * Its numbers no longer agree with the server's (OUTOFORDER again): it gives out no new ones, and is left once nobody
-   * waits for an answer in it.
+   * Its numbers no longer agree with the server's (repeated OUTOFORDER): it gives out no new ones, and is abandoned
+   * once no caller waits for an answer in it.
    */
   numbersDisagree: boolean
 }
@@ -41,7 +41,7 @@ export const isNumbered = (operation: ClientOperation): boolean => operation.seq
 export const lowestOf = (queue: readonly ClientOperation[], own: number): number =>
   queue.find(isNumbered)?.sequence ?? own
 
-/** Sent in place of an operation that nobody waits for. */
+/** Sent in place of an operation that no caller waits for. */
 export const filler: ClientTask = { type: "write", args: ["EXISTS", "-"] }
 
 const insert = (numbers: number[], number: number): void => {
@@ -88,7 +88,7 @@ export const fill = ({ unused }: SessionNumbers, queue: ClientOperation[], sent:
 }
 
 /**
- * After a connection is lost: operations that nobody waits for any more leave the queue. Their sequence numbers are given up:
+ * After a connection is lost: operations that no caller waits for leave the queue. Their sequence numbers are given up:
  * `fill` queues a filler for each of them, unless the server turns out to have executed it (`executed`).
  */
 export const prune = (queue: ClientOperation[], session: SessionNumbers | null): void => {

@@ -1,6 +1,7 @@
 /**
- * One file with what an expert needs to know of a cluster. No user data: no key, no value, no name that a client gave itself.
- * So it is made of what is named here, and nothing is taken whole that a client could have written into (redact.ts).
+ * One file with what an expert needs to know about a cluster. It must hold no user data: no key, no value, no name that
+ * a client gave itself. So only the fields that are named here are included, and never a whole structure into which a
+ * client could have written.
  */
 import { diagnose } from "./diagnose.ts"
 import type { ClusterFacts, Look } from "./facts.ts"
@@ -14,7 +15,7 @@ export interface NodeBundle {
   readonly first: Look | null
   readonly last: Look | null
   readonly probes: ClusterFacts["nodes"][number]["probes"]
-  /** As CONFIG GET tells them. */
+  /** The settings as CONFIG GET shows them. */
   readonly settings: Readonly<Record<string, string>>
   readonly logSummary: Readonly<Record<string, number>>
   readonly log: readonly string[]
@@ -33,7 +34,7 @@ export interface NodeRecords {
   readonly settings: Readonly<Record<string, string>>
   readonly log: readonly string[]
 }
-/** How many lines of each level, as they stand in the log: "2026-11-26T09:00:00.000Z warn n1 …", or JSON. */
+/** The number of lines of each level in the log. A line looks like "2026-11-26T09:00:00.000Z warn n1 …", or is JSON. */
 const summaryOf = (lines: readonly string[]): Readonly<Record<string, number>> => {
   const counts: Record<string, number> = {}
   for (const line of lines) {

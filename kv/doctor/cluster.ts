@@ -1,4 +1,7 @@
-/** Findings about the cluster as a whole: no leader, a commit that stands still, a snapshot that does not arrive, clients that wait. */
+/**
+ * Findings about the cluster as a whole: no leader, a commit index that does not advance, a snapshot that does not
+ * arrive, slow answers to clients.
+ */
 import { defaultSettings } from "../../core/index.ts"
 import { LOST_MEMBER_ADVICE } from "../../interpreters/advice.ts"
 import type { NodeStatus } from "../types.ts"
@@ -6,9 +9,9 @@ import { isLost, isRestarted, refusedOf, type Probe, type Up, type ClusterView }
 import { finding, type Finding } from "./findings.ts"
 import { brief, bytes, hasMajority, listText, one, span } from "./words.ts"
 
-/** Slower than this is a trouble to whoever waits. */
+/** An answer slower than this counts as a problem for clients. */
 const SLOW_ANSWER_MS = 1000
-/** Of the time between the looks. */
+/** A loop that was stalled for more than this part of the time between the looks gets no processor. */
 const LOOP_STALLED = 0.5
 const RECOVER =
   "If their disks are lost for good and a majority with them, stepraft recover plan DIR shows what can be saved from those that are left, and what may be lost."
@@ -47,7 +50,7 @@ export const noLeader = (view: ClusterView): readonly Finding[] => {
   if (voters.length === 0)
     return say(
       up.map(({ id, status }) => `${id}: ${status.health}`).join("; "),
-      "Start all nodes of a new cluster; a node whose directory is lost waits until the others take it in again.",
+      "Start all nodes of a new cluster; a node whose directory is lost waits until it is made a member again.",
     )
   const able = voters.filter((name) => !away.includes(name) && !lost.includes(name))
   if (!hasMajority(able, voters)) {
@@ -82,13 +85,13 @@ export const noLeader = (view: ClusterView): readonly Finding[] => {
   if (slow.length > 0)
     return say(
       `messages take longer than an election timeout (${span(electionMin)}): ${slow.map(({ from, id, transitMs }) => `${from} and back from ${id} ${span(transitMs ?? 0)}`).join(", ")}`,
-      `Mend the network, or give elections more time: --election-min and --election-max of ten round trips, the same on every node.`,
+      `Repair the network, or give elections more time: --election-min and --election-max of ten round trips, the same on every node.`,
     )
   const down = links.filter(({ connected }) => !connected)
   if (down.length > 0)
     return say(
       `the voters answer here and do not reach each other: ${down.map(({ from, id, problem }) => `${from} to ${id}: ${problem ?? "not connected"}`).join("; ")}`,
-      "Mend the network between the nodes, or their addresses (stepraft member list shows them).",
+      "Repair the network between the nodes, or their addresses (stepraft member list shows them).",
     )
   const stuck = up
     .filter(({ details }) => details?.reason === "disk slow" || details?.reason === "log waits")
@@ -100,11 +103,11 @@ export const noLeader = (view: ClusterView): readonly Finding[] => {
     )
   return say(
     told === "" || told === "ok" ? "an election is under way" : told,
-    "Ask again in some seconds. If it lasts, look for elections that fail in the logs, and whether --election-min is more than ten round trips.",
+    "Ask again in some seconds. If it lasts, look for failed elections in the logs, and whether --election-min is more than ten round trips.",
   )
 }
 
-/** What keeps one voter from acknowledging. */
+/** What keeps one voter from acknowledging entries. */
 const holdUp = (view: ClusterView, id: string): string => {
   const follower = view.leader?.details?.followers.find((known) => known.id === id)
   const there = view.at(id)
@@ -113,13 +116,13 @@ const holdUp = (view: ClusterView, id: string): string => {
   if (there === undefined) return `${at} does not answer`
   if (there.status.loading) return `${at} is still starting`
   if (isLost(there) || refusedOf(there) !== null) return `${at} has lost its disk`
-  if (follower?.condition === "full" || there.details?.spaceLow === true) return `${at} has no room on its disk`
+  if (follower?.condition === "full" || there.details?.spaceLow === true) return `${at} has no space on its disk`
   if (there.details?.pending.lacks != null) return `the log of ${at} waits for ${there.details.pending.lacks}`
   if ((there.details?.pending.ms ?? 0) > SLOW_ANSWER_MS)
     return `the disk of ${at} has been at work on one write for ${span(there.details?.pending.ms ?? 0)}`
   if (link !== undefined && !link.connected) return `the leader does not reach ${at}`
   if (follower?.mode === "snapshot") return `${at} is getting a snapshot`
-  if (follower?.mode === "probe") return `the leader is looking for where the log of ${at} agrees`
+  if (follower?.mode === "probe") return `the leader is still finding out how far the log of ${at} agrees`
   if ((link?.transitMs ?? 0) > SLOW_ANSWER_MS)
     return `the link with ${at} is slow: ${span(link?.transitMs ?? 0)} there and back`
   return `${at} acknowledges nothing`
@@ -157,7 +160,7 @@ export const commitStalled = (view: ClusterView): readonly Finding[] => {
     finding(
       "commit-stalled",
       [id, ...behind],
-      `${id} leads in term ${status.term}; its log reaches ${status.lastIndex} and its commit index has stood at ${status.commitIndex} for ${span(waited)}`,
+      `${id} leads in term ${status.term}; its log reaches ${status.lastIndex} and its commit index has been ${status.commitIndex} for ${span(waited)}`,
       `no majority of the ${voters.length} voters has acknowledged what follows: ${causes.length === 0 ? `${id} alone has it` : causes.join("; ")}`,
       `See to ${waiting.length === 0 ? id : listText(waiting)}${lacking > 0 && lacking < waiting.length ? `: ${lacking} of them ${lacking === 1 ? "is" : "are"} enough` : ""}. Nothing that was acknowledged is lost; what waits is committed as soon as a majority has it on disk.`,
     ),
@@ -187,9 +190,9 @@ export const snapshotFailing = (view: ClusterView): readonly Finding[] => {
       there.details?.pending.lacks === "room" ||
       follower.condition === "full"
     const cause = lacks
-      ? `${follower.id} has no room for it: ${short ?? "its disk is nearly full"}`
+      ? `${follower.id} has no space for it: ${short ?? "its disk is nearly full"}`
       : restarted
-        ? `${follower.id} was started anew meanwhile, so the transfer began again`
+        ? `${follower.id} was restarted meanwhile, so the transfer began again`
         : failed > 0
           ? `${follower.id} could not store or install it (${failed} failed in ${span(apartMs)}); its log says why`
           : unread > 0
@@ -198,13 +201,13 @@ export const snapshotFailing = (view: ClusterView): readonly Finding[] => {
               ? `the link from ${leader.id} is slow: ${span(link?.transitMs ?? 0)} there and back, ${bytes(link?.behindBytes ?? 0)} on their way`
               : `${follower.id} does not answer the chunks`
     const next = lacks
-      ? `Free some space on the disk of ${follower.id}: it goes on by itself.`
+      ? `Free some space on the disk of ${follower.id}: then the transfer continues by itself.`
       : `Look at the log of ${failed > 0 || restarted ? follower.id : leader.id}. If the data of ${follower.id} are damaged again and again, check its disk and replace it: stepraft member replace ${follower.id}.`
     return [
       finding(
         "snapshot-install-failing",
         [follower.id],
-        `${follower.id} needs a snapshot from ${leader.id}: ${bytes(sent)} are sent, ${bytes(earlier.snapshotSent ?? 0)} were ${span(apartMs)} ago; ${follower.id} is at entry ${there.status.applied}, ${leaderText(leader)} at ${leader.status.commitIndex}`,
+        `${follower.id} needs a snapshot from ${leader.id}: ${bytes(sent)} have been sent, ${bytes(earlier.snapshotSent ?? 0)} were ${span(apartMs)} ago; ${follower.id} is at entry ${there.status.applied}, ${leaderText(leader)} at ${leader.status.commitIndex}`,
         cause,
         next,
       ),
@@ -223,7 +226,7 @@ const probeText = (id: string, { kind, ms, error, text }: Probe): string =>
       ? `a ${kind} at ${id} was not answered within ${span(ms)}`
       : `a ${kind} at ${id} was answered ${error} (${brief(text)})`
 
-/** `others`: what was found already, of which it may be the effect. */
+/** `others`: the findings so far, of which slow answers may be the effect. */
 export const clientTimeouts = (view: ClusterView, others: readonly Finding[]): readonly Finding[] => {
   const bad = view.up.flatMap(({ id, probes }) =>
     probes.filter(isBad).map((probe) => ({ id, text: probeText(id, probe) })),
@@ -266,7 +269,7 @@ export const clientTimeouts = (view: ClusterView, others: readonly Finding[]): r
               "Ask again. If it changes again and again, look for pauses, slow links and --election-min below ten round trips.",
             ]
           : [
-              "the cluster answers slowly, and nothing else shows why",
+              "the cluster answers slowly, and no other finding explains it",
               "Compare raft_term and commandstats of INFO over a minute, and the time that clients allow with what stepraft bench measures.",
             ]
   return [
@@ -275,7 +278,7 @@ export const clientTimeouts = (view: ClusterView, others: readonly Finding[]): r
       nodes,
       found.map(({ text }) => text).join("; "),
       cause,
-      `${next} After UNKNOWN a client with a session (kv/client) asks again by itself; others must look whether their write was executed.`,
+      `${next} After UNKNOWN a client with a session (kv/client) retries by itself; others must check whether their write was executed.`,
     ),
   ]
 }
@@ -305,22 +308,22 @@ export const unreachable = (view: ClusterView): readonly Finding[] => {
     const hangs = links.filter(({ connected }) => connected)
     const shut = SHUT.test(node.silence ?? "")
     const cause = shut
-      ? "it lives, and does not let this client in"
+      ? "it runs, but does not accept this client"
       : heard.length > 0
         ? `${listText(heard)} ${one(heard, "hears", "hear")} from it, so its process lives: its port for clients is closed to this machine, or full`
         : hangs.length > 0
-          ? `not a byte from it for ${span(Math.min(...hangs.map(({ silentMs }) => silentMs ?? 0)))}, and no connection was closed: its process is paused or hangs, its machine is gone, or the network is`
+          ? `not a byte from it for ${span(Math.min(...hangs.map(({ silentMs }) => silentMs ?? 0)))}, and no connection was closed: its process is paused or hangs, or its machine or network is gone`
           : (node.silence ?? "").includes("ECONNREFUSED")
             ? `nothing listens there${up.length === 0 ? "" : ", and no other node reaches it"}: its process has ended, or never ran`
             : `${up.length === 0 ? "nothing is heard from there" : "no other node hears from it"}: its process is paused or hangs, or its machine or network is gone`
     const lost = LOST_MEMBER_ADVICE.replaceAll("NAME", node.id)
     const next = shut
-      ? "Mend what it says, and ask again: --user with STEPRAFT_PASSWORD, or --tls-cert and --tls-key, say who you are, --tls-ca whom to believe."
+      ? "Fix what it says, and ask again: --user with STEPRAFT_PASSWORD, or --tls-cert and --tls-key, give this client's identity; --tls-ca gives the authority to trust."
       : heard.length > 0
-        ? `Look from another machine, and whether ${node.id} has too many clients.`
+        ? `Try it from another machine, and check whether ${node.id} has too many clients.`
         : up.length === 0
           ? "Give the client port of a node that runs (--port, --host, --endpoints), or start the cluster."
-          : `Look whether its process and machine run, and start ${node.id} again; the last lines of its log say why it stopped. If its disk is lost: ${lost}`
+          : `Check whether its process and machine run, and start ${node.id} again; the last lines of its log say why it stopped. If its disk is lost: ${lost}`
     const left = voters.length - away.length
     const count = voters.length === 0 ? "" : `; of ${voters.length} voters ${left} ${left === 1 ? "answers" : "answer"}`
     const found = finding(

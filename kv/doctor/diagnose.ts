@@ -1,4 +1,4 @@
-/** The judgement: facts in, findings out. Nothing is asked and nothing is remembered here. */
+/** The diagnosis: a function from facts to findings. It asks no node and keeps no state. */
 import { clientTimeouts, commitStalled, noLeader, snapshotFailing, unreachable } from "./cluster.ts"
 import { viewOf, type ClusterFacts } from "./facts.ts"
 import { ordered, type Finding } from "./findings.ts"

@@ -1,4 +1,7 @@
-/** What is known of a cluster when it is judged: two looks at every node, and what a client met in between. */
+/**
+ * What is known about a cluster for its diagnosis: two looks at every node, and the answers to a read and a write in
+ * between.
+ */
 import type { Details } from "../../interpreters/node/index.ts"
 import type { NodeStatus } from "../types.ts"
 
@@ -7,11 +10,11 @@ export interface Look {
   /** INFO, line by line. */
   readonly info: Readonly<Record<string, string>>
 }
-/** One request of the doctor's own, as any client's. */
+/** One request that the doctor makes as a client. */
 export interface Probe {
   readonly kind: "read" | "write"
   readonly ms: number
-  /** null: it was answered as it should be. Otherwise the first word of the error, or SILENT. */
+  /** null: the answer was right. Otherwise the first word of the error, or SILENT. */
   readonly error: string | null
   readonly text: string
 }
@@ -23,12 +26,12 @@ export interface NodeFacts {
   readonly last: Look | null
   /** Why it did not answer. */
   readonly silence: string | null
-  /** Its address was given by whoever asks. */
+  /** Its address was given by the caller. */
   readonly given?: boolean
   readonly probes: readonly Probe[]
 }
 export interface ClusterFacts {
-  /** Milliseconds between the looks. */
+  /** Milliseconds between the two looks. */
   readonly apartMs: number
   readonly nodes: readonly NodeFacts[]
 }
@@ -41,14 +44,14 @@ export interface Up {
   readonly details: Details | null
   readonly probes: readonly Probe[]
 }
-/** The same, as the rules ask for it. */
+/** The same facts, in the form that the rules need. */
 export interface ClusterView {
   readonly apartMs: number
   readonly nodes: readonly NodeFacts[]
   readonly up: readonly Up[]
   readonly at: (id: string) => Up | undefined
   readonly leader: Up | null
-  /** The same leader, in the same term, at the first look; null: it was another one. */
+  /** The leader's status at the first look, if it led in the same term then; otherwise null. */
   readonly before: NodeStatus | null
   readonly voters: readonly string[]
   readonly learners: readonly string[]
@@ -56,12 +59,12 @@ export interface ClusterView {
   readonly silent: readonly NodeFacts[]
 }
 
-/** What its peers have found about its directory: it takes no part any more. */
+/** Why its peers refuse its directory: then it takes no part any more. */
 export const refusedOf = ({ details }: Up): string | null => details?.refused ?? null
-/** It waits with an empty directory, which the cluster does not know. One that is only starting is none. */
+/** It waits with an empty directory that the cluster does not know. A node that is only starting does not count. */
 export const isLost = ({ details, status }: Up): boolean =>
   details?.refused == null && (details?.reason === "amnesiac" || status.role === "amnesiac")
-/** A process of its own since the first look. In a container every one has the same number. */
+/** It has been restarted since the first look. (In a container every process may have the same pid.) */
 export const isRestarted = (first: Look, last: Look, apartMs: number): boolean =>
   first.status.pid !== last.status.pid ||
   first.status.incarnation !== last.status.incarnation ||
@@ -72,7 +75,7 @@ const namesOf = (members: readonly { readonly name: string }[]): string[] => [
   ...new Set(members.map(({ name }) => name)),
 ]
 
-/** Of two leaders the one of the higher term: the other one does not know yet that it was deposed. */
+/** The leader of the higher term: the other one does not know yet that it was deposed. */
 const later = (a: Up | null, b: Up): Up => (a === null || b.status.term > a.status.term ? b : a)
 
 export const viewOf = ({ apartMs, nodes }: ClusterFacts): ClusterView => {
@@ -81,7 +84,7 @@ export const viewOf = ({ apartMs, nodes }: ClusterFacts): ClusterView => {
   )
   const leader = up.filter(({ status }) => status.role === "leader").reduce<Up | null>(later, null)
   const before = leader?.first?.status
-  // Without a leader whoever has the longest log knows best who belongs to the cluster.
+  // If there is no leader, the node with the longest log knows the members best.
   const knowing =
     leader ??
     up

@@ -1,4 +1,4 @@
-/** What the doctor can find: names that stay, for scripts, and how grave each is. */
+/** What the doctor can find: stable names, for scripts, and how grave each finding is. */
 export const FINDINGS = {
   "no-leader": "critical",
   "commit-stalled": "critical",
@@ -25,7 +25,7 @@ export type FindingName = keyof typeof FINDINGS
 export interface Finding {
   readonly name: FindingName
   readonly severity: "critical" | "warning"
-  /** Which nodes it concerns. */
+  /** The nodes that it concerns. */
   readonly nodes: readonly string[]
   /** What was seen, with figures. */
   readonly evidence: string
@@ -35,7 +35,7 @@ export interface Finding {
   readonly guide: string
 }
 
-/** Those with a page of their own; the others stand in one table. */
+/** Findings with a section of their own in the guide; the others are in one table. */
 const PAGES: readonly FindingName[] = ["no-leader", "commit-stalled", "snapshot-install-failing", "client-timeouts"]
 export const guideOf = (name: FindingName): string => `kv/README.md#${PAGES.includes(name) ? name : "other-findings"}`
 
@@ -48,6 +48,8 @@ export const finding = (
 ): Finding => ({ name, severity: FINDINGS[name], nodes, evidence, cause, next, guide: guideOf(name) })
 
 const ORDER = Object.keys(FINDINGS)
-/** The gravest first; what may be the cause of another stands in the order of the names above. */
+/**
+ * The gravest first; of equally grave ones, a possible cause comes before its effect, by the order of the names above.
+ */
 export const ordered = (findings: readonly Finding[]): readonly Finding[] =>
   findings.toSorted((a, b) => ORDER.indexOf(a.name) - ORDER.indexOf(b.name))

@@ -1,4 +1,4 @@
-/** Findings about single nodes and links: disks, room, clocks, versions, lists of members. */
+/** Findings about single nodes and links: disks, space, clocks, versions, lists of members. */
 import { LOST_MEMBER_ADVICE } from "../../interpreters/advice.ts"
 import { grown, settingsOf } from "./cluster.ts"
 import { isLost, isRestarted, refusedOf, type Up, type ClusterView } from "./facts.ts"
@@ -19,8 +19,8 @@ const lostDisk = (view: ClusterView): readonly Finding[] =>
           "members-disagree",
           [id],
           `${id} runs with an empty directory (incarnation ${status.incarnation}) and is no member`,
-          `${id} was never taken in, or was removed`,
-          `If it is to belong to the cluster: stepraft member add ${id}. If it takes the place of another: stepraft member replace OLD --by ${id}. Else stop it.`,
+          `${id} has not become a member yet, or was removed`,
+          `If it is to belong to the cluster: stepraft member add ${id}. If it takes the place of another: stepraft member replace OLD --by ${id}. Otherwise stop it.`,
         ),
       ]
     return [
@@ -54,7 +54,7 @@ const rolledBack = (view: ClusterView): readonly Finding[] =>
         ]
   })
 
-/** A process of that name is refused while the node itself is well: there are two. */
+/** A process of that name is refused while the node itself is healthy: so there are two. */
 const doubled = (view: ClusterView): readonly Finding[] =>
   unique(
     view.up.flatMap(({ details }) =>
@@ -93,7 +93,7 @@ const doubled = (view: ClusterView): readonly Finding[] =>
           "refuse",
         )} another process of that name: ${brief(text)}`,
         `two processes call themselves ${id}: a copy of its directory was started, or a second unit uses its name`,
-        `Stop the one that should not be. The one that is refused does no harm meanwhile. If both ran on the same files by turns, look at the finding directory-rolled-back.`,
+        `Stop the one that should not run. The one that is refused does no harm meanwhile. If both ran on the same files in turn, see the finding directory-rolled-back.`,
       ),
     ]
   })
@@ -113,7 +113,7 @@ const slowDisk = (view: ClusterView): readonly Finding[] =>
         pending > diskStallTimeout
           ? `the disk of ${id} has been at work on one write to the log for ${span(pending)}`
           : `a write to the log of ${id} took ${span(mean)} (mean of ${syncs})`,
-        "the disk is overloaded, shared with others, or failing: a good one takes some milliseconds",
+        "the disk is overloaded, shared with others, or failing: a good disk takes a few milliseconds",
         `Look at the load and the health of the disk of ${id} (iostat -x, smartctl, dmesg), and move other work off it. A leader hands over after ${span(diskStallTimeout)} (--disk-stall-timeout).`,
       ),
     ]
@@ -133,7 +133,7 @@ const space = (view: ClusterView): readonly Finding[] => {
     (view.leader !== null && nodes.includes(view.leader.id))
   const evidence = full.map(
     ({ id, status, details }) =>
-      `${id}: ${details?.short ?? (details?.pending.lacks === "room" ? "its log waits for room" : "less is free than the low-water mark")} (log ${bytes(status.logBytes)})`,
+      `${id}: ${details?.short ?? (details?.pending.lacks === "room" ? "its log waits for space" : "less is free than the low-water mark")} (log ${bytes(status.logBytes)})`,
   )
   return [
     finding(
@@ -172,7 +172,7 @@ const descriptors = (view: ClusterView): readonly Finding[] =>
       finding(
         "out-of-descriptors",
         [id],
-        `${id} has ${of("connected_clients")} clients of at most ${of("maxclients")}${rejected > 0 ? `, and turned ${rejected} away just now` : ""}`,
+        `${id} has ${of("connected_clients")} clients of at most ${of("maxclients")}${rejected > 0 ? `, and has just refused ${rejected}` : ""}`,
         "clients keep too many connections, or the process may open too few files",
         `Share connections or close idle ones (--client-idle-timeout), or raise the limit of descriptors (ulimit -n) and --max-clients.`,
       ),
@@ -191,7 +191,7 @@ const links = (view: ClusterView): readonly Finding[] => {
       ((there) => there !== undefined && refusedOf(there) === null && !isLost(there))(view.at(name)),
     ),
   )
-  // A new member is known to some first.
+  // A new member is known to some nodes first.
   const broken = sound.filter(({ connected, silentMs }) => !connected || (silentMs ?? 0) > SILENT_MS)
   const slow = sound.filter((link) => !broken.includes(link) && (link.transitMs ?? 0) > electionMin / 2)
   const pairs = (of: readonly { readonly from: string; readonly id: string }[]): readonly string[] =>
@@ -226,7 +226,7 @@ const links = (view: ClusterView): readonly Finding[] => {
               )
               .join("; "),
             `a round trip takes more than half of an election timeout (${span(electionMin)}): the network is slow or full`,
-            "Mend the network, or give elections more time (--election-min and --election-max, the same on every node). Keep bulk traffic off this network.",
+            "Repair the network, or give elections more time (--election-min and --election-max, the same on every node). Keep bulk traffic off this network.",
           ),
         ]),
   ]
@@ -251,15 +251,15 @@ const lagging = (view: ClusterView): readonly Finding[] => {
         : (there.details?.pending.ms ?? 0) > SLOW_SYNC_MS
           ? "its disk is slow"
           : mode === "probe"
-            ? "the leader is looking for where their logs agree"
-            : "its disk or its link is slower than the writes come"
+            ? "the leader is still finding out how far their logs agree"
+            : "its disk or its link is slower than the rate of writes"
     return [
       finding(
         "follower-lagging",
         [id],
         `${id} has acknowledged ${matchIndex}; the leader ${leader.id} had committed ${before.commitIndex} ${span(apartMs)} ago and ${leader.status.commitIndex} now`,
         why,
-        `Nothing is lost, but until it has caught up it does not help a majority. Watch LAG in stepraft status; if it grows, look at the disk of ${id} and its link.`,
+        `Nothing is lost, but until it has caught up it does not count towards a majority. Watch LAG in stepraft status; if it grows, look at the disk of ${id} and its link.`,
       ),
     ]
   })
@@ -281,7 +281,7 @@ const executing = (view: ClusterView): readonly Finding[] =>
         "execution-behind",
         [id],
         `${id} has executed ${status.applied}; ${span(view.apartMs)} ago ${first.status.commitIndex} was committed there`,
-        "its state machine is slower than the log: a slow disk under the data, or commands that read much",
+        "its state machine is slower than the log: its data are on a slow disk, or commands read much",
         `Reads at ${id} wait. Look at its disk, and for KEYS and other long commands in INFO commandstats.`,
       ),
     ]
@@ -367,7 +367,7 @@ const memberLists = (view: ClusterView): readonly Finding[] => {
           say(
             up.map(({ id }) => id),
             up.map(({ id, status }) => `${id}: cluster ${status.cluster ?? "none"}`).join(", "),
-            "nodes of different clusters stand in one list",
+            "nodes of different clusters are in one list",
             "Give each node the --peers of its own cluster. Nothing was exchanged between them.",
           ),
         ]),
@@ -427,7 +427,7 @@ export const nodeRules: readonly ((view: ClusterView) => readonly Finding[])[] =
   memberLists,
 ]
 
-/** What health says and no finding covers. */
+/** What health reports and no other finding covers. */
 const COVERED: Readonly<Record<string, readonly FindingName[]>> = {
   "no leader": ["no-leader", "broken-link", "slow-link", "client-timeouts"],
   "disk slow": ["slow-disk"],

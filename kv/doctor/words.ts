@@ -7,7 +7,7 @@ export const span = (ms: number): string => (ms < 1000 ? `${Math.round(ms)} ms` 
 export const bytes = (count: number): string =>
   count < 1e6 ? `${Math.round(count / 1e3)} kB` : `${(count / 1e6).toFixed(1)} MB`
 export const unique = (names: readonly string[]): readonly string[] => [...new Set(names)]
-/** The first sentence. */
+/** The first sentence of a text. */
 export const brief = (text: string): string => text.split(/\.(?:\s|$)/u)[0] ?? text
 export const hasMajority = (of: readonly string[], all: readonly string[]): boolean =>
   all.filter((name) => of.includes(name)).length > all.length / 2

@@ -16,16 +16,19 @@ const CLOSE = 2
 const EXECUTE = 3
 const EXECUTE_ALONE = 4
 const EXECUTE_EXEC = 5
-/** Added to the three kinds above, in a session of a client: its secret follows the header. */
+/**
+ * Added to one of the three kinds above for a command in a client's session: then the session's secret follows the
+ * header.
+ */
 const IN_CLIENTS_SESSION = 3
 const HEADER = 19
-/** No kind: there are no bytes at all. */
+/** Not a kind: stands for a payload without any bytes. */
 const EMPTY = 255
 
 /** An Execute with a readable session and sequence but an unreadable body: it is answered, not executed. */
 export interface Malformed {
   readonly type: "Malformed"
-  /** 0: not even these can be read. */
+  /** 0: even these cannot be read. */
   readonly session: number
   readonly secret: Uint8Array | null
   readonly sequence: number
@@ -117,9 +120,9 @@ class Cursor {
   readCount(before = 0): number {
     const count = this.readVarint()
     if (before + count > MAX_WORDS)
-      throw new MalformedBytes(`${before + count} words or more, at most ${MAX_WORDS} are allowed`)
+      throw new MalformedBytes(`at least ${before + count} words, but at most ${MAX_WORDS} are allowed`)
     if (count > this.buffer.length - this.at)
-      throw new MalformedBytes(`${count} items cannot stand in ${this.buffer.length - this.at} bytes`)
+      throw new MalformedBytes(`${count} items do not fit into ${this.buffer.length - this.at} bytes`)
     return count
   }
   readCall(): Call {
@@ -225,7 +228,7 @@ const decode = (kind: number, cursor: Cursor): Command => {
       return { type: "Execute", session, secret, sequence, lowest, exec, watches, calls }
     }
     default:
-      throw new MalformedBytes(`no command is of kind ${kind}`)
+      throw new MalformedBytes(`a command of the unknown kind ${kind}`)
   }
 }
 

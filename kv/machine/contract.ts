@@ -13,14 +13,14 @@ export interface MachineStats {
   /** Durations of batches, in seconds. */
   readonly commitTimes: Histogram
   readonly malformed: number
-  /** Commands that ended in an exception. */
+  /** Commands that ended in an internal error. */
   readonly internalErrors: number
   readonly sessions: number
   readonly keptReplies: number
   readonly keptReplyBytes: number
   readonly pinnedImages: number
   readonly damaged: string | null
-  /** What it waits for before it continues to execute, or null. */
+  /** Which resource it waits for before it continues to execute, or null. */
   readonly short: string | null
 }
 export interface Scrubbed {
@@ -33,11 +33,12 @@ export interface KvMachine extends StateMachine, StateReader {
   readonly beginsAt: () => number
   readonly listen: (listener: CommandListener) => void
   readonly replyOf: (session: number, secret: Uint8Array | null, sequence: number) => ReplyState
-  /** When a Tick is due: no key expires before this. null: none will. */
+  /** No key expires before this time, so no Tick is needed earlier. null: no key will expire. */
   readonly earliestDeadline: () => number | null
   readonly stats: () => MachineStats
   /**
-   * Like openSnapshot, but without sessions: their keys are secrets, and another cluster could not keep their promises.
+   * Like openSnapshot, but without sessions: their secrets must not leave the cluster, and another cluster could not
+   * guarantee exactly-once for them.
    */
   readonly openBackup: () => Promise<SnapshotImage>
   /**

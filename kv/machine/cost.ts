@@ -55,7 +55,7 @@ export class TooLarge extends Error {
     this.reply = tooLarge(text)
   }
 }
-/** A read, whose limit is set by its caller. */
+/** The error for a read whose limit was set by its caller. */
 export const replyTooLarge = (bytes: number, most: number): TooLarge =>
   new TooLarge(`the reply would have ${bytes} bytes or more, at most ${most} are allowed.`)
 /** The task's reply, or the refusal. */

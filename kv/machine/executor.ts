@@ -42,7 +42,7 @@ const sessionExpired = error(
   "SESSIONEXPIRED",
 )
 const forgotten = error(
-  "executed before; its reply is no longer kept: it was reported as arrived, or there was no room",
+  "executed before; its reply is no longer kept: the client had reported that it arrived, or there was no space for it",
   "FORGOTTEN",
 )
 const keepsTooMany = error(
@@ -90,7 +90,7 @@ class StoreView implements KeyspaceView {
     } catch (thrown) {
       throw new StoreFailed(thrown)
     }
-    // It came with its value.
+    // The value was read together with the item.
     if (item !== undefined && item.length <= INLINE) meter.charge(item.length)
     return item
   }
@@ -130,7 +130,7 @@ class StoreView implements KeyspaceView {
     this.removals.noteAll(this.index)
     this.store.clear()
   }
-  /** For this node alone: nothing is charged. */
+  /** Only this node does this, so nothing is charged. */
   private stillAbsent(watch: Watch): boolean {
     const key = Buffer.from(watch.key)
     try {
@@ -149,14 +149,14 @@ export class KvExecutor {
   base: LogBase
   readonly sessions: Sessions
   readonly removals: Removals
-  /** Entries whose bytes are no command; nobody waits for an answer to them. */
+  /** Entries whose bytes are no command; no caller waits for an answer to them. */
   malformed = 0
   private readonly view: StoreView
   private readonly store: RecordStore
   private readonly internal: (thrown: unknown) => void
   /** Called with commands of nodes before they are executed. */
   private readonly executing: CommandListener["executing"]
-  /** Cost of reads beside the execution: of this node alone, so it counts towards no limit. */
+  /** The cost of reads beside the execution: they happen on this node alone, so they count towards no limit. */
   private aside = 0
   /** `internal` is called with each exception that ended a command. */
   constructor(
@@ -194,8 +194,8 @@ export class KvExecutor {
     if (steps !== null) while (steps.next().done !== true);
   }
   /**
-   * The same; but if the entry holds several calls, or one over many keys, the returned steps execute them, and nothing
-   * else may be executed before the steps end.
+   * The same; but if the entry holds several calls, or one over many keys, returns the steps that execute it. Nothing
+   * else may be executed before these steps end.
    */
   start(entry: Entry, out: MachineOutcome[]): Steps | null {
     const time = Math.max(this.base.time, entry.time)
@@ -214,7 +214,7 @@ export class KvExecutor {
         return null
       case "OpenSession": {
         const { owner, secret } = command
-        // Nodes let none of these into the log.
+        // Correct nodes let none of these into the log.
         if (owner.length > MAX_OWNER) {
           this.malformed++
           return null
@@ -261,7 +261,10 @@ export class KvExecutor {
     this.sessions.executed(session, reply)
     return this.tell(out, command, reply, true)
   }
-  /** A client that waits for this index reads here. The read changes nothing; an error in it is not the command's. */
+  /**
+   * A connection that waits for this command reads just before it. The read changes nothing; an error in it is not the
+   * command's.
+   */
   private aboutTo(command: Numbered): void {
     const take = this.executing?.(command)
     if (take === undefined) return
@@ -339,7 +342,7 @@ export class KvExecutor {
     this.sessions.executed(session, reply)
     this.tell(out, command, reply, true)
   }
-  /** A watched key has another version. */
+  /** True if a watched key has another version. */
   private changed({ watches, calls }: Execute): boolean {
     const { removals, view } = this
     this.store.begin()
@@ -352,7 +355,7 @@ export class KvExecutor {
       return item === undefined ? !removals.fits(key, watch.version) : item.version !== watch.version
     })
   }
-  /** All or nothing: an entry that costs too much, or ends in an exception, has no effect but its answer. */
+  /** All or nothing: if an entry costs too much, or ends in an exception, its only effect is its answer. */
   private undone(thrown: unknown): Reply {
     if (thrown instanceof StoreFailed) throw thrown.thrown
     if (isNodesOwn(thrown)) throw thrown
@@ -364,7 +367,7 @@ export class KvExecutor {
   }
 }
 
-/** Executed in steps. */
+/** Whether the entry is executed in steps. */
 const isLong = ({ calls }: Execute): boolean => calls.length > 1 || (calls[0]?.length ?? 0) > LONG_CALL
 const LONG_CALL = 64
 
@@ -398,7 +401,7 @@ export class ReadOnlyView implements KeyspaceView {
     if (this.answered > this.most) throw replyTooLarge(this.answered, this.most)
   }
   charge(): void {
-    // A read costs this node alone.
+    // A read costs only this node.
   }
   put(): never {
     return this.clear()

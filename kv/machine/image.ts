@@ -16,9 +16,9 @@ import type { Item } from "./commands/view.ts"
 
 /** Large enough that frames and turns cost little, small enough to be made in a few milliseconds. */
 export const CHUNK = 256 << 10
-/** 5: the position's configuration carries the addresses of members. */
+/** What changed in format 5: the position's configuration carries the addresses of members. */
 const FORMAT = 5
-/** A session with the most that it may keep fits twice. */
+/** Twice the size of a session that keeps as much as it may. */
 const MAX_FRAME = 64 << 20
 
 const HEADER = 0
@@ -178,8 +178,8 @@ export class ImageReader {
     if (kind === TRAILER) {
       this.ended = true
       const count = r.u48()
-      if (count !== this.count) throw new MalformedBytes(`${this.count} records came, ${count} were sent`)
-      if (r.u32() !== this.crc) throw new MalformedBytes("the checksum of the whole does not fit")
+      if (count !== this.count) throw new MalformedBytes(`${this.count} records arrived, but ${count} were sent`)
+      if (r.u32() !== this.crc) throw new MalformedBytes("the checksum of the whole image is wrong")
       r.done()
       return null
     }
@@ -203,7 +203,7 @@ export class ImageReader {
       r.done()
       return { type: "removals", removals }
     }
-    if (kind !== DATA) throw new MalformedBytes(`no record is of kind ${kind}`)
+    if (kind !== DATA) throw new MalformedBytes(`a record of the unknown kind ${kind}`)
     const key = r.bytes()
     const record = frame.subarray(r.at)
     const item = decodeRecord(key, record)

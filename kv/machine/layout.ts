@@ -26,7 +26,7 @@ import type { Session } from "./sessions.ts"
 import type { Item } from "./commands/view.ts"
 import type { Reply } from "../types.ts"
 
-/** 5: the position's configuration carries the addresses of members. */
+/** What changed in format 5: the position's configuration carries the addresses of members. */
 export const FORMAT = 5
 export const META = 0x10
 export const MARKER = 0x20
@@ -83,7 +83,7 @@ export const valueKey = (generation: number, key: Uint8Array): Buffer => placed(
 export const dataFrom = (generation: number, place: number): Buffer => placed(DATA, generation, place, NOTHING)
 export const placeIn = (key: Buffer): number => key.readUIntBE(7, 6)
 export const userKey = (key: Buffer): Buffer => key.subarray(KEY_PREFIX)
-/** Here the place is the deadline. */
+/** In these keys the deadline takes the place's position. */
 export const deadlineKey = (generation: number, deadline: number, key: Uint8Array): Buffer =>
   placed(DEADLINE, generation, deadline, key)
 export const deadlineOfKey = (key: Buffer): { readonly deadline: number; readonly key: Buffer } => ({

@@ -1,6 +1,7 @@
 /**
- * The same state machine without a disk, for simulations and models: the same execution over a Map. Every step can be
- * called synchronously (`applyNow`, `imageNow`, `restoreNow`) or through the contract, a microtask later.
+ * The same state machine without a disk, for simulations and models: the same execution on a Map. Every step can be
+ * called synchronously (`applyNow`, `imageNow`, `restoreNow`) or through the contract, where it completes a microtask
+ * later.
  */
 import { origin, type Entry, type LogBase, type SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachine, StateMachineHandlers } from "../../interpreters/contract.ts"
@@ -17,7 +18,7 @@ import { DEFAULT_IDLE, type ReplyState, Sessions } from "./sessions.ts"
 import type { Item } from "./commands/view.ts"
 import type { Call, CommandListener, Keyspace, StateReader, Reply } from "../types.ts"
 
-/** No value is stored separately here. */
+/** In memory every item holds its value. */
 const valueOf = (item: Item): Buffer => item.value ?? Buffer.alloc(0)
 
 interface Placed {

@@ -3,7 +3,7 @@
  * order, so a place is a cursor of SCAN with the same meaning on every node and at any time, whatever keys come and go.
  */
 
-/** After the last place. */
+/** One more than the last place. */
 export const PLACES = 2 ** 48
 
 /**

@@ -1,21 +1,22 @@
 /**
  * Remembers removed keys, for the WATCH of a key that does not exist: a key that was set and removed since looks the
- * same as before. A removal is recorded by the place of the key, in one of 65,536 parts, with the index of the entry; a
- * deadline is recorded when it is set, because each node removes expired keys at its own time. So this takes little
- * memory, whatever the number of keys, and is the same on every node. Two keys of one part cannot be distinguished, nor
- * keys that a FLUSHALL removed from keys that it did not: such a watch fails as if its key had changed. (For FLUSHALL a
- * node spares its own clients: when it executes one, it knows which of their watches stay valid, see FlushListener.)
+ * same as before. A removal is recorded by the place of the key, in one of 65,536 parts, with the index of the entry.
+ * For a key with a deadline that is done when the deadline is set, because each node removes expired keys at its own
+ * time. So this takes little memory, whatever the number of keys, and is the same on every node. Two keys of one part
+ * cannot be distinguished, and a FLUSHALL counts as a removal of every key: such a watch fails as if its key had
+ * changed. (For FLUSHALL a node spares its own clients: when it executes one, it knows which of their watches stay
+ * valid, see FlushListener.)
  */
 import { placeOf } from "./place.ts"
 
 /** Divides places into 2^48 / 2^32 parts. */
 const PART = 2 ** 32
-/** Stands for all parts: FLUSHALL. */
+/** The part that stands for all parts, used by FLUSHALL. */
 const ALL = 2 ** 16
 
 const partOf = (key: Uint8Array): number => Math.floor(placeOf(key) / PART)
 
-/** Versions of keys are indexes of the log, which never become so large. */
+/** Versions of keys are log indexes, which never become this large: versions from here on stand for absent keys. */
 const ABSENT = 2 ** 47
 /** The version for a watch of a key that does not exist after entry `index`. */
 export const absentAfter = (index: number): number => ABSENT + index
@@ -44,7 +45,7 @@ export class Removals {
     this.last.set(part, index)
     this.dirty.add(part)
   }
-  /** Whether a key that does not exist still has the watched version: for 0 that is enough. */
+  /** Whether the watch of a key that does not exist still holds. Version 0 demands only that it does not exist. */
   fits(key: Uint8Array, version: number): boolean {
     if (version < ABSENT) return version === 0
     const since = version - ABSENT
@@ -61,7 +62,7 @@ export class Removals {
       else this.last.set(part, before)
     }
   }
-  /** What was recorded since the last `written`. */
+  /** The records since the last `written`. */
   *changes(): Generator<Removal, void> {
     for (const part of this.dirty) {
       const index = this.last.get(part)

@@ -37,7 +37,7 @@ export const wrongArity = (name: string): Reply =>
   error(`wrong number of arguments for '${name.toLowerCase()}' command`)
 export const invalidExpire = (name: string): Reply => error(`invalid expire time in '${name}' command`)
 
-/** Besides its bytes. */
+/** The memory of a reply object besides its bytes. */
 const OBJECT = 128
 
 /** The approximate memory of a kept reply. Part of the format: the log decides what is kept. */
@@ -152,6 +152,6 @@ export const readReply = (r: ByteReader, depth = 0): Reply => {
         entries: Array.from({ length: r.count(2) }, () => [readReply(r, depth + 1), readReply(r, depth + 1)] as const),
       }
     default:
-      throw new MalformedBytes(`no reply is of kind ${kind}`)
+      throw new MalformedBytes(`a reply of the unknown kind ${kind}`)
   }
 }

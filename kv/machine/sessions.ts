@@ -18,14 +18,15 @@ export const DEFAULT_IDLE = 3_600_000
 export const MAX_KEPT_REPLIES = 4096
 export const MAX_KEPT_REPLY_BYTES = 16 << 20
 /**
- * The most that all sessions keep together, those of nodes included. Beyond it the sessions that keep most forget their
- * oldest replies, until all together keep at most KEPT_AFTER: each keeps what it has, or the same share.
+ * The limit for all sessions together, those of nodes included. Beyond it the sessions that keep most forget their
+ * oldest replies, until all together keep at most KEPT_AFTER: a session that keeps less than an equal share loses
+ * nothing, and the others keep that share.
  */
 export const MAX_KEPT_IN_ALL = 32 << 20
 const KEPT_AFTER = 24 << 20
 /**
- * A larger reply is not kept: written to every disk and carried in every snapshot, it would cost far more than its
- * command. A client that repeats the command learns only that it was executed.
+ * A reply larger than this is not kept: written to every disk and carried in every snapshot, it would cost far more
+ * than its command. A client that repeats the command learns only that it was executed.
  */
 export const MAX_KEPT_REPLY = 2 << 20
 const tooLargeToKeep = error(
@@ -49,18 +50,20 @@ export interface Session {
   lowest: number
   /** When the replicated clock last saw a command in the session. */
   active: number
-  /** From `lowest` on, in order. */
+  /** Kept replies from `lowest` on, in order. */
   readonly replies: Map<number, Reply>
 }
 
 /** The outcome of a command, for the caller that waits for it. */
 export type ReplyState =
   | { readonly type: "kept"; readonly reply: Reply }
-  /** Executed, but the client has said that the reply had arrived. */
+  /** Executed, but the client has reported that the reply had arrived. */
   | { readonly type: "forgotten" }
   /** Not executed so far: proposing it again is safe. */
   | { readonly type: "notExecuted" }
-  /** The session is unknown, closed or expired: nothing more will be executed in it, and what was is unknown. */
+  /**
+   * The session is unknown, closed or expired: nothing more will be executed in it, and what was executed is unknown.
+   */
   | { readonly type: "expired" }
 
 /** An owner that can have only one session: a node, or one opening of a client. */
@@ -76,7 +79,7 @@ export class Sessions {
   private readonly byHolder = new Map<string, number>()
   private keptCount = 0
   private keptSize = 0
-  /** The sessions that keep replies. */
+  /** The bytes that each session keeps. */
   private readonly sizes = new Map<number, number>()
   /** Since the last `drain`: the first executed sequence of each session, and the sessions that ended. */
   private touched = new Map<number, number>()
@@ -99,7 +102,7 @@ export class Sessions {
     const session = this.byId.get(id)
     return session !== undefined && this.alive(session, now) ? session : undefined
   }
-  /** null as the secret: the command is a node's own. */
+  /** The session, if this command may use it. `secret` null: the command is a node's own. */
   enter(id: number, secret: Uint8Array | null, now: number): Session | undefined {
     const session = this.find(id, now)
     if (session === undefined || session.owner.startsWith(NODE_OWNER) !== (secret === null)) return undefined
@@ -115,8 +118,8 @@ export class Sessions {
   }
 
   /**
-   * Returns the id of the session. An opening may be proposed again if its outcome is unknown; the secret identifies
-   * the second copy, which only counts as activity.
+   * Returns the id of the session. An opening may be proposed again if its outcome is unknown; a second copy is
+   * recognised by its secret, and only counts as activity.
    */
   open(id: number, owner: string, secret: Uint8Array, now: number): number {
     const earlier = this.byHolder.get(holderOf(owner, secret))
@@ -155,7 +158,7 @@ export class Sessions {
     this.touched.delete(id)
     this.ended.add(id)
   }
-  /** A command in the session was applied, with whatever outcome. */
+  /** A command in the session was applied, whatever its outcome. */
   touch(session: Session, lowest: number, now: number): void {
     session.active = now
     if (session !== this.newest) {
@@ -174,7 +177,7 @@ export class Sessions {
     this.keep(session.id, 1, size)
     if (this.keptSize > MAX_KEPT_IN_ALL) this.share(session.id, size)
   }
-  /** `newest`: what the session `last` has kept just now, which stays. */
+  /** `newest`: the bytes that session `last` has just added, which are kept. */
   private share(last: number, newest: number): void {
     const older = (id: number): number => (this.sizes.get(id) ?? 0) - (id === last ? newest : 0)
     const sizes = Array.from(this.sizes.keys(), older).sort((a, b) => a - b)
@@ -200,7 +203,10 @@ export class Sessions {
     if (total > 0) this.sizes.set(id, total)
     else this.sizes.delete(id)
   }
-  /** It keeps so much that nothing more may be executed until the client says that some replies have arrived. */
+  /**
+   * The session keeps so much that nothing more may be executed until the client reports that some replies have
+   * arrived.
+   */
   full(session: Session): boolean {
     if (session.owner.startsWith(NODE_OWNER)) return false
     return session.replies.size >= MAX_KEPT_REPLIES || (this.sizes.get(session.id) ?? 0) >= MAX_KEPT_REPLY_BYTES
@@ -213,7 +219,7 @@ export class Sessions {
       this.keep(session.id, -1, -replySize(reply))
     }
   }
-  /** Removes all sessions that have expired: what is open and kept is counted, and must be the same on every node. */
+  /** Removes all expired sessions: the number of sessions and what they keep must be the same on every node. */
   sweep(now: number): void {
     for (const session of this.byId.values()) {
       if (this.alive(session, now)) return

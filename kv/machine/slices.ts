@@ -1,10 +1,10 @@
-/** Turns: long work yields to the event loop every few milliseconds, and some work runs one at a time. */
+/** Long work gives way to other work of the event loop every few milliseconds, and some tasks run one at a time. */
 
-/** Well below the 10 ms that a client may notice, because the work between two readings of the clock is added. */
+/** Well below the 10 ms that a client may notice, because the work between two readings of the clock comes on top. */
 const SLICE_MS = 4
 const LOOK_EVERY = 16
 
-/** `due` is cheap enough to call between any two records. */
+/** `due` is cheap enough to be called between any two records. */
 export class Slices {
   private started = performance.now()
   private steps = 0
@@ -16,7 +16,7 @@ export class Slices {
   due(): boolean {
     return ++this.steps % LOOK_EVERY === 0 && performance.now() - this.started > SLICE_MS
   }
-  /** For steps that take long themselves. */
+  /** Checks the clock at once: for steps that take long themselves. */
   overdue(): boolean {
     return performance.now() - this.started > SLICE_MS
   }
@@ -29,7 +29,7 @@ export class Slices {
   }
 }
 
-/** One task at a time, in order; a failed one does not block the next. */
+/** Runs one task at a time, in order; a failed one does not block the next. */
 export class SerialTasks {
   private tail: Promise<unknown> = Promise.resolve()
   run<A>(task: () => A | Promise<A>): Promise<A> {

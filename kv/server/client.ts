@@ -10,15 +10,15 @@ export interface QueuedTransaction {
   bytes: number
   /** Its size in memory. */
   weight: number
-  /** A command was refused while queueing: EXEC will discard all of them. */
+  /** A command was refused while it was queued: EXEC will discard the whole transaction. */
   aborted: boolean
-  /** The queue holds commands that change or report the connection, above all CLIENT REPLY. */
+  /** The queue holds commands that change or report the connection's state, above all CLIENT REPLY. */
   silencing: boolean
 }
 
 /** Watched keys. Filled as each WATCH is executed, which is before its EXEC in the connection's order. */
 export interface Watching {
-  /** By the key's bytes, as latin-1: of several watches of a key the first one counts. */
+  /** By the bytes of the key, as Latin-1. If a key is watched several times, the first watch counts. */
   readonly watches: Map<string, Watch>
   /** Their size in memory. */
   weight: number
@@ -39,27 +39,27 @@ export interface ClientState {
   libraryVersion: string
   lastCommand: string
   protocol: Protocol
-  /** CLIENT REPLY. */
+  /** Set by CLIENT REPLY. */
   replies: "on" | "off"
-  /** CLIENT REPLY SKIP: whether the present command, or the next, gets no reply. */
+  /** Set by CLIENT REPLY SKIP: whether the present command, or the next, gets no reply. */
   skip: "none" | "this" | "next"
   /** local: what this node has applied, perhaps stale; no barrier, no redirect. */
   consistency: "linearizable" | "local"
   transaction: QueuedTransaction | null
   watching: Watching
-  /** An outstanding EXEC decides which later commands are answered: nothing is started before it has ended. */
+  /** An outstanding EXEC decides which later commands are answered: no later command is started before it has ended. */
   settling: boolean
-  /** An AUTH is being checked: what is behind it waits. */
+  /** An AUTH is being checked: later commands wait. */
   proving: boolean
-  /** Who it is and what it may do; null: it has not said. */
+  /** The user and its permissions; null: not logged in. */
   user: Grant | null
-  /** The same as it connected. */
+  /** The permissions with which it connected. */
   readonly arrived: Grant | null
   /** Since when it has been nobody, by the server's clock; null while it is somebody. */
   namelessSince: number | null
   /** Bytes of pending requests, of replies not sent, and of everything held for it, as known by its connection. */
   load: () => { readonly input: number; readonly output: number; readonly total: number }
-  /** Nothing more is read; the connection closes once everything before is answered. */
+  /** Nothing more is read; the connection closes once all earlier commands are answered. */
   leaving: boolean
 }
 
@@ -68,7 +68,7 @@ export const hostOf = (address: string): string => address.slice(0, address.last
 
 export const noWatches = (): Watching => ({ watches: new Map(), weight: 0, failed: false })
 
-/** Where there are no users. */
+/** Every client's grant if there are no users. */
 const everybody: Grant = { name: "default", role: "admin", by: null }
 
 export const newClient = (
@@ -118,7 +118,7 @@ export const resetClient = (client: ClientState): void => {
 
 /**
  * How many watches of all clients one FLUSHALL checks, at some microseconds each: beyond that, watches may fail without
- * a reason.
+ * need.
  */
 const mostKept = 4096
 

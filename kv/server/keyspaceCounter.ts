@@ -1,6 +1,6 @@
 /**
- * The number of keys, for INFO. Counting reads all of them, and some libraries request INFO on every connect, so a count is
- * reused for twenty times as long as it took; with few keys that is no time at all.
+ * The number of keys, for INFO. Counting reads all of them, and some libraries request INFO on every connect, so a
+ * count is reused for twenty times as long as it took; with few keys that is hardly any time.
  */
 import type { Keyspace, StateReader } from "../types.ts"
 
@@ -25,7 +25,7 @@ export class KeyspaceCounter {
     this.now = now
   }
 
-  /** The present count. null: it cannot be counted. */
+  /** Counts now, or joins the count in progress. null: the keys cannot be counted. */
   count(): Promise<KeyspaceCount | null> {
     this.counting ??= this.begin().finally(() => {
       this.counting = null

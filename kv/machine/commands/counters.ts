@@ -34,7 +34,7 @@ export const decrby: CommandHandler = (view, args) => {
 const notAFloat = error("value is not a valid float")
 const notFinite = error("increment would produce NaN or Infinity")
 
-/** Exact to the last digit, as Redis on x86-64 (longdouble.ts). */
+/** Exact to the last digit, like Redis on x86-64 (longdouble.ts). */
 export const incrbyfloat: CommandHandler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)

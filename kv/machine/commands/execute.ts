@@ -12,7 +12,7 @@ import type { Call, Reply } from "../../types.ts"
 
 export interface CommandSpec {
   readonly name: string
-  /** As in Redis: counts the name; negative: at least so many. */
+  /** As in Redis: the number of words, including the name; negative: the minimum. */
   readonly arity: number
   readonly kind: "write" | "read"
   /** Reads the whole key space: executed in slices, never inside MULTI. */
@@ -32,7 +32,7 @@ const all = [1, -1, 1] as const
 const pairs = [1, -1, 2] as const
 const none = [0, 0, 0] as const
 const two = [1, 2, 1] as const
-/** Index of the first key, after a subcommand. */
+/** The index of the first key, for commands with a subcommand. */
 const named = [2, 2, 1] as const
 type Keys = readonly [number, number, number]
 
@@ -128,7 +128,7 @@ export const commandSpecs: ReadonlyMap<string, CommandSpec> = new Map(
 )
 
 const lookup = (name: Uint8Array): CommandSpec | undefined =>
-  // Longer than any name: a string of perhaps megabytes need not be made.
+  // The word is longer than any command's name: do not make a string of perhaps megabytes.
   name.length > 16
     ? undefined
     : commandSpecs.get(Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString("latin1").toUpperCase())
@@ -188,7 +188,7 @@ export const perform = (view: KeyspaceView, spec: CommandSpec, call: Call): Repl
   return spec.handler(view, args)
 }
 
-/** How many keys a command handles in one step: a few milliseconds. */
+/** How many keys a part of a command handles in one step: a few milliseconds. */
 const PART = 256
 const sumOf = (replies: readonly Reply[]): Reply =>
   integer(replies.reduce((sum, reply) => sum + (reply.type === "integer" ? Number(reply.value) : 0), 0))
@@ -197,8 +197,8 @@ const allOf = (replies: readonly Reply[]): Reply => ({
   items: replies.flatMap((reply) => (reply.type === "array" ? reply.items : [reply])),
 })
 /**
- * How the reply of a command is made from the replies to its parts. MSETNX has no parts: it checks all keys before it
- * writes one.
+ * How the reply of a divided command is made from the replies to its parts. MSETNX is not divided: it checks all keys
+ * before it writes one.
  */
 const joins: ReadonlyMap<string, (replies: readonly Reply[]) => Reply> = new Map([
   ["DEL", sumOf],
@@ -213,8 +213,8 @@ export interface SplitCall {
   readonly join: (replies: readonly Reply[]) => Reply
 }
 /**
- * Splits a command over many keys into commands over fewer, executed one after the other, so that other work gets its
- * turn; null: it is short.
+ * Divides a command over many keys into commands over fewer keys, executed one after the other, so that other work is
+ * not held up; null: the command is short.
  */
 export const splitCall = (call: Call): SplitCall | null => {
   const name = call[0]

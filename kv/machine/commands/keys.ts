@@ -57,7 +57,7 @@ export const copy: CommandHandler = (view, args) => {
     else if (name === "DB" && database !== undefined) {
       const index = parseInt64(database)
       if (index === undefined) return notAnInteger
-      // There is only one.
+      // There is only database 0.
       if (index !== 0n) return noSuchDatabase
       i++
     } else return syntaxError
@@ -71,7 +71,7 @@ export const copy: CommandHandler = (view, args) => {
   return ONE
 }
 
-/** One step whatever the size: see the generations in layout.ts. */
+/** One step, however many keys there are: see the generations in layout.ts. */
 export const flush: CommandHandler = (view, args) => {
   const option = args[1]
   if (option !== undefined) {

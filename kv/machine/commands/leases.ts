@@ -33,8 +33,8 @@ const told = (token: number, holder: Buffer, remaining: number): Reply => ({
 })
 
 /**
- * LEASE key holder milliseconds: takes the key for `holder` if nobody else holds it, or renews the holder's own lease
- * from now on. Returns the holder: token, name, and the milliseconds that are left (-1: no end).
+ * LEASE key holder milliseconds: takes the key for `holder` if no other holder has it, or renews the holder's own
+ * lease. Returns the token, the holder's name, and the milliseconds that are left (-1: no end).
  */
 export const lease: CommandHandler = (view, args) => {
   const [key, holder] = [argument(args, 1), argument(args, 2)]
@@ -54,7 +54,7 @@ export const lease: CommandHandler = (view, args) => {
   return told(held.token, holder, remaining)
 }
 
-/** RELEASE key holder: 1 if the holder held it, else 0. */
+/** RELEASE key holder: 1 if the holder held the key, otherwise 0. */
 export const release: CommandHandler = (view, args) => {
   const key = argument(args, 1)
   const item = view.get(key)

@@ -14,7 +14,7 @@ const BITS = 64
 /** Exponents of the last bit: of the smallest number, and of the largest numbers. */
 const LEAST = -16_445
 const MOST = 16_384 - BITS
-/** Redis accepts no longer text for a number. */
+/** Redis accepts no longer text as a number. */
 export const LONGEST_NUMBER = 5 * 1024 - 1
 /** Decimal exponents beyond these are out of range whatever the digits are. */
 const LEAST_TENS = -5_000
@@ -26,7 +26,7 @@ const bitsOf = (value: bigint): number => {
   return 4 * digits.length + 28 - Math.clz32(Number.parseInt(digits.slice(0, 1), 16))
 }
 const absolute = (value: bigint): bigint => (value < 0n ? -value : value)
-/** 2^n times the value, where n may be negative; then no bit may be lost. */
+/** 2^n times the value. If n is negative, the bits that are shifted out must be zero. */
 const shifted = (value: bigint, n: number): bigint => (n >= 0 ? value << BigInt(n) : value >> BigInt(-n))
 
 /** Rounds a nonnegative number to the nearest whole number, and a half to the even one. */
@@ -87,7 +87,7 @@ export const parseLongDouble = (text: string, charge: (cost: number) => void): L
     if (top > MOST + BITS + 4 || top < LEAST - 4) return undefined
     found = nearest(signed, 1n, twos)
   }
-  // A number that underflows to zero is refused like one that overflows.
+  // A number that underflows to zero is refused, like one that overflows.
   return found === null || found.significand === 0n ? undefined : found
 }
 

@@ -4,7 +4,7 @@ import { NULL, ONE, bulk, error, help, integer, notAnInteger, quoted, syntaxErro
 import { type Arguments, type CommandHandler, MAX_DIGITS, argument, parseInt64, upper } from "./view.ts"
 import type { Reply } from "../../types.ts"
 
-/** In Redis: a string of at most so many bytes is allocated together with its header. */
+/** As in Redis: a string of at most this many bytes is allocated together with its header. */
 const EMBEDDED = 44
 
 const unknown = (name: string, args: Arguments): Reply =>
@@ -12,8 +12,8 @@ const unknown = (name: string, args: Arguments): Reply =>
 const arity = (name: string, args: Arguments): Reply => wrongArity(`${name}|${upper(argument(args, 1))}`)
 
 /**
- * What Redis says of a value that was set as a whole. Here all values are bytes, but some programs ask whether one is
- * an integer.
+ * The encoding that Redis reports for a value that was set as a whole. Here all values are bytes, but some programs ask
+ * whether a value is an integer.
  */
 const encoding: CommandHandler = (view, args) => {
   const key = argument(args, 2)
@@ -63,7 +63,7 @@ export const object: CommandHandler = (view, args) => {
  * Bytes of a record in the database besides key and value: kind, generation, place, checksum, version, deadline, place.
  */
 const RECORD = 30
-/** The same for a separate value, and for a deadline. */
+/** The same for a large value that is stored separately, and for a deadline. */
 const APART = 21
 const DEADLINE = 13
 

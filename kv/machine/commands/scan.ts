@@ -1,9 +1,9 @@
 /**
  * KEYS, SCAN and DBSIZE: commands over the whole key space, in the order of places (place.ts). This file decides what
- * they return; the machine walks the keys, at once or in slices.
+ * they return; the machine walks over the keys, at once or in slices.
  *
- * The cursor of SCAN is a place. So a cursor is valid on every node and after restarts, and nothing need be remembered
- * for it. Every key that exists throughout a scan is returned, whatever happens to other keys. Places stay below 2^53,
+ * The cursor of SCAN is a place. So a cursor is valid on every node and after restarts, and the server keeps no state
+ * for it. Every key that exists throughout a scan is returned, whatever happens to other keys. Places are below 2^53,
  * for clients that keep a cursor as a floating-point number.
  */
 import { type Matcher, glob } from "./glob.ts"
@@ -24,7 +24,10 @@ export interface Scan {
 
 /** The cost of a key in a reply, besides its bytes. */
 const ITEM = 64
-/** One SCAN returns at most so many keys, and looks at no more, except for keys of the same place. */
+/**
+ * One SCAN returns at most this many bytes, and looks at no more than this many keys, except for keys of the same
+ * place.
+ */
 const SCAN_BYTES = 1 << 20
 const SCAN_KEYS = 100_000
 
@@ -111,8 +114,8 @@ const planScan = (args: readonly Buffer[], most: number): Scan | Reply => {
 /** Where RANDOMKEY starts. */
 export const randomPlace = (): number => Math.floor(Math.random() * PLACES)
 /**
- * The first key from a random place on: its probability depends on the gap before it, and places are as good as random.
- * Null after the last key: then it is the first of all keys.
+ * The first key from a random place on: its probability depends on the gap before it, and places are practically
+ * random. null if there is no key after that place: then the caller takes the first of all keys.
  */
 export const planRandom = (from: number): Scan => {
   let found: Reply = NULL

@@ -49,7 +49,7 @@ const putUntil = (view: KeyspaceView, key: Buffer, value: Buffer, deadline: bigi
   if (deadline <= BigInt(view.now)) view.delete(key)
   else view.put(key, value, clampDeadline(deadline))
 }
-/** The same for a value that stays as it is. */
+/** The same for an item whose value stays unchanged. */
 export const touchUntil = (view: KeyspaceView, key: Buffer, item: Item, deadline: bigint): void => {
   if (deadline <= BigInt(view.now)) view.delete(key)
   else view.touch(key, item, clampDeadline(deadline))
@@ -177,7 +177,7 @@ export const append: CommandHandler = (view, args) => {
     return integer(more.length)
   }
   const length = item.length + more.length
-  // Checked before the old value is read.
+  // The length is checked before the old value is read.
   checkValue(length)
   view.put(key, Buffer.concat([view.value(key, item), more], length), item.expiry)
   return integer(length)

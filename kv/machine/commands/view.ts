@@ -5,7 +5,7 @@ import type { Reply } from "../../types.ts"
 export interface Item {
   /** Bytes of the value: known without reading it. */
   readonly length: number
-  /** null: it is in a separate record that has not been read (see View.value). */
+  /** null: the value is in a separate record that has not been read (see View.value). */
   readonly value: Buffer | null
   /** CRC-32 of key and value, for a value that has not been read. */
   readonly crc: number
@@ -25,9 +25,9 @@ export interface KeyspaceView {
   readonly get: (key: Buffer) => Item | undefined
   /** Reads the value of an item that `get` returned. */
   readonly value: (key: Buffer, item: Item) => Buffer
-  /** Called before a reply with so many bytes of values is made. */
+  /** Called before a reply with this many bytes of values is made. */
   readonly answering: (bytes: number) => void
-  /** Called before work that no other method charges. */
+  /** Called before work that is charged nowhere else. */
   readonly charge: (cost: number) => void
   /** Does not read the earlier value. */
   readonly put: (key: Buffer, value: Buffer, expiry: number) => void
@@ -71,7 +71,7 @@ export const parseInt64 = (bytes: Buffer): bigint | undefined => {
   return fitsInt64(value) ? value : undefined
 }
 
-/** How a command names a point in time: a number of units of so many milliseconds, from now or since 1970. */
+/** How a command gives a point in time: in seconds or milliseconds, from now or since 1970. */
 export interface TimeUnit {
   readonly millis: 1n | 1000n
   readonly relative: boolean

@@ -28,7 +28,7 @@ import { Slices } from "../slices.ts"
  */
 const SWEEP_PER_ENTRY = 16
 const SWEEP_PER_BATCH = 512
-/** Bytes of work after which reading the clock costs nothing in comparison. */
+/** Work of this many bytes costs so much more than reading the clock that the clock may be read. */
 const DEAR = 64 << 10
 
 const EMPTY = Buffer.alloc(0)
@@ -38,10 +38,10 @@ export interface Target {
   readonly db: LevelDb
   readonly executor: KvExecutor
   readonly sessionRecords: SessionRecords
-  /** The current store of the executor; each batch begins with a new one. */
+  /** The current overlay of the replica; each batch begins with a new one. */
   overlay: Overlay
 }
-/** As of the batch before. */
+/** The state after the previous batch. */
 export interface Before {
   readonly generation: number
   readonly large: boolean

@@ -24,7 +24,7 @@ export const watchGone = (database: () => string | null, gone: () => void): (() 
     const at = database()
     if (at === null) return
     access(join(at, CURRENT)).catch((error: NodeJS.ErrnoException) => {
-      // A restore may have replaced it meanwhile. LevelDB will report other problems of the disk.
+      // A restore may have replaced the directory meanwhile. LevelDB will report other problems of the disk.
       if (error.code === "ENOENT" && database() === at) gone()
     })
   }
@@ -40,7 +40,7 @@ export class Directories {
     this.root = root
   }
 
-  /** `current` is null if nothing was ever created here, and undefined if that is unknown. */
+  /** `current` is null if nothing was ever created here, and undefined if the file cannot be read. */
   static async open(
     root: string,
   ): Promise<{ readonly directories: Directories; readonly current: string | null | undefined }> {
@@ -69,11 +69,14 @@ export class Directories {
   path(name: string): string {
     return join(this.root, name)
   }
-  /** A name that was never used. */
+  /** A name that has never been used. */
   fresh(): string {
     return nameOf(++this.highest)
   }
-  /** The switch: before it the old directory is current, after it the new one, whenever the power fails. */
+  /**
+   * Switches to another directory: before the rename the old one is current, after it the new one, even if the power
+   * fails.
+   */
   async point(name: string): Promise<void> {
     const temporary = join(this.root, `${POINTER}.new`)
     const handle = await open(temporary, "w")
@@ -90,8 +93,8 @@ export class Directories {
     return rm(join(this.root, name), { recursive: true, force: true })
   }
   /**
-   * Everything that was in use here is moved into one directory beside it, where it can be inspected; a directory of an
-   * earlier time is removed. The file `current` is removed first: from then on, whatever a crash leaves counts as if
+   * Moves everything that was in use here into one directory beside it, where it can be inspected; an earlier such
+   * directory is removed. The file `current` is removed first: from then on, whatever a crash leaves counts as if
    * nothing was ever created here.
    */
   async setAside(): Promise<string> {

@@ -67,7 +67,8 @@ export const reason = (cause: unknown): string => {
 }
 
 /**
- * Damage that LevelDB or a record's checksum reports; not a mistake of our own, which a peer's copy would not repair.
+ * True for damage that LevelDB or a record's checksum reports; not for a mistake in this program, which a peer's copy
+ * would not repair.
  */
 export const isDamage = (thrown: unknown): boolean =>
   thrown instanceof Error &&
@@ -77,8 +78,8 @@ export const isDamage = (thrown: unknown): boolean =>
 
 const codeOf = (thrown: unknown): unknown => (thrown instanceof Error && "code" in thrown ? thrown.code : undefined)
 /**
- * Errors of the file system, also as LevelDB passes them on: they are no damage, and rebuilding from a peer would not
- * help. A missing file is damage if it should be there.
+ * True for errors of the file system, even if LevelDB passes them on: they are no damage, and rebuilding from a peer
+ * would not help. A missing file is damage if it should be there.
  */
 export const isRefusal = (thrown: unknown): boolean => {
   const code = codeOf(thrown)

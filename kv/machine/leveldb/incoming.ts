@@ -41,7 +41,7 @@ export class Incoming {
     } catch (thrown) {
       await batch.close()
       if (thrown instanceof MalformedBytes || isDamage(thrown))
-        throw new SnapshotInvalid({ id: this.id, found: "a record does not check out", cause: thrown })
+        throw new SnapshotInvalid({ id: this.id, found: "a record fails its checks", cause: thrown })
       throw thrown
     }
     await batch.write()
@@ -68,8 +68,8 @@ export class Incoming {
   }
 
   /**
-   * Whole, checked, and durable with its own identity; not current yet. `as`: the position that it gets, if not its
-   * own.
+   * The complete snapshot is checked and durable under the node's own identity, but not current yet. `as`: the position
+   * that it gets, if not its own.
    */
   async finish(
     snapshot: Pick<SnapshotRef, "index" | "term">,

@@ -51,7 +51,7 @@ import { ROOM_EVERY, diskHasRoom, isShortage, pause } from "./room.ts"
 import { SerialTasks } from "../slices.ts"
 import type { Call, CommandListener, FlushListener, Keyspace, Reply } from "../../types.ts"
 
-/** What is open. A restore replaces it as a whole. */
+/** The open database and its mirror in memory. A restore replaces it as a whole. */
 interface Live extends DatabaseContents, Target {
   readonly name: string
   readonly reads: Reads
@@ -64,9 +64,9 @@ export class LevelMachine implements KvMachine {
   private damage: MachineDamaged | null = null
   private stopped = false
   private readonly stopping = new AbortController()
-  /** What it waits for if it cannot write, until everything that was visible before is there again. */
+  /** Why it waits, if it cannot write; set until everything that was visible before is visible again. */
   private short: string | null = null
-  /** The last entry whose effect may have been seen. */
+  /** The last entry whose effect may have been visible. */
   private shown = 0
   private handlers: StateMachineHandlers | null = null
   private listener: CommandListener | null = null
@@ -248,7 +248,7 @@ export class LevelMachine implements KvMachine {
     live.executor.removals.written()
     if (this.short !== null && this.base.index >= this.shown) {
       this.short = null
-      this.report("the state machine has room again and goes on")
+      this.report("the state machine has space again and continues")
     }
     const flushed = this.generation !== live.overlay.generation
     this.generation = live.overlay.generation
@@ -257,13 +257,13 @@ export class LevelMachine implements KvMachine {
   }
 
   /**
-   * The disk is full, or the process has no descriptors left. That is no damage and no reason to stop, because the log
-   * keeps what is to be executed. LevelDB accepts no more writes once one has failed, so it is closed and opened again
-   * when there is room; the batches that reached the disk are there then, and the rest is executed again.
+   * The disk is full, or the process has no descriptors left. That is neither damage nor a reason to stop, because the
+   * log keeps what is to be executed. LevelDB accepts no more writes once one has failed, so it is closed, and opened
+   * again when there is space; then the batches that reached the disk are there, and the rest is executed again.
    */
   private async waitForRoom(live: Live, thrown: unknown): Promise<"again" | "stopped"> {
     const known = this.short !== null
-    this.short = `the state machine cannot write: ${reason(thrown)}. Nothing is lost: it continues by itself, from its log, once there is room`
+    this.short = `the state machine cannot write: ${reason(thrown)}. Nothing is lost: it continues by itself, from its log, once there is space`
     if (!known) this.report(this.short)
     // Reads that wait for the batch must not wait for ever.
     live.reads.thaw(this.base, this.generation)
@@ -301,7 +301,7 @@ export class LevelMachine implements KvMachine {
         }
       }
     } catch (thrown) {
-      // Without room nothing can be removed: the next opening tries again.
+      // Nothing can be removed while there is no space: the next opening tries again.
       if (isShortage(thrown) || this.live !== live) return
       if (isDamage(thrown)) this.harm(thrown, live)
       else this.fail("remove what was flushed", thrown)
@@ -414,7 +414,7 @@ export class LevelMachine implements KvMachine {
     }
     this.become(name, contents)
     this.listener?.restored()
-    // What stays is removed at the next start.
+    // Directories that remain are removed at the next start.
     void this.directories.removeOthers(name).catch(() => undefined)
   }
 
@@ -473,7 +473,7 @@ export class LevelMachine implements KvMachine {
     } catch (thrown) {
       // A database that was replaced or closed meanwhile may well be unreadable.
       if (!wanted()) return null
-      // No permission, no descriptor: that says nothing about the data.
+      // A missing permission or descriptor says nothing about the data.
       if (!isDamage(thrown)) throw thrown
       this.harm(thrown, live)
       return { bytes: 0, found: reason(thrown) }

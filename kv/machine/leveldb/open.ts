@@ -22,7 +22,7 @@ import { isShortage } from "./room.ts"
 import { DEFAULT_IDLE } from "../sessions.ts"
 
 export interface MachineOptions {
-  /** Its own directory; created if necessary. */
+  /** The machine's own directory; created if necessary. */
   readonly directory: string
   /** Data that were written for another cluster or node are not served. */
   readonly cluster: string
@@ -35,7 +35,8 @@ export interface MachineOptions {
   readonly checking?: (bytes: number, of: number) => void
   /**
    * Given if the log holds every entry from the first one on, so that damaged data can be rebuilt from it. Then the
-   * machine moves them aside, begins at position 0, and calls this with the damage and the place where they are kept.
+   * machine moves them aside, starts again at position 0, and calls this with the damage and the place where they are
+   * kept.
    */
   readonly startOver?: (damage: MachineDamaged, kept: string) => void
 }

@@ -105,8 +105,8 @@ export const imageOf = (pinned: PinnedSnapshot, id: string, released: () => void
       await pass?.close()
       pass = new Pass(pinned)
     }
-    // Chunks are cut at the same offsets in every pass; one that is requested from another offset is the rest of the
-    // chunk around it.
+    // Chunks are cut at the same offsets in every pass; a request for another offset gets the rest of the chunk that
+    // contains it.
     for (;;) {
       const start = pass.at
       const { bytes, last } = await pass.next()

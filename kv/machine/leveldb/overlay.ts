@@ -12,7 +12,7 @@ export interface StoredRecords {
   readonly get: (generation: number, key: Buffer) => Item | undefined
   readonly value: (generation: number, key: Buffer, item: Item) => Buffer
 }
-/** How to undo one step: a key had this change before, or all changes were these. */
+/** How to undo one step: the earlier change of a key, or all earlier changes. */
 type Undo =
   | { readonly name: string; readonly before: KeyChange | undefined }
   | { readonly name: null; readonly all: Map<string, KeyChange> }

@@ -1,4 +1,4 @@
-/** How much housekeeping the machine does at a time, so that commands do not wait for it. */
+/** How much housekeeping the machine does at a time, so that commands need not wait for it. */
 
 /** Records of an earlier generation removed at a time. */
 export const RECLAIM = 4096

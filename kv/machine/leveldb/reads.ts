@@ -1,4 +1,4 @@
-/** The read side: small reads at once, large ones in slices, each from one state between two entries. */
+/** The read side: small reads at once, large ones in slices, each from the state after one entry. */
 import { MAX_REPLY, TooLarge, replyTooLarge } from "../cost.ts"
 import { type LevelDb, READ_BYTES, READ_COUNT, readItem, readValue } from "./database.ts"
 import type { LogBase } from "../../../core/index.ts"
@@ -34,7 +34,7 @@ export const noRoomReply = error(
 
 /** MGET and EXISTS of more keys than this are executed in turns. */
 const AT_ONCE = 64
-/** So is an MGET of more bytes than this. */
+/** An MGET of more bytes than this is executed in turns too. */
 const BYTES_AT_ONCE = 1 << 20
 /** A longer key takes a while to match with a pattern. */
 const LONG = 512
@@ -73,8 +73,8 @@ export class Reads {
 
   /**
    * A batch is being written to LevelDB, which may show it at any moment from now on; reads of several keys must not
-   * see half of it. The batch is visible already, so they see all of it in memory; everything else does not change.
-   * Large reads wait until `thaw`.
+   * see half of it. The batch is already visible, so they see all of it in memory; nothing else changes. Large reads
+   * wait until `thaw`.
    */
   freeze(batch: Overlay, { index, time }: LogBase): void {
     this.writing = batch
@@ -86,7 +86,7 @@ export class Reads {
       this.wake = resolve
     })
   }
-  /** The batch is written, or will not be. */
+  /** The batch is written, or will not be: reads see the given position from now on. */
   thaw({ index, time }: LogBase, generation: number): void {
     this.clock = time
     this.index = index
@@ -125,7 +125,7 @@ export class Reads {
       NO_VERSION,
     )
   }
-  /** Reads the present content: nothing is pinned for an estimate. */
+  /** Reads the present content: for an estimate nothing is pinned. */
   lengthOf(key: Uint8Array): number {
     const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
     return this.guarded(() => readItem(this.db, this.generation, wanted)?.length ?? 0, 0)
@@ -158,7 +158,7 @@ export class Reads {
     }
   }
 
-  /** A pinned state for a read that takes several turns: never one that immediate reads do not see yet. */
+  /** Pins a state for a read that takes several turns: never one that immediate reads do not see yet. */
   private async pinned(most: number, task: (view: KeyspaceView, snapshot: Snapshot) => Promise<Reply>): Promise<Reply> {
     while (this.writing !== null) await this.thawed
     const snapshot = this.db.snapshot()
@@ -174,7 +174,7 @@ export class Reads {
       await snapshot.close()
     }
   }
-  /** First the size of the reply, then the values. */
+  /** Determines the size of the reply first, then reads the values. */
   private many(args: readonly Buffer[], name: string, most: number): Promise<Reply> {
     return this.pinned(most, async (view) => {
       const slices = new Slices()
@@ -235,7 +235,7 @@ export class Reads {
       const scan = plan
       return isScan(scan) ? this.pinned(most, (_, snapshot) => this.walk(scan, snapshot)) : scan
     }
-    // The result is the same until something is written: a client that polls it does not count every time.
+    // The result stays the same until something is written: so a client that polls it does not cause a count each time.
     const { writes } = this
     if (this.size?.writes === writes) return this.size.reply
     return this.pinned(most, async (_, snapshot) => {

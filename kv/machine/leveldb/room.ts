@@ -1,4 +1,4 @@
-/** A full disk, or no more descriptors: nobody's fault and temporary. How to wait for its end. */
+/** A full disk, or no free descriptors: not damage, and temporary. How to recognise it, and to wait for its end. */
 import { statfs } from "node:fs/promises"
 import { setTimeout as sleep } from "node:timers/promises"
 
@@ -11,7 +11,7 @@ export const isShortage = (thrown: unknown): boolean => {
   return ("code" in thrown && CODES.has(thrown.code)) || WORDS.test(thrown.message) || isShortage(thrown.cause)
 }
 
-/** How often it is tried again. */
+/** How often it is tried again, in milliseconds. */
 export const ROOM_EVERY = 500
 /** Opening a database rewrites its log as a table: with less room than this it is not tried. */
 const ROOM = 16 << 20

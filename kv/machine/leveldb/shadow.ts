@@ -9,7 +9,7 @@ import { join, resolve } from "node:path"
 import { Directories } from "./directories.ts"
 import { isTable } from "./files.ts"
 
-/** LevelDB's lock, and its log for people. */
+/** LevelDB's lock file and its text log. */
 const NOT_DATA = /^(?:LOCK|LOG|LOG\.old)$/
 
 export interface Shadow {

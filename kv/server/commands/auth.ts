@@ -1,4 +1,4 @@
-/** AUTH and HELLO: who speaks, and in which protocol. */
+/** AUTH and HELLO: the client's user, and its protocol version. */
 import type { Reply } from "../../types.ts"
 import { hostOf, type ClientState } from "../client.ts"
 import type { Context, ServerHandler, Words, OrderedWork } from "../contract.ts"
@@ -12,11 +12,11 @@ const noPassword = err(
   "AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
 )
 const wrongPassword = errorReply("WRONGPASS", "invalid username-password pair or user is disabled.")
-const busy = errorReply("BUSY", "too many others give their passwords at this moment. Nothing was done: try again.")
+const busy = errorReply("BUSY", "too many passwords are being checked at the moment. Nothing was done: try again.")
 const locked = (seconds: number): Reply =>
   errorReply(
     "WRONGPASS",
-    `too many wrong passwords came from this address: nothing from there is looked at for ${seconds} s. Others are served, and so is whoever is in already.`,
+    `too many wrong passwords came from this address: no password from there is checked for ${seconds} s. Other addresses and clients that are logged in already are served.`,
   )
 const helloFirst = errorReply(
   "NOAUTH",
@@ -27,7 +27,7 @@ interface Credentials {
   readonly user: string
   readonly password: Uint8Array
 }
-/** What follows waits for the answer: it may be allowed only then. */
+/** Later commands wait for the answer: they may be allowed only then. */
 const prove = (
   { client, host }: Context,
   { user, password }: Credentials,
@@ -35,7 +35,8 @@ const prove = (
   otherwise: () => void,
 ): Reply | OrderedWork => {
   const { users } = host
-  // There is one user, default, without a password: as in Redis, any password is accepted for it where a name is given.
+  // There is only the user `default`, without a password: as in Redis, any password is accepted for it if the name is
+  // given.
   if (users === null) return user === "default" ? then() : wrongPassword
   client.proving = true
   const end = (done: (reply: Reply) => void, reply: Reply): void => {
