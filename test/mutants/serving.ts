@@ -105,9 +105,9 @@ const server: readonly Seeded[] = [
       { file: "kv/machine/executor.ts", find: "    if (command.secret === null) this.aboutTo(command)\n", replace: "" },
       {
         file: "kv/machine/executor.ts",
-        find: "    this.sessions.executed(session, reply)\n    return this.tell(out, command, reply, true)\n  }\n  /** A client that waits",
+        find: "    this.sessions.executed(session, reply)\n    return this.tell(out, command, reply, true)\n  }\n  /** A connection that waits",
         replace:
-          "    this.sessions.executed(session, reply)\n    if (command.secret === null) this.aboutTo(command)\n    return this.tell(out, command, reply, true)\n  }\n  /** A client that waits",
+          "    this.sessions.executed(session, reply)\n    if (command.secret === null) this.aboutTo(command)\n    return this.tell(out, command, reply, true)\n  }\n  /** A connection that waits",
       },
     ],
   },
