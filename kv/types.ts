@@ -8,15 +8,18 @@ import type { Barrier } from "../interpreters/replica/index.ts"
 export type Reply =
   | { readonly type: "simple"; readonly text: string }
   /**
-   * `code` is the first word on the wire (ERR, WRONGTYPE, UNKNOWN, MOVED, …). What `text` quotes of a request has one
+   * `code` is the first word on the wire (ERR, WRONGTYPE, UNKNOWN, MOVED, …). Quotes from a request in `text` have one
    * character for each byte.
    */
   | { readonly type: "error"; readonly code: string; readonly text: string }
   | { readonly type: "integer"; readonly value: number | bigint }
-  /** `verbatim`: a text for people, which RESP3 tells apart from a value. */
+  /** `verbatim`: a text for people, which RESP3 distinguishes from a value. */
   | { readonly type: "bulk"; readonly bytes: Uint8Array; readonly verbatim?: true }
   | { readonly type: "null" }
-  /** `announced`: how many items its header tells, if not those that there are; null: it has none. See CLIENT REPLY inside MULTI. */
+  /**
+   * `announced`: the number of items in the array's header, if it is not the number of `items`; null: no header. See
+   * CLIENT REPLY inside MULTI.
+   */
   | { readonly type: "array"; readonly items: readonly Reply[]; readonly announced?: number | null }
   | { readonly type: "map"; readonly entries: readonly (readonly [Reply, Reply])[] }
 
@@ -32,16 +35,16 @@ export interface Watch {
 /**
  * What a log entry tells the state machine to do.
  *
- * Execute is exactly-once: within a session the sequence numbers run 1, 2, 3, … without a gap. The next number is
- * executed; a number already executed answers with the kept reply; a number that leaves a gap is not executed and
- * answers OUTOFORDER (an earlier one was lost; propose again from there). Replies below `lowest` have arrived and are
- * forgotten. An unknown or expired session answers SESSIONEXPIRED, never executes; so does a
- * session entered with another secret than its own, and nothing of it is touched.
+ * Execute is exactly-once: within a session the sequence numbers are 1, 2, 3, … without a gap. The next number is
+ * executed. A number that was already executed is answered with the kept reply. A number after a gap is not executed
+ * and answered OUTOFORDER (an earlier one was lost; propose again from there). Replies below `lowest` have arrived and
+ * are forgotten. A command in an unknown or expired session is answered SESSIONEXPIRED and never executed; the same
+ * holds for a command with another secret than the session's, and the session is not changed.
  *
- * OpenSession is idempotent by secret: the same opening again answers with the same session and changes nothing but its
- * activity. Sessions of clients are independent, whatever their owners are called; a client closes the sessions that it no
- * longer uses. A node has one session: opening one with another secret ends the earlier one, so that nothing proposed in
- * that can take effect once the new session is open.
+ * OpenSession is idempotent by secret: the same opening again is answered with the same session and changes nothing but
+ * its activity. Sessions of clients are independent, whatever their owners are called; a client closes the sessions
+ * that it no longer uses. A node has one session: opening one with another secret ends the earlier one, so that nothing
+ * proposed in the earlier one can take effect once the new session is open.
  */
 export type Command =
   | { readonly type: "OpenSession"; readonly owner: string; readonly secret: Uint8Array }
@@ -49,11 +52,14 @@ export type Command =
   | {
       readonly type: "Execute"
       readonly session: number
-      /** What the client's opening returned. null: the session is a node's own, which only the node's service enters. */
+      /**
+       * The secret from the reply to the client's opening. null: the session is a node's own, which only the node's
+       * service uses.
+       */
       readonly secret: Uint8Array | null
       readonly sequence: number
       readonly lowest: number
-      /** exec: MULTI/EXEC, all or nothing, replies in one array; null array if a watched key has changed. */
+      /** exec: MULTI/EXEC, all or nothing, with the replies in one array; a null array if a watched key has changed. */
       readonly exec: boolean
       readonly watches: readonly Watch[]
       readonly calls: readonly Call[]
@@ -61,10 +67,10 @@ export type Command =
   /** Carries only its stamp: advances the replicated clock and removes expired keys. */
   | { readonly type: "Tick" }
 
-/** What became of one entry of the log. */
+/** The outcome of one entry of the log. */
 export interface Replied {
   readonly type: "replied"
-  /** Of this entry. */
+  /** The index and term of this entry. */
   readonly index: Index
   readonly term: Term
   readonly session: number
@@ -72,8 +78,8 @@ export interface Replied {
   readonly sequence: number
   readonly reply: Reply
   /**
-   * True: the reply is the command's result, and holds for every copy of the command. False: this copy was not executed,
-   * which says nothing about other copies; it concerns only the proposer of this very entry.
+   * True: the reply is the command's result, and holds for every copy of the command. False: this copy was not
+   * executed, which says nothing about other copies; it concerns only the proposer of this very entry.
    */
   readonly executed: boolean
 }
@@ -89,20 +95,21 @@ export interface ClosedSession {
   readonly term: Term
   readonly session: number
   readonly secret: Uint8Array
-  /** False: the session did not exist any more, or has another secret. */
+  /** False: the session no longer existed, or has another secret. */
   readonly ended: boolean
 }
 export type MachineOutcome = Replied | OpenedSession | ClosedSession
 
-/** A read of the state as it is at one place in the log. `most` as for Reader. */
+/** A read of the state at one index of the log. `most` as for StateReader. */
 export type ReadHere = (call: Call, most?: number) => Reply
 
 /** Called in log order with the outcomes of commands that this state machine executed (or refused) while applying. */
 export interface CommandListener {
   /**
-   * A command of a node's own session is about to be executed, all before it have been. Whoever wants to read what it will
-   * find answers with what is then called, once and at once. What is read is committed; it may be told before the command's
-   * own outcome. After a shortage of room it may be asked again.
+   * A command of a node's own session is about to be executed, and all before it have been. A listener that wants to
+   * read the state that the command will find returns a function, which is then called once and at once. What it reads
+   * is committed, and may be answered before the command's own outcome. After a shortage of disk space it may be called
+   * again for the same command.
    */
   readonly executing?: (command: {
     readonly session: number
@@ -116,14 +123,14 @@ export interface CommandListener {
 }
 
 /**
- * The keys that do not exist are not touched by a FLUSHALL. `fits`: whether the key is still as the watch says, and absent;
- * then `version` is what the watch may say from now on.
+ * A FLUSHALL does not touch keys that do not exist. `fits`: whether the watched key is absent and the watch still
+ * holds; then `version` is the version that the watch may use from now on.
  */
 export type FlushListener = (fits: (watch: Watch) => boolean, version: number) => void
 
 export interface Keyspace {
   readonly keys: number
-  /** Of them, with a deadline, and how long those have on average, in milliseconds. */
+  /** The number of keys with a deadline, and how long those last on average, in milliseconds. */
   readonly expires: number
   readonly averageTtl: number
 }
@@ -131,15 +138,22 @@ export interface Keyspace {
 /** The read side of the state machine of this node. */
 export interface StateReader {
   /**
-   * Small reads answer at once; large ones (KEYS, SCAN, DBSIZE, long MGET) later, in slices. A reply of more than `most`
-   * bytes of keys and values (32 MB if it is not given) is refused as TOOLARGE before any value that does not fit is read.
+   * Small reads are answered at once; large ones (KEYS, SCAN, DBSIZE, long MGET) later, in slices. A reply with more
+   * than `most` bytes of keys and values (32 MB if it is not given) is refused as TOOLARGE before any value that does
+   * not fit is read.
    */
   readonly read: (call: Call, most?: number) => Reply | Promise<Reply>
-  /** For WATCH: the log index of the last write of the key; of a key that does not exist 2^47 and the index after which it did not. */
+  /**
+   * For WATCH: the log index of the last write of the key; for a key that does not exist, 2^47 plus the index after
+   * which it did not.
+   */
   readonly version: (key: Uint8Array) => number
-  /** Tells whoever keeps watches here of each FLUSHALL that is executed, before it takes effect. */
+  /**
+   * Calls the listener for each FLUSHALL that is executed, before it takes effect, so that it can adjust the watches
+   * that it keeps.
+   */
   readonly onFlush?: (listener: FlushListener) => void
-  /** An estimate of the bytes of the value, present or very recent, without reading it. */
+  /** An estimate of the bytes of the value, now or a moment ago, without reading it. */
   readonly lengthOf?: (key: Uint8Array) => number
   /** Counts all keys. null: not possible now. */
   readonly keyspace: () => Promise<Keyspace | null>
@@ -149,7 +163,7 @@ export interface StateReader {
 
 export type { PeerStatus }
 export interface NodeStatus extends ServerStatus {
-  /** Where it serves clients. */
+  /** The address for clients. */
   readonly client: string
 }
 
@@ -159,7 +173,10 @@ export interface SessionKey {
   readonly secret: Uint8Array
 }
 
-/** Images of this node's data, for backups. Each answers what its STEPRAFT SNAPSHOT does, refusals too. */
+/**
+ * Images of this node's data, for backups. Each function returns the reply to the STEPRAFT SNAPSHOT command of its
+ * name, including refusals.
+ */
 export interface Backups {
   readonly open: () => Promise<Reply>
   readonly read: (id: string, offset: number) => Promise<Reply>
@@ -169,13 +186,14 @@ export interface Backups {
 /** What a node does for its connections. Callbacks are called once, never before the call has returned. */
 export interface Service {
   /**
-   * Execute, exactly once, in the order of the calls to `write`, in the node's own session. The reply is the
-   * command's, or UNKNOWN when the node cannot learn the outcome in time, or a refusal that says that nothing was
+   * Executes the calls exactly once, in the order of the calls to `write`, in the node's own session. The reply is the
+   * command's; or UNKNOWN if the node cannot learn the outcome in time; or a refusal that says that nothing was
    * executed (NOLEADER, BUSY, TOOLARGE, SPACELOW, MOVED with `redirect`).
    *
-   * `before` is called as this node is about to execute the write: what it reads is what the write finds. That is fresh for
-   * every read that came before the call to `write`: whatever had been acknowledged by then stands before it in the log. It
-   * is not called for a write that was not executed, nor for one whose effect came with a snapshot.
+   * `before` is called when this node is about to execute the write: what it reads is what the write finds. That is
+   * linearizable for every read that came before the call to `write`, because everything acknowledged by then comes
+   * before the write in the log. It is not called for a write that was not executed, nor for one whose effect came with
+   * a snapshot.
    */
   readonly write: (
     calls: readonly Call[],
@@ -204,10 +222,10 @@ export interface Service {
   readonly barrier: (opened: (refusal: Reply | null) => void) => Barrier<Reply>
   readonly reader: StateReader
   readonly status: () => NodeStatus
-  /** The verbs for members and leadership. Null while this node belongs to no cluster. */
+  /** The verbs for members and leadership. null while this node belongs to no cluster. */
   readonly members?: () => Pick<RunningMembers, "list" | "pursue"> | null
-  /** Null while this node belongs to no cluster. */
+  /** null while this node belongs to no cluster. */
   readonly backups?: () => Backups | null
-  /** Where the leader serves clients, if known: for redirects. */
+  /** The address at which the leader serves clients, if it is known: for redirects. */
   readonly leader: () => { readonly id: string; readonly host: string; readonly port: number } | null
 }

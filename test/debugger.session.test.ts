@@ -153,11 +153,11 @@ describe("the words for it", () => {
     const session = open(story, { seekLimit: 600 })
     expect(tell(session, "continue commit 2")).toContain("commit.advanced")
     const at = session.at()
-    expect(tell(session, "continue term 2")).not.toContain("nothing like that")
+    expect(tell(session, "continue term 2")).not.toContain("found nothing")
     tell(session, "reverse commit 2")
     expect(session.at()).toBe(at)
     const made = session.length()
-    expect(tell(session, "continue message TimeoutNow")).toContain("nothing like that ahead")
+    expect(tell(session, "continue message TimeoutNow")).toContain("found nothing ahead")
     expect([session.at(), session.length()]).toEqual([at, made])
   })
   test("find a server that the script is still to add", () => {
@@ -186,7 +186,7 @@ describe("the words for it", () => {
       save: (path: string) => `saved ${path}`,
     }
     expect(await runPiped(open(story), face)).toBe(1)
-    for (const part of ["> continue leader", "> show n2", "what? help lists", "saved x"]) expect(out).toContain(part)
+    for (const part of ["> continue leader", "> show n2", "unknown command what; help lists", "saved x"]) expect(out).toContain(part)
     expect(out).not.toContain("# who")
   })
   test("every command tells its use when it is used wrongly, and changes nothing", () => {
@@ -229,7 +229,7 @@ describe("the words for it", () => {
       "continue leader n1",
     ]) {
       const { failed, text } = command(session, line)
-      expect([line, failed, text.includes("nothing like that")]).toEqual([line, true, false])
+      expect([line, failed, text.includes("found nothing")]).toEqual([line, true, false])
     }
     expect([session.at(), session.length(), session.branches().length]).toEqual([5, made, 1])
   })

@@ -254,7 +254,7 @@ test("the file changes: who is gone or has another password goes, another role c
     const [bob, ann, root] = [await as("bob", "b"), await as("ann", "a"), await as("root", "r")]
     writeFileSync(file, "ann admn x")
     await users.look()
-    expect(logs.at(-1)).toMatch(/the former stays in force: line 1: after the name stands a role/)
+    expect(logs.at(-1)).toMatch(/the earlier one stays in force: line 1: the name must be followed by a role/)
     expect(await code(bob, "GET", "a")).toBe("null")
     writeFileSync(file, [lines[0], userLine("ann", "read", "a"), userLine("bob", "read", "new")].join("\n"))
     await users.look()
@@ -366,6 +366,6 @@ test("hashes: the same password has another each time; a line cannot ask for mor
   ])
     expect(parseHash(wrong)).toBeNull()
   expect(parseUsers("")).toMatch(/no user has the role admin/)
-  expect(parseUsers(`${lines[0]}\n${lines[0]}`)).toMatch(/line 2: root stands there twice/)
-  expect(parseUsers(`${lines[0]} more`)).toMatch(/line 1: nothing stands after/)
+  expect(parseUsers(`${lines[0]}\n${lines[0]}`)).toMatch(/line 2: root is listed twice/)
+  expect(parseUsers(`${lines[0]} more`)).toMatch(/line 1: nothing may follow/)
 })

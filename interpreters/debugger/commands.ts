@@ -12,7 +12,7 @@ export interface CommandAnswer {
   readonly quit: boolean
   /** Not understood, or not possible: the session is unchanged. */
   readonly failed: boolean
-  /** Path of the file that the scenario is to be written to; null: nothing is to be saved. */
+  /** The path of the file to which the scenario is to be written; null: nothing is to be saved. */
   readonly save: string | null
   /** The text shows the frame at the cursor; this is added to it. null: the text shows something else. */
   readonly frame: string | null
@@ -34,7 +34,7 @@ interface Command {
 /** Distinguishes commands made by hand from those of the script. */
 const BY_HAND = 1_000_000
 
-/** At most so many frames are made by one command: each frame is kept in memory. */
+/** The most frames that one command may make: each frame is kept in memory. */
 const MOST_FRAMES = 1_000_000
 
 /** A number of frames, or of a frame; NaN: not understood, or too large. */
@@ -113,7 +113,7 @@ const actions: readonly Command[] = [
     (node, [timer = "election"]) => (isTimer(timer) ? { type: "fire", node, timer } : null),
     " [TIMER]",
   ),
-  onNode(["persist"], "its oldest outstanding write completes now", (node) => ({ type: "persist", node })),
+  onNode(["persist"], "complete a node's oldest outstanding write now", (node) => ({ type: "persist", node })),
   onNode(["pause"], "pause a node's process", (node) => ({ type: "pause", node })),
   onNode(["resume"], "and goes on", (node) => ({ type: "resume", node })),
   onNode(["isolate"], "cut a node off from all others", (node) => ({ type: "isolate", node })),
@@ -147,7 +147,7 @@ const actions: readonly Command[] = [
   ),
   onNode(
     ["change"],
-    "ask a leader for these voters, and after a bar these learners",
+    "ask a leader to make these the voters, and those after a bar the learners",
     (node, words, session) => {
       const bar = words.includes("|") ? words.indexOf("|") : words.length
       const [voters, learners] = [words.slice(0, bar), words.slice(bar + 1)]
@@ -160,7 +160,7 @@ const actions: readonly Command[] = [
   {
     names: ["cut"],
     usage: "cut FROM TO",
-    help: "cut the way from one node to the other; the way back stays open",
+    help: "cut the direction from one node to the other; the other direction stays open",
     run: (session, [from, to]) =>
       from !== undefined && to !== undefined && known(session, from) && known(session, to)
         ? doing(session, { type: "cut", from, to })
@@ -198,7 +198,7 @@ const seek =
     const wanted = predicateOf(words, session.names())
     if (typeof wanted === "string") return wrong(wanted)
     if (session.seek(wanted, direction)) return here(session)
-    return wrong(`nothing like that ${direction === "on" ? "ahead" : "before"}; still at ${whereText(session)}`)
+    return wrong(`found nothing ${direction === "on" ? "ahead" : "before"}; still at ${whereText(session)}`)
   }
 const nodeSeek =
   (direction: "on" | "back") =>
@@ -211,7 +211,7 @@ const moves: readonly Command[] = [
   {
     names: ["step", "s", "→"],
     usage: "step [N]",
-    help: "go on by one event, or N",
+    help: "advance by one event, or N",
     run: (session, [count]) => {
       const wanted = frames(count, 1)
       if (Number.isNaN(wanted)) return wrong(`usage: step [N], at most ${MOST_FRAMES}`)
@@ -241,7 +241,7 @@ const moves: readonly Command[] = [
   {
     names: ["goto", "g"],
     usage: "goto N|start|end",
-    help: "jump to a frame; end is that of the script, or the last one made",
+    help: "jump to a frame; end: where the script ends, or the last frame made",
     run: (session, [where = "start"]) => {
       const to = where === "start" ? 0 : frames(where, 0)
       if (where === "end") session.finish()
@@ -250,14 +250,14 @@ const moves: readonly Command[] = [
       return here(session)
     },
   },
-  { names: ["next", "n"], usage: "next NODE", help: "on to the next event of one node", run: nodeSeek("on") },
+  { names: ["next", "n"], usage: "next NODE", help: "advance to the next event of one node", run: nodeSeek("on") },
   {
     names: ["previous", "prev"],
     usage: "previous NODE",
-    help: "back to the event of that node before this",
+    help: "back to the previous event of that node",
     run: nodeSeek("back"),
   },
-  { names: ["continue", "c"], usage: "continue [WHAT]", help: `on until WHAT: ${PREDICATES}`, run: seek("on") },
+  { names: ["continue", "c"], usage: "continue [WHAT]", help: `advance until WHAT: ${PREDICATES}`, run: seek("on") },
   { names: ["reverse", "r"], usage: "reverse [WHAT]", help: "back until WHAT", run: seek("back") },
 ]
 const looks: readonly Command[] = [
@@ -327,7 +327,7 @@ const looks: readonly Command[] = [
   {
     names: ["save"],
     usage: "save FILE",
-    help: "everything up to here as a scenario that replays",
+    help: "save everything up to here as a scenario that can be replayed",
     run: (_, [path]) => (path === undefined ? wrong("usage: save FILE") : { ...say(""), save: path }),
   },
 ]
@@ -362,7 +362,9 @@ export const command = (session: DebugSession, line: string): CommandAnswer => {
     .filter((word) => word !== "")
   if (name === "quit" || name === "q") return { ...say(""), quit: true }
   const found = all.find(({ names }) => names.includes(name))
-  return found === undefined ? wrong(`${name}? help lists what there is`) : found.run(session, words, line)
+  return found === undefined
+    ? wrong(`unknown command ${name}; help lists all commands`)
+    : found.run(session, words, line)
 }
 
 // ---------------------------------------------------------------------------------------------- completion

@@ -74,7 +74,7 @@ export const name = field("a name", (value) => typeof value === "string" && /^\S
 /** More virtual time at once would keep a person waiting too long. */
 export const LONGEST_RUN = 3_600_000
 export const run = whole(0, LONGEST_RUN)
-/** 30 years: in the explorer's worlds, what is done by hand never happens by itself. */
+/** 30 years. In the explorer's worlds an action is delayed by this, so it happens only when the explorer chooses it. */
 export const NEVER = 1e12
 export const delay = whole(0, NEVER)
 const permille = whole(0, 1000)
@@ -110,7 +110,7 @@ const names: Field = (value, path) => {
     (items) => Array.isArray(items) && items.length <= MOST_NODES && new Set(items).size === items.length,
   )(value, path)
 }
-/** At 0 their timers would fire for ever without time passing. */
+/** With 0 their timers would fire for ever without time advancing. */
 const TIMES: readonly string[] = ["heartbeat", "electionMin", "electionMax"]
 const settings = record(
   Object.fromEntries(

@@ -4,8 +4,8 @@
  *   {"v":1,"seed":7,"core":1,"config":{…options of the world…},"nodes":["n1","n2","n3"]}
  *   {"action":{"type":"run","ms":300}}                          what was done to the world
  *   {"i":4,"at":512,"node":"n2","event":{…},"cause":1}           what a node stepped on; lines of one i are one step
- *   {"i":256,"hash":305419896}                                  the world after so many steps, after the action above
- *   {"violates":"ElectionSafety","at":301,"message":"…"}        and at which step it showed; "own":true if not all that it takes is in here
+ *   {"i":256,"hash":305419896}                                  the world after 256 steps, following the action above
+ *   {"violates":"ElectionSafety","at":301,"message":"…"}        and at which step it showed; "own":true if the file alone cannot reproduce it
  *
  * A scenario is a header and actions, with the hash and the violation at its end, if there is one.
  */
@@ -38,9 +38,9 @@ export interface Trace {
   readonly nodes: readonly string[]
   /** The trace was written by this version of the core, so hashes must agree. */
   readonly current: boolean
-  /** None in a scenario. */
+  /** Empty for a scenario. */
   readonly steps: readonly TraceStep[]
-  /** A hash after so many actions. */
+  /** Hashes of the world; `after`: the number of actions before the hash. */
   readonly hashes: readonly (TraceHash & { readonly after: number })[]
   readonly violation: TraceViolation | null
 }

@@ -1,8 +1,8 @@
 /**
- * Stepping through a simulated world: time is a list of immutable worlds, the cursor an index into it. Frames are made
- * when they are wanted; going back costs nothing. An action by hand at an earlier frame begins a branch there, and the
- * later frames stay on their own branch. A user interface (terminal, browser) shows the session and drives it; the
- * session knows of none.
+ * Stepping through a simulated world: time is a list of immutable worlds, and the cursor an index into it. Frames are
+ * made on demand; going back costs nothing. An action by hand at an earlier frame begins a branch there, and the later
+ * frames stay on their own branch. A user interface (terminal, browser) shows the session and drives it; the session
+ * depends on none.
  */
 import type { Member, Message, Recovered, State } from "../../core/index.ts"
 import { act } from "../simulation/act.ts"
@@ -60,17 +60,17 @@ export interface SessionFrame {
   readonly action: Action | null
   /** The steps of nodes: none, one, or several for an action that concerns several. */
   readonly steps: readonly WorldStep[]
-  /** Everything that checks look at, in order. */
+  /** Everything that checks look at, in the order of its happening. */
   readonly seen: readonly Happened[]
   /** Messages that were lost here. */
   readonly lost: readonly LostMessage[]
-  /** Milliseconds of the script that then passed without any event. */
+  /** Milliseconds of the script that passed after this frame without any event. */
   readonly idle: number
   readonly violation: Violation | null
 }
 export interface Branch {
   readonly id: number
-  /** null: the first. */
+  /** null: the first branch. */
   readonly parent: number | null
   /** Frames before this one belong to the parent. */
   readonly from: number
@@ -97,7 +97,7 @@ export interface DebugSession {
   readonly frame: () => SessionFrame
   /** The frame before the cursor, or the first frame itself. */
   readonly before: () => SessionFrame
-  /** Whether the script ended before this frame, and the world went on by itself. */
+  /** Whether the script ended before this frame, and the world continued by itself. */
   readonly pastScript: () => boolean
   /** Every server that exists, or that the script will add. */
   readonly names: () => readonly string[]
@@ -105,7 +105,7 @@ export interface DebugSession {
   readonly length: () => number
   /** Frame i of this branch, which exists. */
   readonly frameAt: (i: number) => SessionFrame | undefined
-  /** Moves one frame on; false at the end: nothing is planned any more, or there was a violation. */
+  /** Advances by one frame; false at the end: no event is planned any more, or there was a violation. */
   readonly step: () => boolean
   readonly back: () => boolean
   /** To the end of the script, or to the violation before it. */
@@ -143,7 +143,7 @@ export interface DebugSessionOptions {
   readonly checker?: () => Checker
   /** How many frames `seek` looks at before it gives up. Default: 20,000. */
   readonly seekLimit?: number
-  /** Shown at its step, if the checks do not find a violation before. On the script's own branch only. */
+  /** A violation to be shown at its step if the checks do not find one before. Only on the script's own branch. */
   readonly told?: RecordedViolation
 }
 

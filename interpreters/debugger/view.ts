@@ -169,7 +169,8 @@ export const nodeText = (world: WorldState, name: string, words: MachineWords | 
 export const invariantsText = (session: DebugSession): string => {
   const { violation } = session.frame()
   const { length } = session.invariants()
-  if (violation === null) return length === 0 ? "nothing is checked here" : `${length} invariants hold up to here`
+  if (violation === null)
+    return length === 0 ? "no invariants are checked in this session" : `${length} invariants hold up to here`
   const { name, message } = violation
   return `VIOLATED: ${message.startsWith(name) ? message : `${name}: ${message}`}`
 }

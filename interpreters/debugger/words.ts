@@ -101,7 +101,7 @@ export const eventText = (event: Event, words: Words = null): string => {
     case "ConfigurationChangeProposed":
       return `an operator wants ${configurationText({ ...event, outgoing: [] })}`
     case "SpaceChanged":
-      return event.low ? "its disk is nearly full" : "its disk has room again"
+      return event.low ? "its disk is nearly full" : "its disk has space again"
     case "Started":
       return "it starts"
     case "SnapshotTakeFailed":
@@ -175,7 +175,7 @@ export const changeText = ({ path, before, after }: WorldDifference, words: Word
 /** One sentence for a step. */
 export const stepText = ({ node, events }: WorldStep, words: Words = null): string => {
   const told = events.filter(({ type }) => type !== "ClockAdvanced").map((event) => eventText(event, words))
-  return `${node}: ${told.join("; ") || "its clock goes on"}`
+  return `${node}: ${told.join("; ") || "its clock advances"}`
 }
 
 const bytesOf = (hex: string): Uint8Array =>

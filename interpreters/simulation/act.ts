@@ -20,7 +20,7 @@ import { clog, cutLink, findFlight, joinLink, networks, notice } from "./server/
 import { add, resume, start, wipe } from "./server/nodes.ts"
 import type { Action, Flight, NodeRef, NodeState, Planned } from "./state/types.ts"
 
-/** Up to and including `end`. */
+/** Runs all events up to and including `end`. */
 export const runTo = (fold: Fold, end: number): void => {
   const { world } = fold
   for (let at = nextPlannedAt(fold); at !== undefined && at <= end; at = nextPlannedAt(fold)) executePlanned(fold)
@@ -59,7 +59,9 @@ const payloadsOf = ({ id, bytes = 8, count = 1, payloads }: Extract<Action, { ty
 /** Hands the core an event from a client, an operator or the node itself. */
 const tell = (fold: Fold, node: NodeState, event: Event): void => receive(fold, node, { event, cause: -1, image: null })
 
-/** Calls back with the node of the action, to be changed; not if there is none, or (by default) if it is down. */
+/**
+ * Calls `then` with the node of the action, to be changed; not if there is no such node, or (by default) if it is down.
+ */
 const withNode = (fold: Fold, ref: NodeRef, then: (node: NodeState) => void, downToo = false): void => {
   const name = resolveNode(fold.world, ref)
   if (name === undefined || (!downToo && nodeOf(fold.world, name).core === null)) return
@@ -87,7 +89,7 @@ const takeFlight = (fold: Fold, name: string): (Planned & { readonly what: Fligh
   return taken?.what.type === "deliver" ? { ...taken, what: taken.what } : undefined
 }
 
-/** Both nodes are owned. */
+/** Both nodes must be owned by the fold. */
 const reset = (fold: Fold, a: NodeState, b: NodeState): void => {
   const { world } = fold
   const between = (what: Planned["what"]): boolean =>

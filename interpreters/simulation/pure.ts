@@ -6,7 +6,8 @@ import { copyNode, foldOver, nodeOf } from "./state/fold.ts"
 import type { Action, WorldHooks, WorldState, WorldStep } from "./state/types.ts"
 
 /**
- * The world after the action, which shares unchanged parts, and the steps that were taken. Throws what a core throws.
+ * Returns the world after the action, which shares unchanged parts with `state`, and the steps that were taken. Throws
+ * what the reducer throws.
  */
 export const actPure = (
   state: WorldState,

@@ -1,4 +1,4 @@
-/** The interface of checks of a world, the errors that they throw, and the names of those. */
+/** The interface for checks of a world, the errors that they throw, and the names of violations. */
 import type { Recovered } from "../../core/index.ts"
 import type { ExecutedBatch } from "./server/machine.ts"
 import type { Action, WorldState, WorldStep } from "./state/types.ts"

@@ -160,7 +160,7 @@ export class World {
   crash(name: string, keep: Keep = "random"): void {
     this.act({ type: "crash", node: name, keep })
   }
-  /** A paused node does nothing; what reaches it waits. */
+  /** A paused node does nothing; events for it wait. */
   pause(name: string): void {
     this.act({ type: "pause", node: name })
   }
@@ -212,7 +212,7 @@ export class World {
 
   /** Executes the next planned event; false if there is none through `end`. */
   step(end = Number.POSITIVE_INFINITY): boolean {
-    // Recorded even if an observer stops the world, so that its script leads there.
+    // The action is recorded even if an observer stops the world, so that the script leads to this point.
     let happened = true
     try {
       happened = stepOne(this.fold, end)

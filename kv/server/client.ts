@@ -55,7 +55,7 @@ export interface ClientState {
   user: Grant | null
   /** The permissions with which it connected. */
   readonly arrived: Grant | null
-  /** Since when it has been nobody, by the server's clock; null while it is somebody. */
+  /** By the server's clock, since when the client has not been logged in; null while it is logged in. */
   namelessSince: number | null
   /** Bytes of pending requests, of replies not sent, and of everything held for it, as known by its connection. */
   load: () => { readonly input: number; readonly output: number; readonly total: number }
@@ -63,7 +63,7 @@ export interface ClientState {
   leaving: boolean
 }
 
-/** Without its port. */
+/** An address without its port. */
 export const hostOf = (address: string): string => address.slice(0, address.lastIndexOf(":"))
 
 export const noWatches = (): Watching => ({ watches: new Map(), weight: 0, failed: false })

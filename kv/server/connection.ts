@@ -1,7 +1,7 @@
 /**
- * The commands of one client, in their order. A command that is not answered at once takes a slot in a queue: `next` is
- * the first slot not started, `head` the first not answered. Replies leave from the head only. When a command starts:
- * order.ts. All work is done in turns (turns.ts): `work` does what it can until its time is up.
+ * The commands of one client, in their order. A command that is not answered at once gets a slot in a queue: `next` is
+ * the first slot that is not started, `head` the first that is not answered. Replies leave from the head only. order.ts
+ * says when a command starts. All work is done in turns (turns.ts): `work` does what it can until its time is up.
  */
 import type { Socket } from "node:net"
 import type { ReadHere, Reply } from "../types.ts"
@@ -42,7 +42,7 @@ export class Connection implements Job, Account {
   private readonly reading: Reading
   /** The head's reply, of which a part was sent. */
   private pieces: Pieces | null = null
-  /** Outstanding writes whose replies may be large, and the expected size: that of the last ones. */
+  /** The number of outstanding writes with perhaps large replies, and the size expected of each: that of the last ones. */
   private returning = 0
   private expected: number
   /** Too much outstanding: no more commands are started. */
@@ -56,7 +56,7 @@ export class Connection implements Job, Account {
   private working = false
   private until = 0
   private units = 0
-  /** Those of a client that has not said who it is, and of all others. */
+  /** The limits for a client that is not logged in, and for one that is. */
   private readonly limits: readonly [nameless: Limits, known: Limits]
   private readonly unread = new Unread()
 
@@ -155,7 +155,7 @@ export class Connection implements Job, Account {
     this.resume()
   }
 
-  /** Nothing more is read from the client: answer what is outstanding, then close. */
+  /** Reads nothing more from the client: answers what is outstanding, then closes. */
   leave(): void {
     this.client.leaving = true
     this.shared.dirty(this)
@@ -165,7 +165,7 @@ export class Connection implements Job, Account {
     if (this.closed) return
     this.closed = true
     this.client.leaving = true
-    // The service still holds the requests that it has not answered yet.
+    // The service still holds the requests that are not answered yet.
     const orphaned = this.queue.clear()
     this.order.clear()
     this.pieces = null
@@ -194,7 +194,10 @@ export class Connection implements Job, Account {
       this.evict(unreadRepliesText(this.output.buffered))
   }
 
-  /** End of the turn: writes the collected output, starts what was held back, closes the connection if all is done. */
+  /**
+   * The end of a turn: writes the collected output, starts what was held back, and closes the connection if everything
+   * is done.
+   */
   flush(): void {
     if (this.closed) return
     try {
@@ -349,23 +352,23 @@ export class Connection implements Job, Account {
     return true
   }
 
-  /** Replies of writes cannot be refused once they exist, so no more are started than the client may have to read. */
+  /** A write's reply cannot be refused once it exists: start no more writes than the client may have to read replies. */
   private mayReturn(): boolean {
     if (this.full()) return false
-    // The answer of one of them calls this again.
+    // When one of these writes is answered, this is called again.
     return (
       this.returning === 0 ||
       this.output.buffered + (this.returning + 1) * this.expected <= this.shared.host.limits.softOutputBytes
     )
   }
 
-  /** Together with the reads that are executed with it. */
+  /** Admits a write together with the reads that are executed with it. */
   private admitted(slot: Slot): boolean {
     slot.cost ??= this.order.costOf(slot)
     return slot.cost !== null && this.shared.admission.enter(slot.cost, this.resume)
   }
 
-  /** Takes the reply to the read at the head of the queue, or its refusal; delivers it and goes on. */
+  /** Accepts the reply to the read at the head of the queue, or its refusal; delivers it and continues. */
   answered(slot: Slot, reply: Reply): void {
     if (this.closed) return
     try {
@@ -426,7 +429,7 @@ export class Connection implements Job, Account {
       this.expected = Math.max(replyBytes(reply), this.expected / 2)
     }
     this.order.ended(slot, reply)
-    // Null unless it was already given up together with an earlier one.
+    // The reply is null unless the write was already given up together with an earlier one.
     if (slot.reply === null) {
       slot.reply = reply
       if (reply.type === "error" && reply.code === "UNKNOWN")
@@ -438,7 +441,7 @@ export class Connection implements Job, Account {
     else if (slot.returns || (more && this.queue.next !== null) || this.order.isWaiting(this.queue.head)) this.resume()
   }
 
-  /** The reply waits behind others: it is accounted for as the request was. */
+  /** The reply waits behind others: it counts in the memory budget as its request did. */
   private keep(slot: Slot, reply: Reply): void {
     this.queue.grow(slot, replyBytes(reply))
     this.shared.dirty(this)
@@ -482,7 +485,7 @@ export class Connection implements Job, Account {
     try {
       encode(reply, protocol, this.output)
     } catch (thrown) {
-      // A client could not find the end of half a reply.
+      // After half a reply the client could not find its end, so the connection fails.
       if (this.output.unsent !== unsent) throw thrown
       encode(internalErrorReply(this.shared.host, [], thrown), protocol, this.output)
     }

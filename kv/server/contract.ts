@@ -1,4 +1,4 @@
-/** What a command answered by the server itself is: its declaration, its input, and its possible answers. */
+/** What a command is that the server answers itself: its declaration, its input, and its possible answers. */
 import type { Histogram } from "../../interpreters/metrics/index.ts"
 import type { Faults } from "../faults.ts"
 import type { Call, ReadHere, Reply, Service } from "../types.ts"
@@ -8,13 +8,13 @@ import type { ClientState } from "./client.ts"
 import type { Limits } from "./limits/limits.ts"
 import type { Users } from "./users/index.ts"
 
-/** Work that takes its turn in the order of the connection, instead of being answered when it is read. */
+/** Work that waits for its turn in the order of the connection, instead of being answered when it is read. */
 export type OrderedWork =
   | {
       readonly type: "work.write"
       /**
-       * Answers later through `done`. Or returns the answer at once: then it has changed nothing, and `done` is never
-       * called.
+       * Starts it. The answer comes later through `done`, or is returned at once: then nothing was changed, and `done`
+       * is never called.
        */
       readonly start: (
         done: (reply: Reply) => void,
@@ -22,13 +22,13 @@ export type OrderedWork =
       ) => Reply | undefined
       /** It is executed in the order of the connection's plain writes, and calls `before` as they do. */
       readonly inOrder: boolean
-      /** EXEC: its null is the null of an array. */
+      /** True for EXEC, whose null is the null of an array. */
       readonly exec: boolean
-      /** The bytes that it adds to the log, if not its words. */
+      /** The calls that it adds to the log, if these are not its own words. */
       readonly calls?: readonly Call[]
       /** The bytes that it holds in memory, besides its words. */
       readonly weight?: number
-      /** AUTH: what comes behind it is not looked at before it is answered. */
+      /** True for AUTH: later commands are not looked at before it is answered. */
       readonly proves?: boolean
     }
   | {
@@ -46,10 +46,10 @@ export type ServerHandler = (context: Context, words: Words) => Reply | OrderedW
 
 export interface Shape {
   readonly name: string
-  /** As in Redis: counts the name; negative means at least. */
+  /** As in Redis: the number of words, including the name; negative: the minimum. */
   readonly arity: number
   readonly flags: readonly string[]
-  /** Positions of the keys; 0 means none, a negative last counts from the end. */
+  /** Positions of the keys; 0 means none; a negative last position counts from the end. */
   readonly firstKey: number
   readonly lastKey: number
   readonly step: number
@@ -64,10 +64,10 @@ export interface Subcommand {
 export interface KnownCommand extends Shape {
   /** write and read are passed to the state machine unchanged. */
   readonly does: "write" | "read" | ServerHandler
-  /** What is wrong with its subcommand: MULTI must know before it queues the command. Its arity has been checked. */
+  /** What is wrong with its subcommand: MULTI must know before it queues the command. The arity was checked before. */
   readonly wrong?: (words: Words) => Reply | null
   readonly subcommands?: readonly Subcommand[]
-  /** Under MULTI: waits for EXEC, runs at once, or is refused. */
+  /** What happens under MULTI: the command waits for EXEC, is run at once, or is refused. */
   readonly underMulti: "queue" | "now" | "refuse"
 }
 
@@ -86,13 +86,13 @@ export interface Stats {
   /** Connections closed because nothing arrived for longer than the idle timeout. */
   idle: number
   netInput: number
-  /** Refused because their role does not have it, or because nobody has said who he is. */
+  /** Commands refused because the user's role does not allow them, or because the client is not logged in. */
   denied: number
-  /** Connections refused because their address has too many already. */
+  /** Connections refused because their address has too many connections already. */
   crowded: number
   /** Connections whose TLS handshake failed, or that showed no valid certificate. */
   unproven: number
-  /** Connections without a login that were closed to make room for others. */
+  /** Connections that were not logged in and were closed to make room for others. */
   gaveWay: number
 }
 
@@ -112,14 +112,14 @@ export const newStats = (): Stats => ({
 
 export interface Used {
   calls: number
-  /** From reading a command to answering it, with its way through the log. */
+  /** The time from reading a command to answering it, including its way through the log. */
   micros: number
   /** Refused before it was started. */
   rejected: number
   /** Answered with an error. */
   failed: number
 }
-/** A command that took its turn was answered. */
+/** A command that waited for its turn was answered. */
 export interface AnsweredCommand {
   /** answered: at once, without the state machine. */
   readonly kind: "write" | "read" | "answered"
@@ -135,9 +135,9 @@ export interface UsageCounts {
   readonly operations: { readonly perSecond: () => number }
   readonly input: { readonly perSecond: () => number }
   readonly commands: ReadonlyMap<string, Used>
-  /** By the first word of the error. */
+  /** The counts of errors by their first word. */
   readonly errors: ReadonlyMap<string, number>
-  /** Of commands that went to the state machine. */
+  /** Durations of commands that went to the state machine. */
   readonly durations: Readonly<Record<"write" | "read", Histogram>>
   readonly rejected: (known: KnownCommand | undefined, words: Words, reply: Reply) => void
   readonly ran: (known: KnownCommand, words: Words, reply: Reply, micros: number) => void
@@ -158,14 +158,14 @@ export interface Host {
   readonly budget: Budget
   /** Name of this node. */
   readonly self: string
-  /** null: whoever comes may do everything. */
+  /** null: every client may do everything. */
   readonly users: Users | null
   readonly port: () => number
   readonly clients: () => Iterable<ClientState>
   readonly clientCount: () => number
   /** Bytes sent to clients. */
   readonly netOutput: () => number
-  /** Who the client is has changed: somebody, or nobody again. */
+  /** The client has logged in, or is no longer logged in. */
   readonly named: (client: ClientState) => void
   /** Closes the connections of these clients, and returns how many there were. */
   readonly kill: (which: (client: ClientState) => boolean) => number

@@ -20,7 +20,7 @@ export const internalErrorReply = (host: Host, words: Words, thrown: unknown): R
   return failed
 }
 
-/** Refused to protect all clients together. */
+/** The refusal of a command to protect all clients together. */
 export const refuseBusy = ({ budget }: Host, why: string): Reply => {
   budget.refused++
   return errorReply(
@@ -45,7 +45,7 @@ const handled = (context: Context, handler: ServerHandler, words: Words): Reply 
     return internalErrorReply(context.host, words, thrown)
   }
 }
-/** A command that is answered at once is counted here; one that takes its turn, once it is answered. */
+/** A command that is answered at once is counted here; one that waits for its turn is counted when it is answered. */
 const run = (context: Context, known: KnownCommand, handler: ServerHandler, words: Words): Reply | OrderedWork => {
   const began = performance.now()
   const answer = handled(context, handler, words)
@@ -55,7 +55,7 @@ const run = (context: Context, known: KnownCommand, handler: ServerHandler, word
 }
 
 /**
- * Returns the answer, or the kind of a command that takes its turn in the queue. `parser` has just returned the
+ * Returns the answer, or the kind of a command that waits for its turn in the queue. `parser` has just returned the
  * command.
  */
 export const beginCommand = (
@@ -87,7 +87,7 @@ export const beginCommand = (
   return typeof known.does === "string" ? known.does : run(context, known, known.does, words)
 }
 
-/** A command of which only the name was read. */
+/** The reply to a command of which only the name was read. */
 export const oversizedCommand = ({ client, host }: Context, { name, text }: RequestTooLarge): Reply => {
   const refusal = denied({ client, host }, undefined, [])
   if (refusal !== null) return refusal

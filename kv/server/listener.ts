@@ -1,4 +1,4 @@
-/** The sockets of clients: in the clear, or with TLS and perhaps certificates. */
+/** The sockets of clients: plaintext, or with TLS and perhaps client certificates. */
 import { createServer, type Server, type Socket } from "node:net"
 import { limitedLog } from "../../interpreters/log.ts"
 import { networkOf } from "../../interpreters/strangers.ts"
@@ -8,11 +8,11 @@ import { errorReply } from "./wire/encode.ts"
 
 export interface ClientTls {
   readonly keeper: Tls
-  /** Whether a client shows a certificate: never asked for, taken if it has one, or required. */
+  /** Whether a client shows a certificate: it is not requested, optional, or required. */
   readonly authClients: "no" | "optional" | "yes"
 }
 export interface ListenerHandlers {
-  /** `certified`: the name in its certificate, if it showed one that counts. */
+  /** `certified`: the name in the client's certificate, if it showed a valid one. */
   readonly accepted: (socket: Socket, certified: string | null) => void
   readonly refused: (socket: Socket, refusal: Reply) => void
   readonly unsecured: () => void
@@ -21,7 +21,7 @@ export interface ListenerHandlers {
 }
 
 const OPTIONS = { noDelay: true, allowHalfOpen: true, keepAlive: true, keepAliveInitialDelay: 300_000 } as const
-/** A client may be older than the node. */
+/** Clients may be older than the node, so TLS 1.2 is allowed. */
 const VERSION = "TLSv1.2"
 const PATIENCE_MS = 10_000
 
@@ -54,7 +54,7 @@ export const makeListener = (
         return refused(socket, uncertified(why))
       },
       failed: ({ host }, code) => {
-        // Somebody only checks whether the port is open.
+        // Probably something that only checks whether the port is open.
         if (code === "ECONNRESET") return
         unsecured()
         tell(

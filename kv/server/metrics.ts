@@ -1,4 +1,4 @@
-/** The metrics of the clients' side. Commands are not told apart: INFO commandstats does that. */
+/** The metrics of the clients' side. Commands are not counted one by one: INFO commandstats does that. */
 import { counter, gauge, type Metric } from "../../interpreters/metrics/index.ts"
 import type { Host } from "./contract.ts"
 
@@ -13,12 +13,12 @@ export const serverMetrics = ({
   users,
 }: Host): readonly Metric[] => [
   gauge("client_connections", "Connections of clients.", clientCount()),
-  gauge("client_connections_max", "Connections of clients at most.", limits.maxClients),
+  gauge("client_connections_max", "Limit on connections of clients.", limits.maxClients),
   counter("client_connections_total", "Connections accepted.", stats.connections),
   counter("client_connections_refused_total", "Connections refused because all places were taken.", stats.refused),
   counter(
     "client_connections_cut_total",
-    "Connections ended because their client did not take its answers.",
+    "Connections closed because the client did not read its replies.",
     stats.cutOff,
   ),
   counter(
@@ -38,7 +38,7 @@ export const serverMetrics = ({
   ),
   counter(
     "client_requests_denied_total",
-    "Commands refused to a role that has them not, or to whoever has not said who he is.",
+    "Commands refused because the user's role does not allow them, or the client is not logged in.",
     stats.denied,
   ),
   ...(users === null
@@ -47,7 +47,7 @@ export const serverMetrics = ({
         counter("client_logins_failed_total", "Wrong names and passwords.", users.counts().failed),
         counter(
           "client_logins_locked_total",
-          "Logins that were not looked at because too many wrong ones came from their address.",
+          "Logins that were not checked because too many wrong ones came from their address.",
           users.counts().locked,
         ),
       ]),

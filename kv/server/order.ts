@@ -1,15 +1,16 @@
 /**
- * The order in which the commands of one connection take effect: as they were sent, although reads delay nothing.
- * Writes are started one after the other without waiting, also past reads that cannot be executed yet. A small read is
- * executed at the first of two moments:
+ * The order in which the commands of one connection take effect: the order in which they were sent, although reads
+ * delay nothing. Writes are started one after the other without waiting, and may overtake reads that cannot be executed
+ * yet. A small read is executed at the first of two moments:
  *
- * - when it is the head (everything before it is answered) and its barrier is open, or
+ * - when it is the head of the queue (everything before it is answered) and its barrier is open, or
  * - together with the next write: when this node is about to execute that write, the state holds everything before the
- *   read and nothing after it. No barrier is needed there, because the write was started after the read had arrived.
+ *   read and nothing after it. No barrier is needed then, because the write was started after the read had arrived.
  *
  * So a read sees the writes before it and none after it. If reads cannot be executed with a write (long reads, very
- * many reads, a write in a session of the client's), the write is started after they were executed. If a write may have
- * taken effect and a read was not executed with it, the read is refused: any state may hold that write.
+ * many reads, or a write in the client's own session), the write is started only after they were executed. If a write
+ * may have taken effect and an earlier read was not executed with it, the read is refused, because any state may now
+ * contain that write.
  */
 import type { Barrier } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
@@ -21,27 +22,27 @@ import { costOfTaking } from "./reading.ts"
 /** Whether the write is executed in the order of the connection's plain writes. */
 const isInOrder = ({ work }: Slot): boolean => work === null || (work.type === "work.write" && work.inOrder)
 const refusals: ReadonlySet<string> = new Set(["NOLEADER", "BUSY", "TOOLARGE", "SPACELOW", "MOVED", "LOADING"])
-/** The service says that a write has had no effect and will have none. */
+/** True if the service says that a write has had no effect and will have none. */
 const isRefusal = (reply: Reply): boolean => reply.type === "error" && refusals.has(reply.code)
 
 export class Order {
-  /** Writes that were started and have not ended. */
+  /** The number of writes that were started and have not ended. */
   writes = 0
   private readonly host: Host
   /** Called when the connection may continue. */
   private readonly resume: () => void
   /**
-   * Of the started writes: those without an order to the others, and those that were given up with one of unknown
-   * outcome.
+   * Of the started writes: the number of those that have no order relative to the others, and of those that were given
+   * up with an earlier one of unknown outcome.
    */
   private apart = 0
   private abandoned = 0
-  /** Reads that later writes may have passed and that are not executed yet, in their order. */
+  /** Reads that are not executed yet and that later writes may have overtaken, in their order. */
   private readonly waiting: Slot[] = []
-  /** The barrier that was joined last; and whether reads wait without a barrier. */
+  /** The barrier that was joined last; and whether there are reads that have not joined one. */
   private barrier: Barrier<Reply> | null = null
   private unasked = false
-  /** The place of the last started write: reads before it will be executed with it. -1: there is no such write. */
+  /** The position of the last started write: reads before it will be executed with it. -1: there is no such write. */
   private begunAt = -1
 
   constructor(host: Host, resume: () => void) {
@@ -49,7 +50,10 @@ export class Order {
     this.resume = resume
   }
 
-  /** The read waits. Its barrier is joined early, so that it may be open by the time the read can be executed. */
+  /**
+   * The read has to wait. It joins a barrier early, so that the barrier may be open by the time the read can be
+   * executed.
+   */
   pass(read: Slot): void {
     this.waiting.push(read)
     if (!read.linearizable) return
@@ -76,7 +80,7 @@ export class Order {
   due(head: Slot | null): Slot | null {
     this.askForAll()
     const [read] = this.waiting
-    // All writes before it are answered, but those that were given up may still be outstanding.
+    // All writes before it are answered, but those that were given up may still be executed.
     if (read === undefined || read !== head || this.abandoned > 0) return null
     return (read.large && this.writes > 0) || !this.passes(read) ? null : read
   }
@@ -140,8 +144,8 @@ export class Order {
     return this.waiting.splice(0, behind < 0 ? this.waiting.length : behind)
   }
   /**
-   * The write has ended with this reply; null: whether it has an effect is unknown. Reads that were to be executed with
-   * it have been, or cannot be any more.
+   * The write has ended with this reply; null: its effect is unknown. Reads that were to be executed with it have been
+   * executed, or cannot be any more.
    */
   ended(write: Slot, reply: Reply | null): void {
     if (reply !== null && isRefusal(reply)) this.unused()

@@ -9,7 +9,7 @@ export const unknownBehind = errorReply(
   "UNKNOWN",
   "a write sent before this one on the connection ended with unknown outcome; this one may or may not have been executed",
 )
-/** A read that can be executed neither at its place any more nor later. */
+/** The reply to a read that can be executed neither at its place nor later. */
 export const readMissed = errorReply(
   "TRYAGAIN",
   "a later write on the connection has taken effect, or may still do so, and this read was not executed before it. Nothing was read: send it again",
@@ -25,13 +25,13 @@ export interface Cost {
 export interface Slot {
   /** Its number in the queue. */
   readonly at: number
-  /** answered: only waits for those before it. */
+  /** answered: its reply is known, and only waits for those before it. */
   readonly kind: "write" | "read" | "answered"
   readonly known: KnownCommand | undefined
   readonly words: Words
   readonly work: OrderedWork | null
   readonly protocol: Protocol
-  /** Who asked, as he was then. */
+  /** The user who sent the command, with the permissions at that time. */
   readonly user: Grant | null
   readonly silent: boolean
   /** The memory that it holds. */
@@ -44,7 +44,7 @@ export interface Slot {
   cost: Cost | null
   /** The barrier that the read waits for. */
   barrier: Barrier<Reply> | null
-  /** The read may ask for another barrier: it joined this one before it could be executed. */
+  /** The read may join another barrier: it joined this one before it could be executed. */
   askedEarly: boolean
   /**
    * The read is too large to be executed while later writes are outstanding: it waits until there are none, or until a
@@ -54,7 +54,7 @@ export interface Slot {
   reply: Reply | null
   /** When it was started. */
   readonly since: number
-  /** The service has finished the write. */
+  /** The service has finished with the write. */
   over: boolean
   next: Slot | null
 }
@@ -67,15 +67,15 @@ export const mayReturnMuch = (known: KnownCommand | undefined, words: Words): bo
   known !== undefined && (known.name === "set" ? words.length >= shortestSetGet : valued.has(known.name))
 
 const begun = { cost: null, barrier: null, askedEarly: false, large: false, over: false, next: null }
-/** What the connection knows of a command as it arrives. */
+/** What the connection knows about a command when it arrives. */
 export type Asked = Omit<Slot, keyof typeof begun | "at" | "since">
 
 export class Queue {
-  /** The first one not answered, and the first one not started. */
+  /** The first slot that is not answered, and the first that is not started. */
   head: Slot | null = null
   next: Slot | null = null
   length = 0
-  /** The memory that all of them hold. */
+  /** The memory that all slots hold. */
   bytes = 0
   private tail: Slot | null = null
   /** The number of slots so far. */
@@ -102,14 +102,14 @@ export class Queue {
     this.bytes += bytes
   }
 
-  /** The next one is not started. */
+  /** Answers the next slot with a refusal; it is not started. */
   refuse(slot: Slot, refusal: Reply): void {
     slot.reply = refusal
     slot.over = true
     this.next = slot.next
   }
 
-  /** The head is answered, and its reply has left. */
+  /** The head is answered, and its reply was sent. */
   leave(slot: Slot): void {
     this.answered(slot)
     this.length--
@@ -120,13 +120,13 @@ export class Queue {
   }
 
   /**
-   * Whether the later writes were executed depends on one whose outcome is unknown: theirs is unknown too. Returns how
-   * many.
+   * Whether the later writes were executed depends on one whose outcome is unknown, so theirs is unknown too. Returns
+   * how many there are.
    */
   abandonBehind(slot: Slot, unknown: Reply): number {
     let abandoned = 0
     for (let at = slot.next; at !== null && at !== this.next; at = at.next) {
-      // Who somebody is depends on no other command.
+      // The answer to AUTH depends on no other command.
       const proves = at.work?.type === "work.write" && at.work.proves === true
       if (at.kind !== "write" || at.reply !== null || proves) continue
       at.reply = unknown
@@ -135,7 +135,7 @@ export class Queue {
     return abandoned
   }
 
-  /** Forgets all of them. Returns the memory that the service still holds: started writes without an answer. */
+  /** Drops all slots. Returns the memory that the service still holds: that of started writes without an answer. */
   clear(): number {
     let held = 0
     for (let slot = this.head; slot !== null && slot !== this.next; slot = slot.next)

@@ -17,16 +17,16 @@ const wordsAtOnce = 64
 /** Bytes that take well under a millisecond to read. */
 const shortReply = 256 * 1024
 /**
- * The most that reads may cost to be executed with one write. With more of them, they are executed before the write is
- * started.
+ * The limit on the cost of reads that are executed with one write. If they cost more, they are executed before the
+ * write is started.
  */
 const takenAlong = 4 * LIGHT_BYTES
-/** Their replies may have grown meanwhile. */
+/** The limit on their replies, which may have grown meanwhile. */
 const takenBytes = 8 * 1024 * 1024
-/** A long read that is not allowed a reply of its own size holds about this. */
+/** The memory that a long read is assumed to hold if its size is not known. */
 const longReadWeight = 1024 * 1024
 
-/** The connection, which is given each answer once, and told when it may continue. */
+/** The connection: it gets each answer once, and is told when it may continue. */
 interface Owner {
   readonly closed: boolean
   readonly answered: (slot: Slot, reply: Reply) => void
@@ -57,9 +57,9 @@ export const costOfTaking = (host: Host, reads: readonly Slot[], after: number):
 }
 
 export class Reading {
-  /** It answers later, or waits for its turn. */
+  /** A read is being executed that answers later, or it waits for its turn. */
   busy = false
-  /** The greatest size of its reply in memory. */
+  /** The largest size that its reply may have in memory. */
   reserved = 0
   private readonly host: Host
   private readonly longReads: LongReads
@@ -72,8 +72,8 @@ export class Reading {
   }
 
   /**
-   * The barrier is open, or has refused the read. `beside`: later writes are outstanding, so the read must end before
-   * the event loop continues; if it is too large for that, it is not executed now.
+   * The barrier is open, or has refused the read. `beside`: later writes are outstanding, so the read must be completed
+   * before the event loop continues; if it is too large for that, it is not executed now.
    */
   begin(slot: Slot, beside: boolean): void {
     const { work, barrier } = slot
@@ -117,7 +117,7 @@ export class Reading {
     // A list of keys takes more memory than its bytes.
     const allowed = readsAll(slot) ? limits.maxReplyBytes / 2 : limits.maxReplyBytes
     const room = Math.max(SMALL, Math.min(allowed, budget.room))
-    // A reply that turns out to be larger is long: its size is known before it is read.
+    // A read whose reply turns out to be larger counts as long: the size is known before the values are read.
     const most = long ? room : Math.min(room, shortReply)
     let reply: Reply | Promise<Reply>
     try {
@@ -146,7 +146,7 @@ export class Reading {
     this.settle(slot, reply, most < allowed)
   }
 
-  /** `pressed`: it was allowed less than it would have been with more memory free. */
+  /** `pressed`: the reply was limited more strictly than usual, because memory is short. */
   private settle(slot: Slot, reply: Reply, pressed: boolean): void {
     this.busy = false
     this.owner.answered(

@@ -1,5 +1,6 @@
 /**
- * The listener: accepts clients, passes their bytes to their connections, and on closing answers what is outstanding.
+ * The listener: accepts clients, passes their bytes to their connections, and answers what is outstanding when it
+ * closes.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -38,19 +39,19 @@ export class ClientPortUnavailable extends Data.TaggedError("ClientPortUnavailab
 
 export interface ServerOptions {
   readonly host: string
-  /** 0: any free one. */
+  /** 0: any free port. */
   readonly port: number
   readonly service: Service
-  /** Answer MOVED to clients of a node that does not lead, instead of forwarding for them. */
+  /** If this node does not lead, answer MOVED to clients instead of forwarding. */
   readonly redirect?: boolean
   readonly limits?: Partial<Limits>
   readonly log?: (message: string) => void
-  /** null: in the clear. */
+  /** null: without TLS. */
   readonly tls?: ClientTls | null
-  /** null: whoever comes may do everything. */
+  /** null: every client may do everything. */
   readonly users?: Users | null
   /** Monotonic milliseconds, for the idle timeout and the reserve. */
-  /** Milliseconds, for turns: a test has a clock of its own. */
+  /** Milliseconds, for turns; a test supplies its own clock. */
   readonly now?: () => number
 }
 
@@ -66,7 +67,7 @@ const stallLookMs = 5_000
 /** The precision of the idle timeout, as a fraction of it. */
 const idleShare = 10
 const idleLookMs = 10
-/** How often at most a full server says so in its log. */
+/** The shortest interval between two log lines that say that the server is full. */
 const fullMs = 60_000
 
 const reasons: Readonly<Record<string, ClientPortUnavailable["reason"]>> = {
@@ -87,7 +88,7 @@ const explain = (cause: NodeJS.ErrnoException, host: string, port: number): Clie
   return new ClientPortUnavailable({ reason, message, cause })
 }
 
-/** Writes of one turn leave together, at its end. */
+/** All output of one turn is written together, at its end. */
 const endOfTurn = (): ((connection: Connection) => void) => {
   let dirty: Connection[] = []
   const flush = (): void => {
@@ -121,14 +122,14 @@ class Listener {
   private readonly reserve: Reserve
   /** When each connection last sent or received something, or had a command outstanding. */
   private readonly heard = new Map<net.Socket, number>()
-  /** How many connections each has. */
+  /** The number of connections of each network. */
   private readonly networks = new Map<string, number>()
-  /** Whoever has not said who he is. */
+  /** Clients that are not logged in. */
   private readonly strangers: Strangers<net.Socket>
   private readonly sockets = new WeakMap<ClientState, net.Socket>()
   private readonly forget: () => void
   private reserved = 0
-  /** Strangers that gave way, until they are gone. */
+  /** Clients that had to make room and are still closing. */
   private readonly leaving = new Set<net.Socket>()
   private toldFull = -Infinity
   private stallLook: NodeJS.Timeout | undefined
@@ -190,7 +191,7 @@ class Listener {
   }
 
   listen(host: string, port: number, listening: () => void, failed: (cause: NodeJS.ErrnoException) => void): void {
-    // Stays for ever: an error while accepting (no more file descriptors) must not stop the node.
+    // This handler is never removed: an error while accepting (no more file descriptors) must not stop the node.
     this.server.on("error", (cause) => {
       if (!this.server.listening) return failed(cause)
       return this.shared.log(`accepting clients: ${cause.message}`)
@@ -239,7 +240,10 @@ class Listener {
     for (const { client } of this.open.values()) yield client
   }
 
-  /** Users have changed: whoever is not to be here any more goes, and the others may what they may now. */
+  /**
+   * The users have changed: clients whose user was removed are disconnected, and the others get their present
+   * permissions.
+   */
   private revise(): void {
     const { users } = this.shared.host
     for (const [socket, { client }] of this.open) {
@@ -247,15 +251,15 @@ class Listener {
       const { role } = client.user
       client.user = users.still(client.user)
       if (client.user === null) socket.destroy()
-      // What it has queued was judged by its former role.
+      // What it has queued was allowed by its former role.
       else if (client.user.role !== role && client.transaction !== null) client.transaction.aborted = true
     }
   }
 
-  /** `certified`: the name in the certificate that it showed. */
+  /** `certified`: the name in the client's certificate. */
   private accept(socket: net.Socket, certified: string | null): void {
     socket.on("error", () => {
-      // A close event follows and does the rest.
+      // A close event follows and does the cleanup.
     })
     const now = this.now()
     const address = plainAddress(socket.remoteAddress, socket.remotePort)
@@ -316,7 +320,7 @@ class Listener {
   private get isFull(): boolean {
     return this.open.size - this.reserved - this.leaving.size >= this.limits.maxClients
   }
-  /** Its place is free at once. */
+  /** The connection's place is free at once. */
   private endStranger(socket: net.Socket | null): void {
     if (socket === null) return
     this.stats.gaveWay++
@@ -331,12 +335,15 @@ class Listener {
       this.strangers.leave(socket)
     } else if (client.namelessSince === null) {
       client.namelessSince = this.now()
-      // Those of the reserve have little time anyway.
+      // Connections of the reserve are closed soon anyway.
       if (!client.reserved) this.endStranger(this.strangers.add(socket, socket.remoteAddress ?? ""))
     }
   }
 
-  /** Answered and closed at once: nothing of the connection may stay, because there is no memory left for it. */
+  /**
+   * The refusal is sent and the connection closed at once: nothing of it may remain, because there is no memory left
+   * for it.
+   */
   private refuse(socket: net.Socket, refusal: Reply): void {
     this.stats.refused++
     const output = new Output(socket)
@@ -353,7 +360,7 @@ class Listener {
     )
   }
 
-  /** Whoever has not said who he is takes a place for a while only. */
+  /** Disconnects clients that have not logged in for too long. */
   private endNameless(): void {
     const since = this.now() - this.limits.loginMs
     for (const [socket, { client }] of this.open) {
@@ -384,7 +391,7 @@ class Listener {
     return killed
   }
 
-  /** Accepts no more, answers outstanding commands for a short while, then closes. */
+  /** Accepts no more clients, answers outstanding commands for a short time, then closes. */
   close(closed: () => void): void {
     this.forget()
     clearInterval(this.stallLook)
@@ -401,7 +408,7 @@ class Listener {
   }
 }
 
-/** Serves clients for as long as the scope lives. */
+/** Serves clients for as long as the scope is open. */
 export const makeServer = (options: ServerOptions): Effect.Effect<RespServer, ClientPortUnavailable, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<Listener, ClientPortUnavailable>((resume) => {

@@ -11,9 +11,9 @@ export interface Shared {
   readonly admission: Admission
   readonly turns: Turns
   readonly longReads: LongReads
-  /** Calls `flush` once the present turn is over. */
+  /** Asks for a `flush` once the present turn is over. */
   readonly dirty: (connection: Connection) => void
   readonly log: (message: string) => void
-  /** The same, of a client: of one that is nobody once in a while only. */
+  /** Logs a line about a client; for clients that are not logged in only once in a while. */
   readonly complain: (client: ClientState, message: string) => void
 }

@@ -14,14 +14,14 @@ const unitsOfRead = 4
 const bytesPerUnit = 4096
 const wordsPerUnit = 16
 export const wordUnits = (words: Words): number => Math.floor(words.length / wordsPerUnit)
-/** The units of a read whose reply had so many bytes. */
+/** The units of a read whose reply had this many bytes. */
 export const readUnits = (words: Words, bytes: number): number =>
   unitsOfRead + wordUnits(words) + Math.floor(bytes / bytesPerUnit)
 
 /** The most received bytes that wait for their turn; beyond it nothing more is read from the socket. */
 export const readAhead = ({ user }: ClientState): number => (user === null ? strangersAhead : knownAhead)
 const knownAhead = 128 * 1024
-/** Before it has said who it is. */
+/** The limit for a client that is not logged in. */
 const strangersAhead = 16 * 1024
 /** Memory of an idle connection with its socket and parser. */
 export const baseWeight = 4096

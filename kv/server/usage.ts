@@ -4,7 +4,7 @@ import type { Call, Reply } from "../types.ts"
 import type { AnsweredCommand, KnownCommand, Lookup, UsageCounts, Used, Words } from "./contract.ts"
 import { wordAt } from "./words.ts"
 
-/** Codes are our own, and few; the limit holds whatever they become. */
+/** The error codes are this program's own, and few; the limit is a safeguard. */
 const mostCodes = 128
 
 export const usageName = (known: Pick<KnownCommand, "name" | "subcommands">, words: Words): string =>
@@ -25,7 +25,7 @@ export class Rate {
       : Math.round(((last.total - first.total) * 1000) / (last.at - first.at))
   }
 }
-/** A second and a half. */
+/** Seven samples at this interval cover a second and a half. */
 export const sampleMs = 250
 const mostSamples = 7
 
@@ -33,7 +33,7 @@ export class Usage implements UsageCounts {
   readonly operations = new Rate()
   readonly input = new Rate()
   readonly commands = new Map<string, Used>()
-  /** By the first word of the error. */
+  /** The counts of errors by their first word. */
   readonly errors = new Map<string, number>()
   readonly durations = { write: new Histogram(), read: new Histogram() }
 
@@ -67,7 +67,7 @@ export class Usage implements UsageCounts {
     used.failed++
     this.failed(reply)
   }
-  /** A command that took its turn was answered. */
+  /** A command that waited for its turn was answered. */
   answered(table: Lookup, { kind, known, words, work, reply, since }: AnsweredCommand): void {
     if (known === undefined || reply === null) return
     const millis = performance.now() - since
@@ -75,7 +75,7 @@ export class Usage implements UsageCounts {
     if (kind !== "answered") this.durations[kind].observe(millis / 1000)
     if (work?.type === "work.write" && work.exec) this.together(table, work.calls ?? [], reply)
   }
-  /** The commands of an EXEC; their time is the EXEC's. */
+  /** Counts the commands of an EXEC; their time is counted for the EXEC. */
   private together(table: Lookup, calls: readonly Call[], reply: Reply): void {
     if (reply.type !== "array") return
     const alone = reply.items.length === calls.length

@@ -45,10 +45,10 @@ export const unknownSubcommand = (name: string, sub: Buffer | undefined): Reply 
 /** A word as an error quotes it. */
 export const quotedWord = (words: Words, at: number): string => quoted(words[at] ?? Buffer.alloc(0), quotedBytes)
 
-/** The name of an option, or the word in its place: no option is longer. */
+/** The lower-case name of an option, or another word in that position, cut to the length of the longest option. */
 export const wordAt = (words: Words, at: number): string =>
   words[at]?.toString("latin1", 0, longestOption).toLowerCase() ?? ""
-/** The refusal of a command with too many words, if it is answered word by word. */
+/** The refusal of a command with too many words, if each of its words is answered separately. */
 export const tooManyWords = (name: string, words: Words, most: number): Reply | null =>
   words.length <= most
     ? null

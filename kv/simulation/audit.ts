@@ -1,8 +1,8 @@
 /**
  * Watches the state machines: every write of a client carries its sender's name and a growing number. Each write is
  * executed at most once. Writes whose execution was reported to a client, or to a connection without a session, are
- * executed in the order of their sending (ExactlyOnce). A write of unknown outcome may still be executed later. Nothing
- * that a client sends in a session of somebody else is executed at all (SessionEnteredByOpener).
+ * executed in the order in which they were sent (ExactlyOnce). A write of unknown outcome may still be executed later.
+ * Nothing that a client sends in the session of another client is executed (SessionEnteredByOpener).
  */
 import type { Entry } from "../../core/index.ts"
 import { PropertyViolated } from "../../spec/index.ts"
@@ -18,7 +18,7 @@ export const tokenOf = (stream: string, number: number): string => `${stream}.${
 
 const textOf = (bytes: Uint8Array | undefined): string =>
   bytes === undefined ? "" : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1")
-/** SET key value, APPEND key value, CAS key from to. */
+/** The token in one of these calls: SET key value, APPEND key value, CAS key from to. */
 const tokenIn = (call: Call): RegExpExecArray | null => {
   const name = textOf(call[0])
   return name === "SET" || name === "APPEND"
@@ -63,7 +63,7 @@ export class Audit {
     if (name === STRANGER)
       throw new PropertyViolated(
         "SessionEnteredByOpener",
-        `entry ${index} of somebody who did not open the session is executed`,
+        `entry ${index} is executed, although its sender did not open the session`,
       )
     const { at } = this.stream(name)
     const before = at.get(number)

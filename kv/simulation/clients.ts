@@ -15,7 +15,7 @@ import { client } from "../../interpreters/replica/world/index.ts"
 import type { KvServices } from "./servers/services.ts"
 
 export interface KvClientOptions {
-  /** Different from those of all other clients. */
+  /** The client's name, different from those of all other clients. */
   readonly name: string
   readonly services: KvServices
   /** The nodes that it can reach; asked again for every connection. */
@@ -88,7 +88,7 @@ export class KvClient {
     if (outcome === null) throw new Error("continued before there was an outcome")
     return outcome
   }
-  /** Once the operations in progress have ended, so do its session and its connection. */
+  /** Ends the session and the connection once the operations in progress have ended. */
   leave(): void {
     this.core.close().then(
       () => {},
@@ -109,7 +109,7 @@ export class PlainClient {
   private link: ClientLink | null = null
   private up = false
   private pending = new Set<(told: PlainReply) => void>()
-  /** How many connections it has had: commands on one connection are executed in their order. */
+  /** The number of connections so far: commands on one connection are executed in their order. */
   connections = 0
   constructor(options: KvClientOptions) {
     this.options = options
@@ -145,7 +145,7 @@ export class PlainClient {
     }
   }
   /**
-   * Sends several commands at once and waits for so many answers or until the time is up; unless all have arrived, the
+   * Sends several commands at once and waits for as many answers, or until the time is up; unless all have arrived, the
    * connection is closed.
    */
   *send(

@@ -1,6 +1,6 @@
 /**
  * A connection from a client to a node, in virtual time: bytes arrive in order but late, or the link breaks. Chance
- * decides which end notices that, and when. What was sent before may have arrived, and been executed, all the same.
+ * decides which end notices that, and when. What was sent before the break may still have arrived, and been executed.
  */
 import type { Random } from "../../interpreters/simulation/index.ts"
 import type { Connection as ClientConnection, ConnectionEvents } from "../client/connection.ts"
@@ -48,7 +48,7 @@ export class ClientLink implements ClientConnection {
   private boot: Boot | null = null
   private server: { readonly boot: Boot; readonly connection: Connection; readonly wire: ClientEnd } | null = null
   private lastByte: number
-  /** Nothing passes any more, in either direction. */
+  /** Set if nothing more arrives in this direction. */
   private upCut = false
   private downCut = false
   private over = false
@@ -91,11 +91,11 @@ export class ClientLink implements ClientConnection {
     const { find, loop, random } = this.options
     const boot = find(this.endpoint.host)
     if (boot === null) {
-      // A running host reports that nobody listens; a host that is down reports nothing.
+      // A running host refuses the connection; a host that is down does not answer.
       if (random.chance(700)) this.down(() => this.end("refused"))
       return
     }
-    // The kernel answers for a paused process.
+    // Even for a paused process, the kernel accepts the connection.
     this.down(() => {
       this.limit.cancel()
       this.lastByte = loop.now
@@ -123,7 +123,7 @@ export class ClientLink implements ClientConnection {
     const { loop, random } = this.options
     this.lastByte = loop.now
     this.decoder.feed(bytes)
-    // One reply arrives, and those after it do not.
+    // This reply arrives, but none after it.
     if (random.chance(this.options.network().breakPermille >> 1)) {
       this.downCut = true
       loop.after(client, random.between(1, 20), () => this.end("reset"))
@@ -150,7 +150,7 @@ export class ClientLink implements ClientConnection {
   private breaks(): void {
     const { loop, random } = this.options
     const how = random.below(4)
-    // The request is lost; or its reply; or it and the replies in flight arrive, and nothing after them.
+    // What is lost: the request; or its reply; or only what comes after it and the replies in transit.
     if (how < 2) this.upCut = true
     if (how === 1) this.downCut = true
     if (how === 2) this.downCut = true
@@ -159,7 +159,7 @@ export class ClientLink implements ClientConnection {
         this.upCut = true
       })
     }
-    // Which end notices it, and when; otherwise only silence shows it.
+    // Which end notices the break, and when; if neither does, only silence shows it.
     const later = random.between(1, 200)
     if (random.chance(600)) loop.after(client, later, () => this.end("reset"))
     if (random.chance(600)) loop.after(client, random.between(1, 400), () => this.hangUp())

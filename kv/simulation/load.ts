@@ -46,12 +46,12 @@ const LAST_ORDERS = 60_000
 /** Steps of the model for a whole history: hundreds of times what is needed. */
 const MOST_STEPS = 3_000_000
 const LONGEST_PAUSE = 60
-/** A plain client closes a connection that is silent for so long. */
+/** A plain client closes a connection that is silent for this long. */
 const PATIENCE = 2500
 
 interface Habits {
   readonly service: Partial<ServiceSettings>
-  /** How long idle sessions last: nearly always long enough, or often so short that they expire in use. */
+  /** How long idle sessions last: usually long enough, but often so short that they expire in use. */
   readonly idle: number
   readonly redirect: boolean
   readonly network: ClientNetwork
@@ -153,7 +153,7 @@ class Load implements WorldClients {
 
   // ----------------------------------------------------------------------------------- once faults are healed
 
-  /** Every member executes a write and answers a read, whichever node leads. */
+  /** Checks that every member executes a write and answers a read, whichever node leads. */
   private askEverybody(): void {
     const { world } = this
     const leader = world.leader()?.runner?.state
@@ -225,8 +225,8 @@ class Load implements WorldClients {
   }
 
   /**
-   * The engine with several operations in progress, each lane of them one after the other. Now and then it ends its
-   * session and begins another.
+   * Runs the engine with several operations in progress, in lanes that are each one after the other. Now and then it
+   * ends its session and begins another.
    */
   private engine(random: Random): void {
     const { services } = this
@@ -360,8 +360,8 @@ class Load implements WorldClients {
     this.tasks.add(live(this), this.world.now)
   }
   /**
-   * Sends writes and closings in sessions of others: session numbers are places in the log, so only their secrets must
-   * be guessed.
+   * Sends writes and closings in sessions of other clients: session numbers are log indexes, so only their secrets have
+   * to be guessed.
    */
   private stranger(random: Random): void {
     const client = this.plainClient()
@@ -384,7 +384,7 @@ class Load implements WorldClients {
     this.living += 1
     this.tasks.add(live(this), this.world.now)
   }
-  /** Now and then longer than a session lives. */
+  /** Now and then the pause is longer than a session lasts. */
   private pause(random: Random): number {
     return random.chance(20) ? random.below(Math.min(2 * this.habits.idle, 8000)) : random.below(LONGEST_PAUSE)
   }
@@ -476,7 +476,7 @@ const endUnderMulti = (operation: WorkloadOperation, told: readonly PlainReply[]
   return endOf(operation, item)
 }
 
-/** For checkScript: the key-value service in a world, with so many clients. */
+/** The key-value service in a world, with this many clients; used by checkScript. */
 export const kvLoad =
   (options: KvLoad) =>
   (seed: number): WorldClients =>

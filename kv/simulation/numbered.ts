@@ -1,12 +1,12 @@
 /**
  * A client that keeps a session by hand, as kv/README.md tells users of other languages to do: it sends unanswered
- * requests again, under the same numbers, to the node that it reaches next. It believes every answer.
+ * requests again, under the same numbers, to the next node that it reaches. It relies on every answer.
  */
 import type { Random, StoryWork, World } from "../../interpreters/simulation/index.ts"
 import { PropertyViolated } from "../../spec/index.ts"
 import type { PlainClient, PlainReply } from "./clients.ts"
 
-/** Not executed as far as that node knows, or unknown: worth another attempt at another node. */
+/** As far as that node knows it was not executed, or the outcome is unknown: worth another attempt at another node. */
 const again = new Set(["UNKNOWN", "NOLEADER", "BUSY", "MOVED", "LOADING", "SPACELOW"])
 /** The pause between two attempts. */
 const PAUSE = 10
@@ -37,7 +37,7 @@ export class NumberedClient {
     this.next = 1
     return true
   }
-  /** Writes, all in progress at once, until each has its answer or the time is up; null: not sent at all. */
+  /** Sends writes, all in progress at once, until each has its answer or the time is up; null: not sent at all. */
   *write(
     requests: readonly (readonly string[])[],
     patience: number,

@@ -1,4 +1,4 @@
-/** Operations of the history's model as commands of the service, and the meaning of their replies. */
+/** Operations of the history's model as commands of the service, and what their replies mean. */
 import type { FunctionName, Value } from "../../spec/index.ts"
 import { NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "../client/errors.ts"
 import type { ReplyOrError } from "../client/operation.ts"
@@ -11,7 +11,7 @@ export interface WorkloadOperation {
   readonly value: Value
 }
 
-/** The service gave an answer that no client of ours should see. */
+/** The service gave an answer that no client should ever see. */
 export class KvAnswerWrong extends Error {
   override readonly name = "KvAnswerWrong"
 }
@@ -79,7 +79,7 @@ export const endOf = ({ f, value }: WorkloadOperation, reply: Reply): End => {
   }
 }
 
-/** Each means that nothing was executed. */
+/** Errors that each mean that nothing was executed. */
 const notExecuted = new Set(["NOLEADER", "BUSY", "SPACELOW", "TOOLARGE", "MOVED", "LOADING", "TRYAGAIN"])
 
 /** Outcomes of the engine of kv/client. */

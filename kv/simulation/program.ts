@@ -1,7 +1,7 @@
 /**
- * What one connection must see of its own commands, whatever others do: they take effect in the order in which they
- * were sent (ProgramOrder). On a key that nobody else uses, this determines every reply; on any key a read never sees
- * what its own connection sent after it.
+ * What one connection must see of its own commands, whatever other clients do: they take effect in the order in which
+ * they were sent (ProgramOrder). On a key that no other client uses, this determines every reply; on any key a read
+ * never sees what its own connection sent after it.
  */
 import { PropertyViolated } from "../../spec/index.ts"
 import type { Argument } from "../client/resp.ts"
@@ -26,8 +26,8 @@ export class CountedKey {
     return { counts, commands: together ? [["MULTI"], command, ["EXEC"]] : [command] }
   }
   /**
-   * `told` is the answer to the last command of a turn. False: its outcome is unknown, so nothing is known about later
-   * commands.
+   * `told` is the answer to the last command of a turn. Returns false if its outcome is unknown: then nothing is known
+   * about later commands either.
    */
   check(counts: boolean, told: PlainReply): boolean {
     if (told !== "lost" && told.type === "error" && told.code === "EXECABORT") return true

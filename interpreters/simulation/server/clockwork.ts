@@ -16,17 +16,17 @@ export const TIMER_PLACE: Readonly<Record<Timer, number>> = {
 }
 export const TIMERS: readonly Timer[] = ["election", "heartbeat", "quorum", "lease", "persist", "transfer", "answer"]
 
-/** Virtual milliseconds in which the node's clock shows at least `local` more. */
+/** The virtual milliseconds after which the node's clock has advanced by at least `local`. */
 const atLeast = ({ driftPermille }: ClockState, local: number): number =>
   driftPermille === 0 ? local : Math.ceil((local * 1000) / (1000 + driftPermille))
-/** For a lease it is the other way round: it must not last longer. */
+/** The same for a lease, which must not last longer: the clock has advanced by at most `local`. */
 const atMost = ({ driftPermille }: ClockState, local: number): number =>
   driftPermille === 0 ? local : Math.floor((local * 1000) / (1000 + driftPermille))
 
 /** The time of a correct wall clock when a world begins. */
 export const EPOCH = 1_000_000_000
 
-/** Time with a drift: whole milliseconds. */
+/** Elapsed time on a clock with drift, in whole milliseconds. */
 const drifted = (elapsed: number, permille: number): number =>
   permille === 0 ? elapsed : Math.floor((elapsed * (1000 + permille)) / 1000)
 export const wallTime = ({ wall, since, wallDriftPermille }: ClockState, now: number): number =>
@@ -95,7 +95,7 @@ export const hasExpired = (fold: Fold, node: NodeState, timer: Timer, at: number
   return true
 }
 
-/** The end of a lease is handled before anything else that happens to a node. */
+/** The end of a lease is handled before anything else that happens to the node. */
 export const leaseOver = (fold: Fold, node: NodeState): boolean => {
   const due = node.due[TIMER_PLACE.lease] ?? -1
   if (due < 0 || due > fold.world.now) return false
@@ -103,7 +103,7 @@ export const leaseOver = (fold: Fold, node: NodeState): boolean => {
   return true
 }
 
-/** After a pause: timers that expired meanwhile and were not restarted by events that had waited. */
+/** After a pause: the timers that expired meanwhile and were not restarted by the events that had waited. */
 export const catchUp = (fold: Fold, node: NodeState): void => {
   for (let place = 0; place < TIMERS.length; place++) {
     const due = node.due[place] ?? -1

@@ -7,7 +7,7 @@ import { draw, RANDOM_KINDS, hashOfPlace } from "../state/hash.ts"
 import { notice } from "./network.ts"
 import type { Keep, NodeState, StopReason } from "../state/types.ts"
 
-/** All other nodes learn that it started or stopped. */
+/** Tells all other nodes that this one started or stopped. */
 export const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void => {
   const { world } = fold
   if (!world.connections) return
@@ -20,7 +20,7 @@ export const noticeAll = (fold: Fold, node: NodeState, connected: boolean): void
   }
 }
 
-/** What the state machine had not made durable may be lost: all of it or nothing, as with a write-ahead log. */
+/** The part of the state machine that was not durable may be lost: all of it or nothing, as with a write-ahead log. */
 const crashMachine = (fold: Fold, node: NodeState, keep: Keep): void => {
   const kept =
     keep === "all" ||

@@ -1,6 +1,6 @@
 /**
- * Directories that go back in time or exist twice, and how they are recognised (interpreters/starts.ts): nodes do the
- * handshake when one starts, and before a message is delivered, as they do over TCP.
+ * Directories that go back in time or exist twice, and how they are recognised (interpreters/starts.ts). Nodes do the
+ * handshake when one of them starts, and before a message is delivered, as they do over TCP.
  */
 import { holdsLess, lineage, NO_START, startAfter, type Message } from "../../../core/index.ts"
 import { nodeOf, writableNode, type Fold } from "../state/fold.ts"
@@ -15,7 +15,7 @@ export const freshDirectory = (): Pick<
   "start" | "metOf" | "met" | "metTerm" | "metIndex" | "begins" | "refused" | "wentBack"
 > => ({ start: NO_START, metOf: [], met: [], metTerm: [], metIndex: [], begins: 0, refused: false, wentBack: false })
 
-/** The start is counted on the disk before the node sends anything. The node is owned. */
+/** Records the start on the disk before the node sends anything. The node must be owned by the fold. */
 export const countStart = (fold: Fold, node: NodeState): void => {
   const { disk } = node
   node.start = startAfter(
@@ -33,7 +33,7 @@ export const hasLostTail = ({ machine, damaged, disk, begins }: NodeState): bool
   return entry === undefined || entry.term !== term || entry.chain !== chain
 }
 
-/** True if nothing that `listener` has met contradicts the start of `speaker`; it then records that start. */
+/** True if nothing that `listener` has seen contradicts the start of `speaker`; then it records that start. */
 const acceptsStart = (fold: Fold, listener: NodeState, speaker: NodeState): boolean => {
   const { slot, start } = speaker
   const met = listener.metOf[slot] === speaker.member.incarnation ? listener.met[slot] : undefined
@@ -56,14 +56,16 @@ const acceptsStart = (fold: Fold, listener: NodeState, speaker: NodeState): bool
   return true
 }
 
-/** From now on its directory counts as lost, at every start. */
+/** From now on the node's directory counts as lost, at every start. */
 const refuse = (fold: Fold, name: string, by: string): void => {
   writableNode(fold, name).refused = true
   fold.hooks.refused?.(name, by)
   crash(fold, name, "all", "refused")
 }
 
-/** A starting node first does the handshake with every node that it reaches; false: one of them refused it. */
+/**
+ * A starting node first does the handshake with every node that it reaches. Returns false if one of them refused it.
+ */
 export const handshakeWithAll = (fold: Fold, name: string): boolean => {
   const { world } = fold
   for (const other of world.names) {
@@ -80,15 +82,15 @@ export const handshakeWithAll = (fold: Fold, name: string): boolean => {
   return true
 }
 
-/** May the message get through? The receiver is up. */
+/** May the message be delivered? The receiver is up. */
 export const isAdmitted = (fold: Fold, { from, to, start }: Flight): boolean => {
   const { world } = fold
   const sender = nodeOf(world, from.name)
   const receiver = nodeOf(world, to.name)
-  // From a directory that no longer exists: a late message.
+  // A late message from a directory that no longer exists.
   if (sender.member.incarnation !== from.incarnation) return true
   if (sender.start !== start) {
-    // From an earlier start, or from a directory that was swapped out and whose connections are closed.
+    // The message is from an earlier start, or from a directory that was swapped out and whose connections are closed.
     const how = lineage(sender.start, start)
     return how === "same" || how === "superseded"
   }
@@ -134,7 +136,7 @@ const directoryOf = (node: NodeState): DirectoryState => {
   }
 }
 
-/** A copy of the directory at this moment: what is durable. The node is owned. */
+/** Makes a copy of what is durable in the directory at this moment. The node must be owned by the fold. */
 export const copyDirectory = (node: NodeState): void => {
   node.copy = directoryOf(node)
 }

@@ -25,7 +25,7 @@ const planWrite = (fold: Fold, node: NodeState, seq: number): void => {
   const { disk } = node
   const { min, max } = disk.speed ?? world.disk
   const delay = drawBetween(hashOfPlace(world.seed, RANDOM_KINDS.persist, node.slot, 0, node.persists++), 0, min, max)
-  // One after the other: a fast write does not overtake a slow one.
+  // Writes complete in order: a fast one does not overtake a slow one.
   disk.busyUntil = Math.max(disk.busyUntil, world.now + delay)
   schedule(fold, disk.busyUntil, { type: "persisted", node: node.name, boot: node.boot, seq, cause: fold.cause })
 }

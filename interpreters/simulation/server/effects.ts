@@ -41,7 +41,7 @@ const carryOut = (fold: Fold, node: NodeState, effect: Effect, arrivals: readonl
   }
 }
 
-/** Events of a batch are one step. The node is owned, and up. */
+/** Runs the events of a batch as one step. The node must be up, and owned by the fold. */
 export const feed = (fold: Fold, node: NodeState, arrivals: readonly Arrival[]): void => {
   const { core } = node
   const { world } = fold
@@ -67,7 +67,7 @@ export const feed = (fold: Fold, node: NodeState, arrivals: readonly Arrival[]):
   fold.cause = -1
 }
 
-/** Delivers events: a node that is down misses them, a paused one gets them later. The node is owned. */
+/** Delivers an event: a node that is down misses it, a paused one gets it later. The node must be owned by the fold. */
 export const receive = (fold: Fold, node: NodeState, arrival: Arrival): void => {
   if (node.core === null) return
   if (node.paused) node.inbox.push(arrival)

@@ -51,7 +51,7 @@ const IS_REPLY: Readonly<Record<MessageType, boolean>> = {
 export const isRequest = (message: Message): boolean => !IS_REPLY[message.type]
 
 const ENTRY_HEAD = 28
-/** The approximate size of a frame on the wire; of a snapshot chunk only its header counts. */
+/** The approximate size of a frame on the wire; for a snapshot chunk only the header counts. */
 export const messageBytes = (message: Message): number => {
   let bytes = 40
   if (message.type === "AppendEntries")
@@ -79,7 +79,7 @@ export const joinLink = (world: WorldState, from: NodeState, to: NodeState): voi
 export const clog = (world: WorldState, from: string, to: string, ms: number): void => {
   world.clogs = [...world.clogs.filter(({ until }) => until > world.now), { from, to, until: world.now + ms }]
 }
-/** When a message that would arrive now is allowed to. */
+/** The time at which a message that would arrive now may arrive, with clogged links. */
 export const clearAt = ({ clogs, now }: WorldState, from: string, to: string): number => {
   let at = now
   for (const clogged of clogs) if (clogged.from === from && clogged.to === to) at = Math.max(at, clogged.until)

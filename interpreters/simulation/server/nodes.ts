@@ -68,7 +68,7 @@ export const start = (fold: Fold, name: string): void => {
   const node = writableNode(fold, name)
   if (node.core !== null || node.disk.corrupt || node.refused) return
   if (hasLostTail(node)) {
-    // It stops with a reason, and must be replaced.
+    // The node stops with that reason, and must be replaced.
     node.disk.corrupt = true
     return
   }
@@ -116,7 +116,7 @@ export const add = (fold: Fold, name: string): void => {
   start(fold, name)
 }
 
-/** First everything that waited, as one batch; then the timers that are still due. */
+/** Delivers first everything that waited, as one batch; then the timers that are still due. */
 export const resume = (fold: Fold, name: string): void => {
   const node = writableNode(fold, name)
   if (!node.paused) return

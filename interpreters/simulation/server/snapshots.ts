@@ -49,7 +49,7 @@ export const closeSnapshot = (node: NodeState, id: string): void => {
   node.images = node.images.filter((image) => image.id !== id)
 }
 
-/** `arrivals`: the messages of the step. The chunk came with one of them. */
+/** `arrivals`: the messages of this step, one of which brought the chunk. */
 export const storeChunk = (
   fold: Fold,
   node: NodeState,
@@ -69,7 +69,7 @@ export const storeChunk = (
   scheduleEvent(fold, node, 1, { type: "ChunkStored", id, nextOffset: offset + 1, last })
 }
 
-/** The earlier machine stays until the new one is whole and durable. */
+/** The earlier machine stays until the new one is complete and durable. */
 export const restoreSnapshot = (fold: Fold, node: NodeState, snapshot: SnapshotRef): void => {
   const { incoming } = node
   node.incoming = null
@@ -88,7 +88,7 @@ export const restoreSnapshot = (fold: Fold, node: NodeState, snapshot: SnapshotR
   })
 }
 
-/** A crash after this leaves the snapshot, and perhaps a log that was not adapted to it yet. */
+/** After a crash the snapshot is there, but perhaps with a log that was not adapted to it yet. */
 export const adoptSnapshot = (fold: Fold, node: NodeState, image: Image, snapshot: SnapshotRef): void => {
   node.machine = cloneOf(image.machine)
   node.durable = image.machine

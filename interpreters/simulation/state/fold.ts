@@ -48,7 +48,7 @@ export const nodeOf = (world: WorldState, name: string): NodeState => {
   return node
 }
 
-/** The node, to be changed. */
+/** Returns the node so that it may be changed: copied first if the fold is immutable. */
 export const writableNode = (fold: Fold, name: string): NodeState => {
   const node = nodeOf(fold.world, name)
   const { owned } = fold
@@ -59,13 +59,13 @@ export const writableNode = (fold: Fold, name: string): NodeState => {
   return copy
 }
 
-/** The machine of an owned node, to be changed. */
+/** Returns the state machine of an owned node so that it may be changed. */
 export const writableMachine = (fold: Fold, node: NodeState): WorldMachine => {
   if (fold.owned !== null) node.machine = cloneOf(node.machine)
   return node.machine
 }
 
-/** The shipped reducer, on the core of an owned node. */
+/** Runs the shipped reducer on the core of an owned node. */
 export const advance = (fold: Fold, node: NodeState, core: State, events: readonly Event[]): readonly Effect[] => {
   if (fold.owned === null) return inPlace(core).run(events)
   const next = copyState(core)
@@ -94,7 +94,7 @@ export const leaderOf = (world: WorldState): NodeState | undefined => {
   return best
 }
 
-/** The node's name, or undefined if nobody has that role now. */
+/** The node's name, or undefined if no node has that role now. */
 export const resolveNode = (world: WorldState, ref: NodeRef): string | undefined => {
   if (world.nodes[ref] !== undefined) return ref
   if (ref === "leader") return leaderOf(world)?.name

@@ -39,7 +39,7 @@ export interface NetworkProfile {
   /** Some messages take this much longer, so that later ones overtake them. */
   readonly longDelayPermille: number
   readonly longDelayMax: number
-  /** Two of three replies take 200–2,199 ms more, most of them far less than the longest. */
+  /** Two of three replies take 200 to 2,199 ms longer; short delays are far more likely than long ones. */
   readonly longReordering?: boolean
   /** A closed connection is noticed within 7 s instead of 100 ms. */
   readonly longDelays?: boolean
@@ -56,7 +56,7 @@ export interface SnapshotProfile {
   /** How many chunks an image is sent in. */
   readonly chunksMin: number
   readonly chunksMax: number
-  /** How often taking, opening or receiving one fails. */
+  /** The chances that taking, opening or receiving a snapshot fails. */
   readonly takeFailPermille: number
   readonly openFailPermille: number
   readonly rejectPermille: number
@@ -79,8 +79,9 @@ export interface WorldOptions {
 }
 
 /**
- * A state machine in a world. Same entries, same digest. `clone` returns an independent copy, which serves as snapshot, as
- * what a crash leaves, and for the immutable interface, so it should share what it can.
+ * A state machine in a world. Equal entries must give equal digests. `clone` returns an independent copy, which serves
+ * as snapshot, as the state that survives a crash, and for the immutable interface, so it should share as much as it
+ * can.
  */
 export interface WorldMachine {
   /** The position through which it has executed. */
@@ -90,7 +91,7 @@ export interface WorldMachine {
   readonly clone: () => WorldMachine
   /** 32 bits that distinguish histories. */
   readonly digest: () => number
-  /** The machine after its snapshot was written and read again. Default: a copy. */
+  /** The machine after its snapshot was written and read back. Default: a copy. */
   readonly reread?: () => WorldMachine
   /** Its state in its author's terms, as plain data, for display. */
   readonly show?: () => unknown
@@ -112,11 +113,11 @@ export interface WorldHooks {
   /** Called with every step of every node; may throw to stop the world. */
   readonly observe?: (step: WorldStep) => void
   /**
-   * Called with what a node recovers at each start, before its first step. `wentBack`: since its last
-   * start its directory was replaced by a copy, or its log lost its last entries, and no node that it reaches has noticed.
+   * Called with what a node recovers at each start, before its first step. `wentBack`: since its last start its
+   * directory was replaced by a copy, or its log lost its last entries, and no node that it reaches has noticed that.
    */
   readonly started?: (node: string, recovered: Recovered, wentBack: boolean) => void
-  /** `by` has met a later start of the node's directory, or heard claims of more than it holds. */
+  /** `by` has seen a later start of the node's directory, or has been told that it held more than it holds now. */
   readonly refused?: (node: string, by: string) => void
   /** A node went down, and why. */
   readonly stopped?: (node: string, why: StopReason) => void
@@ -183,8 +184,8 @@ export interface Arrival {
   readonly image: Image | null
 }
 /**
- * The wall clock shows `wall` at `since` and then runs `wallDriftPermille` fast; the monotonic clock, by which timers go, shows
- * `monotonic` then and runs `driftPermille` fast.
+ * The wall clock shows `wall` at `since`, and then runs fast by `wallDriftPermille`. The monotonic clock, which drives
+ * the timers, shows `monotonic` at that time, and then runs fast by `driftPermille`.
  */
 export interface ClockState {
   readonly since: number
@@ -210,7 +211,7 @@ export interface DirectoryState {
 
 export interface NodeState {
   readonly name: string
-  /** Its index in WorldState.names. */
+  /** The node's index in WorldState.names. */
   readonly slot: number
   member: Member
   /** How many disks it has lost. */
@@ -224,19 +225,22 @@ export interface NodeState {
   /** The part of the machine that survives a crash. */
   durable: WorldMachine
   damaged: boolean
-  /** The latest start of its directory, and what the log held for good then. */
+  /** The latest start of its directory, and the position that was durable in its log then. */
   start: Start
   found: DurablePosition
-  /** By slot of a peer: the incarnation and latest start that were met, as on the disk, and what the peer claimed that its disk holds. */
+  /**
+   * By slot of a peer: the incarnation and latest start that were seen, as on the disk, and what the peer claimed that
+   * its disk holds.
+   */
   metOf: string[]
   met: Start[]
   metTerm: number[]
   metIndex: number[]
   /** The index of the snapshot from which the machine was restored. */
   begins: number
-  /** A peer has met a later start of this directory: nothing starts from it any more. */
+  /** A peer has seen a later start of this directory: no node can start from it any more. */
   refused: boolean
-  /** Not started since its directory was swapped or cut. */
+  /** True if the node was not started since its directory was swapped or its log cut. */
   wentBack: boolean
   /** A copy of its directory, made by an action. */
   copy: DirectoryState | null
@@ -246,7 +250,10 @@ export interface NodeState {
   clock: ClockState
   /** The time of its monotonic clock at its start. */
   bornAt: number
-  /** By index in TIMERS: when it expires, or -1; when it is checked next, or -1; which step set it; how often it was set. */
+  /**
+   * By index in TIMERS: when the timer expires, or -1; when it is checked next, or -1; which step set it; how many
+   * times it was set.
+   */
   due: number[]
   alarm: number[]
   setBy: number[]
@@ -256,7 +263,7 @@ export interface NodeState {
   persists: number
   applies: number
   snapshots: number
-  /** Pinned for followers. */
+  /** Images that are pinned for followers. */
   images: readonly Image[]
   incoming: { readonly image: Image; readonly complete: boolean } | null
   /** When each of the leader's recent rounds was first sent, for leases. */
@@ -293,7 +300,7 @@ export type Happening =
       readonly cause: number
     }
   | { readonly type: "alarm"; readonly node: string; readonly boot: number; readonly timer: Timer }
-  /** Its process ends. Its core has halted and does nothing more anyway. */
+  /** The node's process ends. Its core has already halted. */
   | { readonly type: "halted"; readonly node: string; readonly boot: number; readonly reason: HaltReason }
   | {
       readonly type: "taken"
@@ -346,8 +353,9 @@ export interface WorldState {
 // ---------------------------------------------------------------------------------------------- actions
 
 /**
- * A name, or a role looked up when the action happens: "leader" (the live one of the highest term), or "follower1",
- * "follower2", … (live nodes but the leader, sorted by name). Nobody there: the action does nothing.
+ * A name, or a role that is looked up when the action happens: "leader" (the live one of the highest term), or
+ * "follower1", "follower2", … (live nodes except the leader, sorted by name). If there is no such node, the action does
+ * nothing.
  */
 export type NodeRef = string
 /** How many outstanding writes a crash keeps. torn: the last one is half written; corrupt: durable bytes are damaged too. */
@@ -364,7 +372,10 @@ export type Action =
   | { readonly type: "run"; readonly ms: number }
   | { readonly type: "step"; readonly count: number }
   // clients of the core
-  /** `count` commands (1) with checksums id, id+1, … of `bytes` (8) zeros each; or what `payloads` says. */
+  /**
+   * `count` commands (default 1) with the checksums id, id+1, …, of `bytes` (default 8) zeros each; or the given
+   * `payloads`.
+   */
   | {
       readonly type: "propose"
       readonly node: NodeRef
@@ -374,7 +385,7 @@ export type Action =
       readonly payloads?: readonly HexPayload[]
     }
   | { readonly type: "read"; readonly node: NodeRef }
-  /** Names mean the present incarnations. */
+  /** Names stand for the present incarnations of those nodes. */
   | {
       readonly type: "change"
       readonly node: NodeRef
@@ -390,7 +401,10 @@ export type Action =
   /** A paused node does nothing; events for it wait. */
   | { readonly type: "pause"; readonly node: NodeRef }
   | { readonly type: "resume"; readonly node: NodeRef }
-  /** Its wall clock shows `offset` more than the world's from now on, and its clocks run this much fast: both alike, or the wall clock otherwise. */
+  /**
+   * From now on the node's wall clock shows `offset` more than the world's time, and its clocks run fast by this much:
+   * both equally, or the wall clock by another amount.
+   */
   | {
       readonly type: "skew"
       readonly node: NodeRef

@@ -70,11 +70,11 @@ export class AgreementChecker {
   commandsThrough(index: number): number {
     return this.log[index]?.commands ?? 0
   }
-  /** The last index of the log that anybody has executed. */
+  /** The last log index that any server has executed. */
   get last(): number {
     return this.log.length - 1
   }
-  /** Commands executed by anybody. */
+  /** How many commands any server has executed. */
   get length(): number {
     return this.executed.length
   }

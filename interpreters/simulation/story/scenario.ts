@@ -6,7 +6,7 @@ import type { Action, Script } from "../state/types.ts"
 
 /** Incremented when earlier files can no longer be read. */
 export const TRACE_FORMAT = 1
-/** Incremented when the same inputs give another world: then hashes in earlier files say nothing. */
+/** Incremented when the same inputs give another world: then hashes in earlier files prove nothing. */
 export const TRACE_CORE = 2
 
 export interface TraceHash {

@@ -33,9 +33,9 @@ const asProposal = (node: string, payloads: readonly Payload[]): Action => {
 export const plainAction = (action: Action): Action =>
   action.type === "inject" && action.event.type === "Proposed" ? asProposal(action.node, action.event.payloads) : action
 
-/** A trace accepts no longer run in one action. */
+/** A trace does not accept a longer run in one action. */
 const LONGEST_RUN = 3_600_000
-/** As plain JSON, with consecutive runs merged into one. */
+/** The actions as plain JSON, with consecutive runs merged into one. */
 const written = (actions: readonly Action[]): readonly Action[] => {
   const out: Action[] = []
   let ms = 0

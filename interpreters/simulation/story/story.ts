@@ -72,7 +72,7 @@ export class Cluster {
       {
         seed,
         nodes: servers,
-        // The tester offers a command to one server after the other: followers must refuse it, not forward it.
+        // The tester offers a command to one server after another, so followers must refuse it and not forward it.
         settings: { forwardProposals: false, ...settings },
         ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
       },
@@ -199,7 +199,7 @@ export class Cluster {
   others(...than: readonly string[]): readonly string[] {
     return this.names.filter((name) => !than.includes(name))
   }
-  /** A random one of them. */
+  /** A random one of these servers. */
   any(names: readonly string[] = this.names): string {
     return this.random.pick(names) ?? this.fail("there is nobody to choose from")
   }
@@ -402,8 +402,8 @@ export class Cluster {
     const { boot } = node
     const gone = (): boolean => !this.isUp(name) || node.boot !== boot
     const there = (): boolean => node.position.index >= first
-    // Another leader truncated it here. It may still be in another log, but no server here knows. (A forwarded command
-    // may not have reached this log yet.)
+    // Another leader has truncated the entry here. It may still be in another log, but this server cannot know. (A
+    // forwarded command may not have reached this log yet.)
     let held = false
     const replaced = (): boolean => {
       const log = this.world.state(name)?.log

@@ -137,7 +137,7 @@ const hello: ServerHandler = (context, words) => {
   if (!isAsked(asked)) return asked
   if (asked.login === null && client.user === null) return helloFirst
   const before = client.protocol
-  // At once, so that its own answer is in it.
+  // The protocol changes first, so that the answer is already encoded in it.
   client.protocol = asked.protocol
   if (asked.login === null) return greeting(context)
   return prove(

@@ -28,7 +28,7 @@ export const nameProblem = ({ limits }: Host, what: string, name: Buffer | undef
 
 export const clientNames = "Client names"
 
-/** Bytes of a request as clients send it. */
+/** The bytes of a request in the form in which clients send it. */
 const sizeOf = (words: Words): number =>
   words.reduce((sum, { length }) => sum + `$${length}`.length + length + 4, `*${words.length}`.length + 2)
 
@@ -76,7 +76,7 @@ const describe = (client: ClientState, asks: ClientState, request: Words): strin
     .join(" ")}\n`
 }
 
-/** In slices: ten thousand clients take a while. */
+/** The list is made in slices: ten thousand clients take a while. */
 const listed = async (
   { host, client: asks }: Context,
   words: Words,
@@ -99,7 +99,7 @@ const listed = async (
 const list: ServerHandler = (context, words) => {
   const work = (fits: (client: ClientState) => boolean): ReturnType<ServerHandler> => {
     const { client, host } = context
-    // At once if the list is short, so that MULTI can hold it too.
+    // A short list is made at once, so that MULTI can hold it too.
     if (host.clientCount() <= atOnce)
       return verbatim(
         Array.from(host.clients())
@@ -179,7 +179,7 @@ export const clientCommands = [
       "Names the library (lib-name) of this connection, or its version (lib-ver).",
       setinfo,
     ),
-    // There is no eviction to be exempt from, and nothing that a touch would change.
+    // Nothing is evicted here, and reads leave no trace, so these settings have nothing to change.
     "no-evict": sub("ON|OFF", "Changes nothing: the client that holds the most memory is closed first.", onOff),
     "no-touch": sub("ON|OFF", "Changes nothing: reads leave no trace.", onOff),
     reply: sub("ON|OFF|SKIP", "Whether commands are answered; SKIP: all but the next.", reply),

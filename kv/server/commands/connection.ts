@@ -20,7 +20,7 @@ const quit: ServerHandler = ({ client }) => {
 
 const reset: ServerHandler = ({ client, host }) => {
   resetClient(client)
-  // What it was allowed when it connected may have been taken away since.
+  // The permissions with which the client connected may have been withdrawn since.
   if (client.user !== null && host.users !== null) client.user = host.users.still(client.user)
   host.named(client)
   return { type: "simple", text: "RESET" }

@@ -31,7 +31,7 @@ export const helpOf = (name: string, subcommands: readonly Subcommand[]): Reply 
     ),
   )
 
-/** What is wrong with the subcommand, or null. */
+/** What is wrong with the subcommand; null: nothing. */
 export const wrongMember = (name: string, subcommands: readonly Subcommand[], words: Words): Reply | null => {
   const word = wordAt(words, 1)
   const found = subcommands.find((one) => one.name === word)

@@ -21,7 +21,12 @@ export const docs: ReadonlyMap<string, Doc> = new Map([
   ...group(
     "string",
     ["append", "2.0.0", "key value", "Appends to the value of a key, which is created if it does not exist."],
-    ["cas", "0.1.0", "key expected value", "Sets the value of a key if it is the expected one. 1 if it was, else 0."],
+    [
+      "cas",
+      "0.1.0",
+      "key expected value",
+      "Sets the value of a key if it holds the expected one. 1 if it did, otherwise 0.",
+    ],
     ["decr", "1.0.0", "key", "Decrements the integer value of a key by one."],
     ["decrby", "1.0.0", "key decrement", "Decrements the integer value of a key by a number."],
     ["get", "1.0.0", "key", "The value of a key."],
@@ -56,7 +61,7 @@ export const docs: ReadonlyMap<string, Doc> = new Map([
       "lease",
       "0.1.0",
       "key holder milliseconds",
-      "Takes a lease on a key, or renews it, unless somebody else holds it. Returns the fencing token, the holder, and the time left.",
+      "Acquires a lease on a key, or renews it, unless another holder has it. Returns the fencing token, the holder, and the time left.",
     ],
     ["object", "2.2.3", "", "Facts about a value."],
     ["persist", "2.2.0", "key", "Removes the time to live of a key."],
@@ -70,7 +75,12 @@ export const docs: ReadonlyMap<string, Doc> = new Map([
     ["pexpiretime", "7.0.0", "key", "The time at which a key expires, in milliseconds."],
     ["pttl", "2.6.0", "key", "The time to live of a key in milliseconds."],
     ["randomkey", "1.0.0", "", "One of the keys."],
-    ["release", "0.1.0", "key holder", "Releases the lease that the holder has on a key. 1 if it had one, else 0."],
+    [
+      "release",
+      "0.1.0",
+      "key holder",
+      "Releases the lease that the holder has on a key. 1 if it had one, otherwise 0.",
+    ],
     ["rename", "1.0.0", "key newkey", "Renames a key; a key with the new name is overwritten."],
     ["renamenx", "1.0.0", "key newkey", "Renames a key if no key has the new name."],
     [

@@ -63,7 +63,7 @@ const describeNamed = (host: Host, word: Buffer): Reply => {
   return member === undefined ? nil : describeMember(known, member)
 }
 
-/** `flags`: also return what is done with each key. */
+/** `flags`: also return how the command uses each key. */
 const getKeys = ({ table }: Host, words: Words, flags: boolean): Reply => {
   const call = words.slice(2)
   const known = table.find(call[0])
@@ -82,7 +82,10 @@ const getKeys = ({ table }: Host, words: Words, flags: boolean): Reply => {
     ),
   )
 }
-/** How each command uses its keys, in Redis' terms; if two keys are used differently, of the second. */
+/**
+ * How each command uses its keys, in Redis' terms; if two keys are used differently, the second entry is that of the
+ * second key.
+ */
 const access: Readonly<Record<string, string | readonly [string, string]>> = {
   set: "OW update",
   setex: "OW update",

@@ -59,7 +59,7 @@ export const clientKill = ({ host, client: self }: Context, words: Words): Reply
   }
   const fits: Fits = (client) => filters.every((filter) => filter(client))
   const own = !spareSelf && fits(self)
-  // Its own connection closes after this reply.
+  // The client's own connection closes after this reply.
   if (own) self.leaving = true
   return integer(host.kill((client) => client !== self && fits(client)) + (own ? 1 : 0))
 }

@@ -1,5 +1,5 @@
 /**
- * STEPRAFT MEMBER and STEPRAFT TRANSFER: who belongs to the cluster and who leads it (interpreters/members).
+ * STEPRAFT MEMBER and STEPRAFT TRANSFER: the members of the cluster and its leader (interpreters/members).
  *
  *   STEPRAFT MEMBER LIST                                       as the leader knows it, as JSON
  *   STEPRAFT MEMBER ADD name [AT host:port]                    a server with an empty directory becomes a learner
@@ -9,8 +9,8 @@
  *   STEPRAFT TRANSFER [name]                                   another node leads
  *
  * Each takes WAIT milliseconds (60,000 unless given) at its end, and is answered with one line once the change is done.
- * -REFUSED: the leader will not do it; a change that it refuses because the quorum might be lost is made with
- * EVENIFQUORUMISLOST. -UNFINISHED: not done yet, with its progress. -NOLEADER: no leader can be asked. After any of
+ * -REFUSED: the leader refuses the change; one that it refuses because the quorum might be lost is forced with
+ * EVENIFQUORUMISLOST. -UNFINISHED: not complete yet, with its progress. -NOLEADER: no leader can be asked. After any of
  * these the same command may be sent again.
  */
 import { wrongArity } from "../../machine/index.ts"

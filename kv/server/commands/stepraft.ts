@@ -12,8 +12,8 @@
  *                                                            several at once, all or nothing; `watches` is how many
  *                                                            pairs follow, `count` how many words a command has
  *
- * An error that the command itself gave, executed under its number, is answered to DO and EXEC as RESULT and then that error:
- * `-RESULT ERR value is not an integer or out of range`. What is answered as any other error was not executed by this copy, unless
+ * If the command was executed under its number and ended in an error, DO and EXEC answer RESULT and then that error:
+ * `-RESULT ERR value is not an integer or out of range`. With any other error this copy was not executed, unless
  * its first word says otherwise (UNKNOWN, FORGOTTEN).
  */
 import { unknownCommand, wrongArity } from "../../machine/index.ts"
@@ -42,12 +42,12 @@ interface Place {
   readonly lowest: number
 }
 const isReply = (value: Place | Reply): value is Reply => "type" in value
-/** The length of a key: longer words are not parsed. */
+/** Parses a session key; words longer than a key are not parsed. */
 const keyAt = (words: Words, at: number): SessionKey | null => {
   const word = words[at]
   return word === undefined || word.length > LONGEST_KEY ? null : parseSessionKey(word.toString("latin1"))
 }
-/** Or the reply that refuses it. */
+/** The parsed words, or the reply that refuses them. */
 const placeOf = (words: Words): Place | Reply => {
   const session = keyAt(words, 2)
   if (session === null) return notKey

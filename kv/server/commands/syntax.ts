@@ -43,7 +43,7 @@ const parse = (syntax: string): readonly (readonly Part[])[] => choices(tokens(s
 const least = (parts: readonly Part[]): number => parts.filter(({ optional }) => !optional).length
 const isOpen = (parts: readonly Part[]): boolean => parts.some(({ optional, multiple }) => optional || multiple)
 
-/** `before`: the words of its name. */
+/** `before`: the number of words of the command's name. */
 export const arityOf = (syntax: string, before: number): number => {
   const all = parse(syntax)
   const words = before + Math.min(...all.map(least))
@@ -90,7 +90,7 @@ const said = (word: string, flags: Record<string, Reply>, token?: string): Reply
     ...flags,
   })
 
-/** A token and its value are one argument. */
+/** True if a token and its value are one argument. */
 const introduces = (
   parts: readonly Part[],
 ): { readonly token: string; readonly word: string; readonly multiple: boolean } | null => {
@@ -103,7 +103,7 @@ const introduces = (
     ? { token: token.word, word: what.word, multiple: what.multiple }
     : null
 }
-/** Parts as one argument. */
+/** Several parts as one argument. */
 const together = (parts: readonly Part[], flags: Record<string, Reply>): Reply => {
   const [first] = parts
   if (parts.length === 1 && first?.type === "word") return said(first.word, { ...flagsOf(first), ...flags })

@@ -25,7 +25,7 @@ const family = (name: string, ...subcommands: readonly Subcommand[]): Pick<Known
   subcommands,
   wrong: (words) => wrongMember(name, subcommands, words),
 })
-/** Families that the state machine answers. */
+/** Families of subcommands that the state machine answers. */
 const families: Readonly<Record<string, Pick<KnownCommand, "subcommands" | "wrong">>> = {
   OBJECT: family(
     "object",
@@ -50,7 +50,7 @@ export class Table implements Lookup {
         lastKey,
         step,
         does: kind,
-        // A transaction is one entry, executed at once on every node, so it must not read the whole key space.
+        // A transaction is one entry, executed in one go on every node, so it must not read the whole key space.
         underMulti: scan ? "refuse" : "queue",
         ...families[name],
       }),

@@ -67,8 +67,8 @@ const merge = ({ calls, local }: QueuedTransaction, reply: Reply): Reply => {
 }
 
 /**
- * The same with CLIENT REPLY among them. As in Redis the header counts all commands, including those without a reply: a
- * client that turns replies off there must expect that.
+ * The same for a transaction that contains CLIENT REPLY. As in Redis the header counts all commands, including those
+ * without a reply: a client that turns replies off in a transaction must expect that.
  */
 const settle = (client: ClientState, { calls, local }: QueuedTransaction, skipped: boolean, reply: Reply): Reply => {
   client.settling = false
@@ -83,7 +83,7 @@ const settle = (client: ClientState, { calls, local }: QueuedTransaction, skippe
     const item = local.get(at)?.() ?? rest.next().value ?? err("no reply")
     if (item !== noReply && !muted()) items.push(item)
   }
-  // A SKIP among them applies to the command after the EXEC.
+  // A SKIP in the transaction applies to the command after the EXEC.
   client.skip = client.skip === "next" ? "this" : "none"
   return !executed && !unheard ? reply : { type: "array", items, announced: unheard ? null : all }
 }
@@ -150,10 +150,13 @@ const unwatch: ServerHandler = ({ client }) => {
   return ok
 }
 
-/** Commands that change or report the connection: those after the EXEC must see their effects, and they must not see those of later ones. */
+/**
+ * Commands that change or report the connection's state: those after the EXEC must see their effects, and they must not
+ * see the effects of later commands.
+ */
 const ofConnection: ReadonlySet<string> = new Set(["client", "readonly", "readwrite"])
 
-/** Takes a command into the open transaction. */
+/** Queues a command in the open transaction. */
 export const enqueue = (
   context: Context,
   transaction: QueuedTransaction,
@@ -196,7 +199,7 @@ const local = (context: Context, name: string, does: ServerHandler, words: Words
   try {
     const answer = does(context, words)
     if (answer.type !== "work.read" && answer.type !== "work.write") return answer
-    // An AUTH whose password must be looked at: it is not, so nothing waits for it.
+    // An AUTH whose password would have to be checked: here it is not checked, so nothing has to wait for it.
     context.client.proving = false
     return err("this command cannot run inside MULTI")
   } catch (thrown) {

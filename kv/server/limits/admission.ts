@@ -1,10 +1,10 @@
 /**
- * Limits the work in the log, by what the writes of this node's clients will cost every node. The log is executed in order,
- * so a write waits for all that were admitted before it. Clients that send many or heavy writes wait here and are admitted
- * in turns with the others, so that nobody else waits for them.
+ * Limits the work in the log by what the writes of this node's clients will cost every node. The log is executed in
+ * order, so a write waits for all that were admitted before it. Clients that send many or heavy writes wait here and
+ * are admitted in turn with the others, so that the others need not wait for them.
  *
- * Light and heavy writes have a queue each, so that a light one never waits behind a heavy one. Reads that are executed with a
- * write (order.ts) count as part of it.
+ * Light and heavy writes have a queue each, so that a light one never waits behind a heavy one. Reads that are executed
+ * with a write (order.ts) count as part of it.
  */
 import { MAX_VALUE } from "../../machine/cost.ts"
 import { MAX_DIGITS } from "../../machine/commands/view.ts"
@@ -21,7 +21,7 @@ const keyWeight = 2048
 const factor = 3
 export const LIGHT_BYTES = 64 * 1024
 const lightLane = 16 << 20
-/** One value of the largest size, written or returned. */
+/** Enough for one value of the largest size, written or returned. */
 const heavyLane = 24 << 20
 /** How many value sizes are looked up for one EXEC; the others count as the average of these. */
 const lookUps = 64
@@ -43,7 +43,7 @@ const byValue: ReadonlySet<string> = new Set([
 ])
 const isByValue = (known: KnownCommand, words: Call): boolean =>
   byValue.has(known.name) || (known.name === "set" && words.length > 3)
-/** SETRANGE writes as many bytes as its offset says, although its words are few. */
+/** SETRANGE extends the value to its offset, so it writes many bytes although its words are few. */
 const offsetOf = (known: KnownCommand, words: Call): number =>
   known.name === "setrange"
     ? Math.min(MAX_VALUE, Number(Buffer.from(words[2] ?? []).toString("latin1", 0, MAX_DIGITS)) || 0)
@@ -88,13 +88,13 @@ export const readWeightOf = (host: Host, { known, words }: Pick<Slot, "known" | 
   return weight
 }
 
-/** The writes of one weight, in order of arrival; when nothing is outstanding the first is always admitted. */
+/** The writes of one class, in order of arrival; if nothing is outstanding the first is always admitted. */
 class WeightClass {
   private readonly most: number
   private underWay = 0
   /** Waiting connections, and the cost with which each waits. */
   private readonly waiting = new Map<() => void, number>()
-  /** Admitted, and not started yet. */
+  /** Connections that are admitted and have not started their write yet. */
   private readonly granted = new Map<() => void, number>()
 
   constructor(most: number) {
@@ -151,7 +151,10 @@ export class Admission {
     return own > LIGHT_BYTES ? this.heavy : this.light
   }
 
-  /** False: not now; `resume` is called when its turn has come, and then it is admitted. One at a time for each `resume`. */
+  /**
+   * False: not now; `resume` is called when its turn has come, and then it is admitted. Each `resume` waits for one
+   * write at a time.
+   */
   enter(cost: Cost, resume: () => void): boolean {
     return this.laneOf(cost).enter(cost.own + cost.reads, resume)
   }
@@ -159,7 +162,10 @@ export class Admission {
   leave(cost: Cost): void {
     this.laneOf(cost).leave(cost.own + cost.reads)
   }
-  /** An admitted connection cannot continue now and will ask again. Others must not wait for a client that does not read. */
+  /**
+   * An admitted connection cannot continue now, and will ask again: others must not wait for a client that does not
+   * read its replies.
+   */
   release(resume: () => void): void {
     this.light.release(resume)
     this.heavy.release(resume)

@@ -2,9 +2,9 @@
  * The memory that all clients of a node may use together: unanswered requests, queued commands and watches, and unread
  * replies. Each connection is weighed at the end of every turn in which it changed.
  *
- * A command whose size is known beforehand and does not fit is refused (BUSY). What can no longer be refused, such as half a
- * request, is accepted; if the total is then too much, the connection that holds most is closed, and so on until it fits.
- * So clients pay for themselves, and a client that holds little is never affected.
+ * A command whose size is known beforehand and does not fit is refused (BUSY). Memory that can no longer be refused,
+ * such as half a request, is accepted; if the total is then too large, the connection that holds most is closed, and so
+ * on until the total fits. So a client that holds much pays for it, and one that holds little is never affected.
  */
 import { totalmem } from "node:os"
 import { getHeapStatistics } from "node:v8"
@@ -26,11 +26,11 @@ export const budgetOfMachine = (): number => {
 export const SMALL = 64 * 1024
 
 export interface Account {
-  /** The last weight. Owned by the budget; nobody else writes it. */
+  /** The weight when it was last weighed. Only the budget changes it. */
   weight: number
   /** Whether closing it would free anything. */
   readonly closed: boolean
-  /** Nobody has said who it is: it goes before all others. */
+  /** The client is not logged in: then it is closed before all others. */
   readonly nameless: boolean
   readonly evict: (reason: string) => void
 }
@@ -61,11 +61,11 @@ export class Budget {
     if (weight === 0) this.accounts.delete(account)
     if (this.used <= this.limit || this.relieving) return
     this.relieving = true
-    // Not at once: the connection that is being weighed may be at work.
+    // Later, because the connection that is being weighed may be in the middle of its work.
     queueMicrotask(this.relieve)
   }
 
-  /** What is free for large requests: the last eighth is kept for small ones. */
+  /** The memory that is free for large requests: the last eighth is kept for small ones. */
   get room(): number {
     return Math.max(0, this.limit - Math.floor(this.limit / 8) - this.used)
   }

@@ -1,25 +1,34 @@
 import { budgetOfMachine } from "./budget.ts"
 
-/** Limits of a client, unless "all" is said. All sizes in bytes. */
+/** The limits of one client, except where "all" is said. All sizes are in bytes. */
 export interface Limits {
   readonly maxClients: number
-  /** Where there are users: how long a connection may stay without having said who it is. */
+  /** If there are users: how long a connection may stay without being logged in. */
   readonly loginMs: number
-  /** How many such connections there may be. One of them gives way beyond that, and to whoever comes while all places are taken. */
+  /**
+   * The limit of such connections. If there are more, or if all places are taken when a client connects, one of them is
+   * closed.
+   */
   readonly maxUnauthenticated: number
-  /** From one address (of IPv6: from one /64). */
+  /** The limit for one address (for IPv6: one /64). */
   readonly maxClientsPerAddress: number
-  /** TLS handshakes under way; beyond them one of the address that has most is ended. */
+  /** The limit of TLS handshakes in progress; beyond it one of the address that has most of them is ended. */
   readonly maxHandshakes: number
   /** Further connections, on which a full node can be inspected and relieved; half of them only from this machine. */
   readonly reservedClients: number
   /** A client that sends nothing, and waits for nothing, for this long is disconnected. 0: never. */
   readonly idleMs: number
-  /** All clients together: see budget.ts. */
+  /** Memory for all clients together: see budget.ts. */
   readonly memoryBytes: number
-  /** The largest log entry; a single argument may not be larger, a whole request not larger than twice that: it is refused by name, up to eight times as much. */
+  /**
+   * The largest log entry. No argument may be larger, and no request larger than twice that; up to eight times that, a
+   * request is skipped and refused with its name.
+   */
   readonly maxEntryBytes: number
-  /** Words of a request; more end the connection. The log accepts fewer; those requests are refused with the reason. */
+  /**
+   * Words of a request; more than these end the connection. The log accepts fewer: such requests are refused with the
+   * reason.
+   */
   readonly maxArguments: number
   readonly maxInlineBytes: number
   /** Bytes of a client's name, its library's and the library's version: CLIENT LIST returns them for every client in one reply. */
@@ -27,7 +36,7 @@ export interface Limits {
   /** A connection with more than this outstanding is not read from until half of it is answered. */
   readonly pipelinedCommands: number
   readonly pipelinedBytes: number
-  /** The reply of a read, which is refused beforehand if it would be larger. */
+  /** The largest reply of a read; a larger one is refused before it is made. */
   readonly maxReplyBytes: number
   /** Commands that a MULTI may hold, and keys that one client may watch. */
   readonly maxQueued: number
@@ -37,7 +46,7 @@ export interface Limits {
   readonly hardOutputBytes: number
   /** A client above the soft limit that reads nothing for this long is disconnected. */
   readonly stalledMs: number
-  /** The same while the memory of all clients is nearly used up, for clients that hold more than a little of it. */
+  /** The same while the memory of all clients is nearly used up, for clients that hold more than a little memory. */
   readonly pressedMs: number
   /** How long a closing server waits for outstanding requests. */
   readonly closeGraceMs: number
@@ -71,7 +80,9 @@ export const defaultLimits: Limits = {
 }
 
 const kibi = 1024
-/** Of a client that has not said who it is: room for AUTH and HELLO, and for the refusals of what comes too early. */
+/**
+ * The limits of a client that is not logged in: room for AUTH and HELLO, and for refusing commands that come too early.
+ */
 export const strangersLimits = (limits: Limits): Limits => ({
   ...limits,
   maxEntryBytes: Math.min(limits.maxEntryBytes, 8 * kibi),
@@ -79,7 +90,7 @@ export const strangersLimits = (limits: Limits): Limits => ({
   maxInlineBytes: Math.min(limits.maxInlineBytes, 8 * kibi),
   hardOutputBytes: Math.min(limits.hardOutputBytes, 16 * kibi),
 })
-/** What one of them may hold, with its socket; all of them together get an eighth of the memory. */
+/** The memory that such a client may hold, with its socket; all of them together get an eighth of the memory. */
 const strangersBytes = 48 * kibi
 export const placesOfStrangers = ({ maxUnauthenticated, memoryBytes }: Limits): number =>
   Math.max(1, Math.min(maxUnauthenticated, Math.floor(memoryBytes / 8 / strangersBytes)))

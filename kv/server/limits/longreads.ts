@@ -7,7 +7,7 @@ const atOnce = 2
 export class LongReads {
   private readonly later: (begin: () => void) => void
   private running = 0
-  /** One has started since the event loop last turned. */
+  /** A long read has started since the event loop last turned. */
   private begun = false
   private readonly waiting: (() => void)[] = []
 

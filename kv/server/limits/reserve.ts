@@ -1,7 +1,7 @@
 /**
- * When the server is full, a few connections remain for administrators. They are accepted beyond the limit, half of them
- * only from this machine, and may inspect and administer but not use the store. Each is guaranteed a quarter of a second;
- * then the next one may take its place, so that an idle connection does not hold it.
+ * When the server is full, a few connections remain for administrators. They are accepted beyond the limit, half of
+ * them only from this machine, and may inspect and administer but not use the store. Each is guaranteed a quarter of a
+ * second; after that a newer one may take its place, so that an idle connection does not keep it.
  */
 import type { Reply } from "../../types.ts"
 import type { KnownCommand, Words } from "../contract.ts"
@@ -28,7 +28,7 @@ const some: Readonly<Record<string, ReadonlySet<string>>> = {
   config: new Set(["get"]),
 }
 
-/** Whether a command is allowed on a connection of the reserve. */
+/** Whether a command is allowed on a reserved connection. */
 export const isAdministrative = (known: KnownCommand | undefined, words: Words): boolean =>
   known !== undefined && (always.has(known.name) || some[known.name]?.has(wordAt(words, 1)) === true)
 

@@ -1,7 +1,7 @@
 /**
- * Scheduling of connections. They share the event loop with the node's peers and its disk, so all of them together get a few
- * milliseconds per turn of the loop, and none gets more than a slice while others wait. A connection with more to do is
- * queued.
+ * Schedules the connections. They share the event loop with the node's peers and its disk, so all of them together get
+ * a few milliseconds per turn of the loop, and none gets more than a slice while others wait. A connection with more
+ * work is queued.
  */
 
 /** The slice of one connection, and of all connections in one turn of the event loop. */
@@ -9,7 +9,7 @@ const sliceMs = 2
 const turnMs = 6
 
 export interface Job {
-  /** It is queued. Owned by the scheduler; nobody else writes it. */
+  /** Whether it is queued. Only the scheduler changes it. */
   queued: boolean
   /** Works until about the given time; returns true if there is more to do. */
   readonly work: (until: number) => boolean
@@ -30,7 +30,7 @@ export class Turns {
     this.later = later
   }
 
-  /** Runs it at once if there is time and nobody waits, otherwise in its turn. */
+  /** Runs the job at once if there is time and no other waits, otherwise in its turn. */
   run(job: Job): void {
     if (job.queued) return
     if (this.working || this.first < this.line.length) {
@@ -83,7 +83,7 @@ export class Turns {
       this.line = this.line.slice(this.first)
       this.first = 0
     }
-    // Waiting connections come first.
+    // Connections that wait come first.
     if (this.ends === null) this.later(this.round)
     this.ends = now
   }

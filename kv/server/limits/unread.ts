@@ -1,4 +1,4 @@
-/** A client that does not read its replies: since when. */
+/** Detects a client that does not read its replies. */
 import { SMALL } from "./budget.ts"
 import type { Limits } from "./limits.ts"
 

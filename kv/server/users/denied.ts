@@ -1,4 +1,4 @@
-/** What a client may not do, in words. */
+/** Refuses commands that a client's role does not allow. */
 import type { Reply } from "../../types.ts"
 import type { Context, KnownCommand, Words } from "../contract.ts"
 import type { Slot } from "../queue.ts"
@@ -7,7 +7,7 @@ import { errorReply } from "../wire/encode.ts"
 import { needsNoLogin, neededFor, suffices } from "./roles.ts"
 
 const nobody = errorReply("NOAUTH", "Authentication required.")
-/** null: it may. */
+/** null: the command is allowed. */
 export const denied = (
   { client: { user }, host }: Pick<Context, "client" | "host">,
   known: KnownCommand | undefined,
@@ -28,7 +28,10 @@ export const denied = (
   )
 }
 
-/** The command was allowed to whoever asked, and waited; meanwhile he may have lost the role. null: he has it still. */
+/**
+ * The command was allowed when it was sent, and had to wait; meanwhile the user may have lost the role. null: it is
+ * still allowed.
+ */
 export const revoked = (
   { client, host }: Pick<Context, "client" | "host">,
   { user: asked, kind }: Pick<Slot, "user" | "kind">,

@@ -1,10 +1,10 @@
-/** Passwords as they are kept: scrypt (RFC 7914), `scrypt:N:r:p:salt:hash`, the last two in base64url. */
+/** Password hashes: scrypt (RFC 7914), as `scrypt:N:r:p:salt:hash`, the last two in base64url. */
 import { randomBytes, scrypt, timingSafeEqual } from "node:crypto"
 
 const HASH = /^scrypt:(\d{1,7}):(\d{1,2}):(\d{1,2}):([\w-]{16,128}):([\w-]{32,128})$/
 const [N, R, P] = [16_384, 8, 1]
 const BYTES = 32
-/** Of memory for one check: what a line of the file may ask for. */
+/** The most memory that checking one line of the file may take. */
 const MOST = 64 * 1024 * 1024
 
 interface Scrypt {
@@ -14,7 +14,7 @@ interface Scrypt {
   readonly salt: Buffer
   readonly hash: Buffer
 }
-/** null: it is none, or one that would take too much. */
+/** null: it is not a hash, or one whose check would take too much memory. */
 export const parseHash = (text: string): Scrypt | null => {
   const [, n, r, p, salt = "", hash = ""] = HASH.exec(text) ?? []
   const found = { N: Number(n), r: Number(r), p: Number(p) }
@@ -38,5 +38,8 @@ export const passwordHash = async (password: Uint8Array): Promise<string> => {
 export const matches = async (password: Uint8Array, { hash, salt, ...cost }: Scrypt): Promise<boolean> =>
   timingSafeEqual(await derive(password, salt, hash.length, cost), hash)
 
-/** Nobody's: who is not known is checked against it, so that the time of an answer tells nothing. */
+/**
+ * A password for an unknown user is checked against this, so that the time of the answer does not tell whether the user
+ * exists.
+ */
 export const dummyHash: Scrypt = { N, r: R, p: P, salt: Buffer.alloc(16), hash: Buffer.alloc(BYTES) }

@@ -1,4 +1,4 @@
-/** What a user may do. Each role has what those before it have. */
+/** The roles of users. Each role allows what the ones before it allow, and more. */
 import type { KnownCommand, Words } from "../contract.ts"
 import { wordAt } from "../words.ts"
 
@@ -6,7 +6,7 @@ export type UserRole = "read" | "write" | "admin"
 export const ROLES: readonly UserRole[] = ["read", "write", "admin"]
 export const suffices = (role: UserRole, needed: UserRole): boolean => ROLES.indexOf(role) >= ROLES.indexOf(needed)
 
-/** Of the server's own commands. A family that is not told of by member is told of as a whole. */
+/** The roles that the server's own commands need. A family whose members are not listed is listed as a whole. */
 const NEEDED: Readonly<Record<string, UserRole>> = {
   flushall: "admin",
   flushdb: "admin",
@@ -28,6 +28,6 @@ export const neededFor = (known: KnownCommand, words: Words): UserRole => {
   const told = NEEDED[`${known.name}|${wordAt(words, 1)}`] ?? NEEDED[known.name]
   return told ?? (known.does === "write" ? "write" : "read")
 }
-/** Before anybody has said who he is. */
+/** Commands that are allowed before a login. */
 const OPEN: ReadonlySet<string> = new Set(["auth", "hello", "quit", "reset"])
 export const needsNoLogin = ({ name }: KnownCommand): boolean => OPEN.has(name)

@@ -1,7 +1,8 @@
 /**
- * Who may come in, and as what. A wrong password costs the time of a right one; guesses are counted by address, and past a few
- * of them nothing more from there is looked at for a minute. A right password is known again for as long as it stays in force,
- * so that a thousand connections that return at once are let in at once.
+ * Logins: which clients are accepted, and with which permissions. A wrong password takes as long to check as a right
+ * one. Wrong ones are counted by address; after a few of them no password from that address is checked for a minute. A
+ * right password is remembered for as long as it is valid, so that a thousand connections that return at once can log
+ * in at once.
  */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
 import { readFile } from "node:fs/promises"
@@ -25,34 +26,36 @@ export class UsersUnusable extends Data.TaggedError("UsersUnusable")<{
 export interface Grant {
   readonly name: string
   readonly role: UserRole
-  /** The line's password, as it was when it let him in; null: a certificate did. */
+  /** The password hash in the user's line at the time of the login; null: the login was by certificate. */
   readonly by: string | null
 }
 export type Login =
   | { readonly type: "granted"; readonly grant: Grant }
   | { readonly type: "wrong" }
-  /** Too many guesses came from there. */
+  /** Too many wrong passwords came from that address. */
   | { readonly type: "locked"; readonly seconds: number }
-  /** Too many others are being checked. */
+  /** Too many other passwords are being checked. */
   | { readonly type: "busy" }
 
 export interface UsersLimits {
-  /** Wrong passwords from one address within a minute, before it is locked out for one. */
+  /** How many wrong passwords an address may give within a minute before it is locked out for a minute. */
   readonly maxFailedLogins: number
 }
 export interface UsersOptions {
   readonly file: string
   readonly log: Logger
   readonly limits?: Partial<UsersLimits>
-  /** How often the file is looked at. Default 5,000. */
+  /** How often the file is checked, in milliseconds. Default 5,000. */
   readonly everyMs?: number
   readonly now?: () => number
 }
 export interface Users {
-  /** Without a password: by a certificate, or as the user default where it needs none. */
+  /**
+   * The permissions of a client without a login: by its certificate, or as the user default if that needs no password.
+   */
   readonly arrives: (certified: string | null) => Grant | null
   readonly login: (name: string, password: Uint8Array, address: string) => Promise<Login>
-  /** What a user who came in before may do now; null: he is not to be here any more. */
+  /** The present permissions of a user who has logged in; null: the user must be disconnected. */
   readonly still: (grant: Grant) => Grant | null
   readonly onChange: (listener: () => void) => () => void
   readonly look: () => Promise<void>
@@ -60,13 +63,10 @@ export interface Users {
 }
 
 const MINUTE = 60_000
-/**
- * Checks at a time, each with 16 MB and a thread of those that the disk's work needs too; and how many may wait for them. With
- * one, strangers who guess take one core of a machine, and no more.
- */
+/** How many checks run at a time, each with 16 MB and a thread; and how many may wait for them. */
 const AT_ONCE = 1
 const WAITING = 256
-/** Addresses that are remembered. */
+/** How many addresses are remembered. */
 const ADDRESSES = 4096
 const EVERY_MS = 5000
 const MOST_PASSWORD = 512
@@ -90,7 +90,7 @@ class Keeper implements Users {
   private readonly listeners = new Set<() => void>()
   private readonly tell: ReturnType<typeof limitedLog>
   private readonly secret = randomBytes(32)
-  /** By the line's hash: a digest of the password that was found to be its own. */
+  /** By the hash in a user's line: a digest of the password that was found to be right. */
   private readonly proven = new Map<string, Buffer>()
   private readonly failures = new Map<string, { count: number; since: number }>()
   private readonly checking = new Map<
@@ -149,7 +149,7 @@ class Keeper implements Users {
       return
     }
     found.count += 1
-    // The minute of the lock begins with its last guess.
+    // The minute of the lockout begins with the last wrong password.
     if (found.count === this.most) found.since = this.now()
   }
 
@@ -165,7 +165,7 @@ class Keeper implements Users {
     const right = password.length <= MOST_PASSWORD ? await this.proves(user, password, address) : false
     if (right === null) return { type: "busy" }
     if (right && user !== undefined) {
-      // It may have been taken away meanwhile, which makes the password no guess.
+      // The user's line may have changed meanwhile; a password that was right until then does not count as a wrong one.
       const now = this.list.get(name)
       return now?.password === user.password ? { type: "granted", grant: granted(now) } : { type: "wrong" }
     }
@@ -173,12 +173,12 @@ class Keeper implements Users {
     this.tell(
       `wrong ${address}`,
       "warn",
-      `a client at ${from} gave a wrong name or password; after ${this.most} within a minute nothing from there is looked at for a minute`,
+      `a client at ${from} gave a wrong name or password; after ${this.most} within a minute no password from there is checked for a minute`,
     )
     return { type: "wrong" }
   }
 
-  /** null: too many wait. */
+  /** null: too many checks are waiting. */
   private proves(user: User | undefined, password: Uint8Array, address: string): Promise<boolean | null> {
     const digest = createHmac("sha256", this.secret).update(password).digest()
     const known = user === undefined ? undefined : this.proven.get(user.password)
@@ -213,7 +213,7 @@ class Keeper implements Users {
       if (right && user !== undefined) this.proven.set(user.password, digest)
       return right
     } finally {
-      // Its place goes to the next, if one waits.
+      // Its place goes to the next waiting check.
       const next = this.waiting.shift()
       if (next === undefined) this.running -= 1
       else next()
@@ -228,20 +228,20 @@ class Keeper implements Users {
       this.text = text
       this.list = list
       this.proven.clear()
-      // Whoever mends the file wants to be let in.
+      // Whoever has repaired the file must be able to log in.
       this.failures.clear()
       this.options.log("info", `new users are in force: ${list.size} of them`)
       for (const listener of this.listeners) listener()
     } catch (error) {
       const reason = error instanceof UsersUnusable ? error.reason : String(error)
       if (reason !== this.kept)
-        this.options.log("warn", `the file of users cannot be taken as it is, so the former stays in force: ${reason}`)
+        this.options.log("warn", `the new file of users cannot be used, so the earlier one stays in force: ${reason}`)
       this.kept = reason
     }
   }
 }
 
-/** Reads the file, and goes on looking at it for as long as the scope lives. */
+/** Reads the file, and keeps checking it for as long as the scope is open. */
 export const openUsers = (options: UsersOptions): Effect.Effect<Users, UsersUnusable, Scope.Scope> =>
   Effect.gen(function* () {
     const { file } = options

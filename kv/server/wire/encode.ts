@@ -18,7 +18,7 @@ export const queued: Reply = { type: "simple", text: "QUEUED" }
 export const pong: Reply = { type: "simple", text: "PONG" }
 export const nil: Reply = { type: "null" }
 
-/** The encoding of no reply, for CLIENT REPLY OFF and SKIP. */
+/** Stands for no reply at all, for CLIENT REPLY OFF and SKIP. */
 export const noReply: Reply = { type: "simple", text: "" }
 
 export const errorReply = (code: string, text: string): Reply => ({ type: "error", code, text })
@@ -124,8 +124,8 @@ const encodeBytes = (bytes: Uint8Array, sink: Sink): void => {
 }
 
 /**
- * A line must stay one line. Quotes of a request in a message hold one character per byte, and leave as they came;
- * other characters leave as UTF-8.
+ * Makes the text of an error one line. Quotes from a request hold one character per byte, and are sent as they came;
+ * other characters are sent as UTF-8.
  */
 const line = (text: string): string => {
   if (/^[\x20-\x7e]*$/u.test(text)) return text

@@ -1,11 +1,14 @@
 /**
- * The replies for one client: collected during a turn, written once, and given to the socket no faster than it takes
+ * The replies for one client: collected during a turn, written once, and given to the socket no faster than it accepts
  * them.
  */
 import type { Socket } from "node:net"
 import type { Sink } from "./encode.ts"
 
-/** Bytes given to the socket beyond what the kernel has taken; further bytes wait here, where they can be counted. */
+/**
+ * How many bytes are given to the socket beyond what the kernel has accepted; further bytes wait here, where they can
+ * be counted.
+ */
 const window = 1024 * 1024
 /** A bulk string of at least this length is sent without a copy. */
 const uncopied = 16 * 1024
@@ -13,7 +16,7 @@ const pageBytes = 64 * 1024
 /** The rest of a page is dropped if it is smaller than this. */
 const restBytes = 2 * 1024
 
-/** The unused rest of a page after a flush, for the client that needs a page next. */
+/** The unused rest of a page after a flush, for the next client that needs a page. */
 let spare: Buffer | null = null
 
 type Wire = Pick<Socket, "write" | "cork" | "uncork" | "writableLength">
@@ -43,17 +46,17 @@ export class Output implements Sink {
     this.filled += bytes.length
   }
 
-  /** What the socket has not been given yet. */
+  /** The bytes that the socket has not been given yet. */
   get unsent(): number {
     return this.text.length + this.filled + this.pieceBytes
   }
 
-  /** Everything that the client has not taken yet. */
+  /** The bytes that the client has not accepted yet. */
   get buffered(): number {
     return this.unsent + this.socket.writableLength
   }
 
-  /** Drops what the socket has not been given. */
+  /** Drops the bytes that the socket has not been given. */
   clear(): void {
     this.text = ""
     this.page = null
@@ -62,7 +65,7 @@ export class Output implements Sink {
     this.pieceBytes = 0
   }
 
-  /** One write if everything is small, as it nearly always is. */
+  /** Makes one write if everything is small, as it nearly always is. */
   flush(): void {
     const { socket } = this
     if (this.page === null && this.pieces.length === 0 && this.text.length < uncopied && socket.writableLength === 0) {

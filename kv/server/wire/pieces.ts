@@ -1,6 +1,6 @@
 /**
- * Long replies are sent in pieces: encoding 100,000 items takes tens of milliseconds, and the encoded bytes take memory
- * again.
+ * Long replies are sent in pieces: encoding 100,000 items takes tens of milliseconds, and the encoded bytes take
+ * additional memory.
  */
 import type { Reply } from "../../types.ts"
 import { encode, encodeHeader, isFixed, type Protocol, type Sink } from "./encode.ts"
@@ -50,7 +50,7 @@ export const replyBytes = (reply: Reply): number => {
 }
 
 export class Pieces {
-  /** The memory that the reply holds until it has left. */
+  /** The memory that the reply holds until it was sent. */
   readonly bytes: number
   private readonly protocol: Protocol
   private readonly levels: Level[] = []
@@ -61,7 +61,7 @@ export class Pieces {
     this.enter(reply, sink)
   }
 
-  /** Encodes about so many more items; true once all are encoded. */
+  /** Encodes about this many more items; true once all are encoded. */
   next(items: number, sink: Sink): boolean {
     for (let left = items; left > 0; left--) {
       const level = this.levels.at(-1)

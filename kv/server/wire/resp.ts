@@ -35,10 +35,10 @@ const lf = 0x0a
 const tab = 0x09
 const minus = 0x2d
 const empty = Buffer.alloc(0)
-/** A length is at most 20 digits and a sign; more is not a length. */
+/** A length has at most 20 digits and a sign; a longer text is not a length. */
 const maxHeader = 24
 
-/** A request that is larger than allowed is skipped as it arrives, up to so many times the size of one argument. */
+/** A request that is larger than allowed is skipped as it arrives, up to this many times the size of one argument. */
 const passedOver = 8
 
 /** The memory of a word besides its bytes: a view of a chunk, and an element of a list. */
@@ -48,7 +48,7 @@ const incomplete = -2
 const malformed = -3
 
 export class RequestParser {
-  /** Those of who sends: they may be others from one command to the next. */
+  /** The limits for the present client: they may change from one command to the next. */
   limits: Limits
   private chunk: Buffer = empty
   private at = 0
@@ -77,7 +77,9 @@ export class RequestParser {
     this.limits = limits
   }
 
-  /** The rest that `next` left of the last chunk is put before this one: it is small once `next` has returned null. */
+  /**
+   * The part of the last chunk that `next` has left is put before this one: it is small once `next` has returned null.
+   */
   push(chunk: Buffer): void {
     this.before += this.at
     this.chunk = this.at < this.chunk.length ? Buffer.concat([this.chunk.subarray(this.at), chunk]) : chunk
@@ -94,7 +96,7 @@ export class RequestParser {
     return this.chunk.length + this.size - missing + (this.args.length + this.parts.length) * ARGUMENT_WEIGHT
   }
 
-  /** Holds no more of the chunks than what is missing of the next command. */
+  /** Keeps only the part of the chunk that belongs to the next command. */
   compact(): void {
     this.before += this.at
     this.chunk = Buffer.from(this.chunk.subarray(this.at))
@@ -103,7 +105,7 @@ export class RequestParser {
     this.parts = this.parts.map((part) => Buffer.from(part))
   }
 
-  /** Drops everything that it holds. */
+  /** Drops everything that the parser holds. */
   clear(): void {
     this.chunk = empty
     this.at = 0
@@ -148,7 +150,7 @@ export class RequestParser {
         this.passing = null
         this.expected = 0
         this.weigh(0)
-        // Nothing of the request is held.
+        // Nothing of the request is kept in memory.
         this.requestWeight = 0
         return refused
       }

@@ -1,6 +1,7 @@
 /**
- * One start of a node in a simulated world: the real service over a driver whose turns the world takes. Events of the
- * node in the world (entries executed, answers, another leader) are passed on as the real driver and state machine do.
+ * One start of a node in a simulated world: the real service over a driver whose turns are run by the world. The node's
+ * events in the world (entries executed, answers, another leader) are passed on as the real driver and state machine
+ * would.
  */
 import type { Outcome } from "../../../core/index.ts"
 import { committedLevel, HIGHEST_LEVEL } from "../../../interpreters/features.ts"
@@ -37,7 +38,7 @@ export class Boot implements LoopProcess {
   private readonly number: number
   private over = false
   private listener: CommandListener | null = null
-  /** Executed, and not yet reported to the service. */
+  /** Batches that were executed and not yet reported to the service. */
   private told: ExecutedBatch[] = []
 
   constructor({ world, loop, name, settings, redirect }: BootOptions) {
@@ -63,7 +64,7 @@ export class Boot implements LoopProcess {
     this.door = new SimulatedListener({ loop, process: this, service: this.service, redirect, self: name })
   }
 
-  /** A turn was asked for. */
+  /** True if a turn was requested. */
   get woken(): boolean {
     return this.face.woken
   }
@@ -163,7 +164,7 @@ export class Boot implements LoopProcess {
   responded(ref: number, outcome: Outcome): void {
     this.face.responded(ref, outcome)
   }
-  /** Entries were executed; waiting callers are told once the core knows. */
+  /** Entries were executed; waiting callers are answered once the core knows. */
   executed(index: number, outcomes: readonly MachineOutcome[]): void {
     this.told.push({ index, outcomes })
   }

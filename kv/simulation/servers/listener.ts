@@ -1,6 +1,6 @@
 /**
- * The server as its clients see it, without sockets: the real connections with all commands, one behind each simulated
- * link.
+ * The server as its clients see it, without sockets: the real connections with all their commands, one at each
+ * simulated link.
  */
 import type { Socket } from "node:net"
 import { Faults } from "../../faults.ts"
@@ -27,7 +27,7 @@ export interface SimulatedListenerOptions {
   readonly redirect: boolean
   readonly self: string
 }
-/** The other end of a link, as the server calls it. */
+/** The client's end of a link, with the calls that the server makes. */
 export interface ClientEnd {
   readonly replied: (bytes: Buffer) => void
   /** The server closes the link. */
@@ -38,7 +38,7 @@ const table = new Table()
 /** The memory that every simulated machine has. */
 const memory = 1 << 30
 
-/** The part of a socket that a connection uses. The kernel takes everything at once. */
+/** The part of a socket that a connection uses. The simulated kernel accepts everything at once. */
 class WireSocket {
   readonly writableLength = 0
   private readonly wire: ClientEnd
@@ -70,7 +70,7 @@ export class SimulatedListener {
   constructor({ loop, process, service, redirect, self }: SimulatedListenerOptions) {
     const stats = newStats()
     const { open } = this
-    // In a later turn, so that no caller catches it on its way out of the world.
+    // Thrown in a later turn, so that no caller catches it on its way out of the world.
     const complain = (message: string): void =>
       loop.turn(process, () => {
         throw new Error(`the server of ${self} complains: ${message}`)

@@ -6,7 +6,7 @@ import { ByteWriter } from "../../../interpreters/bytes.ts"
 import { SECRET_BYTES } from "../../sessionKey.ts"
 import { DEFAULT_IDLE, MemoryMachine, writeReply, type MachineOutcome } from "../../machine/index.ts"
 
-/** The same secret for the same name: in a simulated world nobody guesses. */
+/** The same secret for the same name: in a simulated world nobody tries to guess it. */
 export const simulatedSecret = (name: string): Buffer =>
   createHash("sha256").update(name).digest().subarray(0, SECRET_BYTES)
 
@@ -41,7 +41,10 @@ export class KvWorldMachine implements WorldMachine {
       return outcome
     })
   }
-  /** Equal for two replicas that executed the same entries with the same results. */
+  /**
+   * Mixes an entry and its result into a hash, which is equal for two machines that executed the same entries with the
+   * same results.
+   */
   private note(entry: Entry, outcome: KvResult): void {
     this.sum = mix(mix(this.sum, entry.index), entry.kind === "command" ? entry.payload.checksum : 0)
     if (outcome?.type !== "replied") return
@@ -57,7 +60,7 @@ export class KvWorldMachine implements WorldMachine {
   }
 }
 
-/** For WorldOptions.machine. Sessions end after `idle` milliseconds of the replicated clock. */
+/** Used as WorldOptions.machine. Sessions end after `idle` milliseconds of the replicated clock. */
 export const kvWorldMachine =
   (idle: number = DEFAULT_IDLE, witness: KvWitness | null = null) =>
   (base: LogBase): KvWorldMachine =>

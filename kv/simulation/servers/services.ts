@@ -1,7 +1,7 @@
 /**
- * The key-value service of a simulated world: on every running node the real service and the real server's connections,
- * until the node stops. The code that drives the world drives `serve` with it. Requests of the services become actions
- * of the world, so that a recorded script replays without the services.
+ * The key-value service of a simulated world. Every running node has the real service and the connections of the real
+ * server, until the node stops. The code that runs the world must run `serve` along with it. Requests of the services
+ * become actions of the world, so that a recorded script replays without the services.
  */
 import type { StoryWork, World, WorldHooks } from "../../../interpreters/simulation/index.ts"
 import { DEFAULT_IDLE } from "../../machine/index.ts"
@@ -36,7 +36,7 @@ export class KvServices {
       machine: kvWorldMachine(idle, witness),
       started: (node, recovered, wentBack) => {
         then.started?.(node, recovered, wentBack)
-        // The first starts in a world happen before the world is attached.
+        // When the world is created, its nodes start before this object is attached to it.
         if (this.there !== null) this.begin(node)
       },
       stopped: (node, why) => {
@@ -97,7 +97,7 @@ export class KvServices {
     return false
   }
   private readonly isWanted = (): boolean => this.wanted()
-  /** Everything that can be done before time advances. */
+  /** Runs everything that can run before time advances. */
   private settle(): void {
     do {
       this.loop.run()
