@@ -1,4 +1,4 @@
-/** What must be true. */
+/** What must be true: specifications and checks. */
 export * from "./linearizability/index.ts"
 export {
   invariants,

@@ -36,7 +36,7 @@ export {
   type ScriptVerdict,
   type ShrinkOptions,
 } from "./scripts/index.ts"
-// What clients saw.
+// Histories of clients.
 export {
   BadHistory,
   checkHistory,
@@ -82,7 +82,7 @@ export {
   type ExploreOptions,
   type Space,
 } from "./explore/index.ts"
-// Your own state machine under all of it.
+// Your own state machine, checked by all of these.
 export {
   machineChecks,
   MachineNotDeterministic,

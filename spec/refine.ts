@@ -91,7 +91,7 @@ const advanced = (
   return distinct(next)
 }
 
-/** What is appended now can be replaced by what a later event of the batch brings. */
+/** The last event of the batch that can replace entries appended by an earlier one. */
 const lastReplacing = ({ events }: ObservedStep): number =>
   events.findLastIndex(
     (event) =>
@@ -121,7 +121,7 @@ const adopt = (server: AbstractServer, end: Possible, { log }: State): void => {
   cutFrom(own, end.keep + 1)
   for (const entry of end.tail) pushEntry(own, entry)
   if (log.base.index > own.base) dropThrough(own, log.base)
-  // A member that left and came back is asked again too.
+  // A member that left and came back must report again too.
   const since = own.configurations.at(-1)?.index ?? 0
   if (since !== server.sharedSince) {
     server.shared.clear()

@@ -186,7 +186,8 @@ describe("the words for it", () => {
       save: (path: string) => `saved ${path}`,
     }
     expect(await runPiped(open(story), face)).toBe(1)
-    for (const part of ["> continue leader", "> show n2", "unknown command what; help lists", "saved x"]) expect(out).toContain(part)
+    for (const part of ["> continue leader", "> show n2", "unknown command what; help lists", "saved x"])
+      expect(out).toContain(part)
     expect(out).not.toContain("# who")
   })
   test("every command tells its use when it is used wrongly, and changes nothing", () => {
@@ -272,9 +273,9 @@ describe("stepraft debug", () => {
   }
 
   test.each([
-    ["ElectionSafety", "ElectionSafety was violated when this was written, and is not violated any more"],
-    ["Liveness", "Liveness was violated when this was written, and is not violated any more"],
-    ["MachinesAgree", "MachinesAgree was violated when this was written, and is not violated any more"],
+    ["ElectionSafety", "ElectionSafety was violated when this was written, and is no longer violated"],
+    ["Liveness", "Liveness was violated when this was written, and is no longer violated"],
+    ["MachinesAgree", "MachinesAgree was violated when this was written, and is no longer violated"],
   ])("of %s, which does not show, tells why; on a terminal too", async (name, told) => {
     const text = scenarioText(story, { violation: { name, at: 7 } })
     for (const commands of ["frame", null]) expect(await opened(text, commands)).toContain(told)

@@ -178,7 +178,7 @@ describe("the command that is printed opens at the violation", () => {
     expectShown(module, "MachinesAgree")
     expect(module).toContain("MachinesAgree is violated here")
     expectShown(none, "MachinesAgree")
-    expect(none).toMatch(/was told here when this was saved.*--check MODULE/)
+    expect(none).toMatch(/was reported here when this was saved.*--check MODULE/)
   })
   test("a user's own check that throws", async () => {
     const wrong = (): ScriptChecks => ({

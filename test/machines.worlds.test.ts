@@ -45,7 +45,7 @@ describe("a machine that is not deterministic is told as such", () => {
     const { failed, message } = failureOf(machineOf((_, n) => (seen.has(n) ? "again" : (seen.add(n), "new"))))
     expect(failed.violation).toBe("NotDeterministic")
     expect(message).toMatch(
-      /failed and then did not, although it is the same: apply, or an invariant, remembers something outside of the state/,
+      /failed and then, run again, did not: apply, or an invariant, keeps something outside of the state/,
     )
     expect(message).toMatch(/the result is "new", and then "again"/)
   })
@@ -109,7 +109,7 @@ describe("a snapshot that is not the state is told", () => {
     )
     expect(failed.violation).toBe("NotDeterministic")
     expect(message).toMatch(
-      /it comes to something else than on n\d: .* or a snapshot does not hold all that apply looks at/,
+      /the outcome differs from that on n\d: .* or a snapshot does not contain everything that apply uses/,
     )
     return Promise.resolve()
   })

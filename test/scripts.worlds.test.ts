@@ -192,7 +192,7 @@ describe("what cannot make progress", () => {
   test("is told as Liveness, after the bound and not before", () => {
     const verdict = failureOf(plain, { bound: 1 })
     expect(verdict.violation).toBe("Liveness")
-    expect(verdict.message).toMatch(/after 1 ms not all have executed the same: n1 /)
+    expect(verdict.message).toMatch(/after 1 ms not all servers have executed the same: n1 /)
     expect(checkScript(plain)).toMatchObject({ ok: true })
   })
 

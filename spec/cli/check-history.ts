@@ -5,7 +5,7 @@ import { Argument, attempt, Command, failure, Flag } from "../../interpreters/cl
 const codes = { linearizable: 0, not: 1, unknown: 2, bad: 3 } as const
 const units = { ms: 1, s: 1_000, m: 60_000, "": 1_000 } as const
 
-/** `60s`, `500ms`, `2m`, or seconds. undefined: it is none. */
+/** Reads `60s`, `500ms`, `2m`, or a number of seconds. undefined: the text is no duration. */
 export const parseLimit = (text: string): number | undefined => {
   const [, amount = "", unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|)$/.exec(text) ?? []
   return amount === "" ? undefined : Number(amount) * units[unit as keyof typeof units]
@@ -25,12 +25,12 @@ interface Options {
   readonly limitMs: number
   readonly drawing: string | null
   readonly failedCas: "nothing" | "refused"
-  /** As text: JSON, or a word. */
+  /** As text: JSON, or a plain word. */
   readonly initial: string | null
   readonly output: "table" | "json"
 }
 
-/** `0`, `null`, `"0"`, or a word that needs no quotes. */
+/** Reads `0`, `null`, `"0"`, or a word that needs no quotes. */
 const valueOf = (text: string): string | number | boolean | null => {
   try {
     const value: unknown = JSON.parse(text)
@@ -55,7 +55,7 @@ const draw = async (file: string, drawing: string): Promise<void> => {
 
 const check = async (options: Options): Promise<void> => {
   const spec = await import("../index.ts")
-  // The models differ in their state only, which nobody looks into here.
+  // The models differ only in the type of their state, which is not looked at here.
   const named = spec[options.model] as typeof spec.kv
   const model = options.initial === null ? named : spec.startingAt(named, valueOf(options.initial))
   const history = await (async () => {
@@ -91,7 +91,7 @@ const check = async (options: Options): Promise<void> => {
   } else {
     process.stdout.write(`${spec.verdictInWords(verdict, model).join("\n")}\n`)
     if (options.initial === null && verdict.verdict === "not" && verdict.explanation.after === null)
-      process.stdout.write("If it did not begin with nil, say with what: --initial.\n")
+      process.stdout.write("If the value was not nil at the beginning, give it with --initial.\n")
   }
   if (options.drawing !== null) {
     await draw(
@@ -138,7 +138,7 @@ export const checkHistoryCommand = Command.make(
     failedCas: choice(
       "failed-cas",
       ["nothing", "refused"],
-      "What a cas that failed tells: only that it did not happen, or also that the value was another one",
+      "What a failed cas means: only that it did not happen, or also that the value was another one",
       "nothing",
     ),
     initial: Flag.String("initial").pipe(

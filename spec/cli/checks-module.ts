@@ -1,4 +1,4 @@
-/** What a user's modules say of a world: a machine definition, or checks of any kind. */
+/** What a user's module exports for a world: a machine definition, or checks of any kind. */
 import { machineChecks, type MachineUnderTest, type ScriptChecks } from "../index.ts"
 import { failure } from "../../interpreters/cli/runtime.ts"
 import { loadUserModule, type UserModule } from "./user-module.ts"
@@ -8,7 +8,7 @@ const isMachine = (value: unknown): boolean =>
   typeof value === "function" || (isRecord(value) && "initial" in value && typeof value["apply"] === "function")
 
 const WANTED =
-  "it must export `checks`, a function that answers the checks of a world: () => ({ machine, applied, observe, … }), as worldProperty takes them"
+  "it must export `checks`, a function that returns the checks of a world: () => ({ machine, applied, observe, … }), as worldProperty takes them"
 /** Imports `checks` of the module. */
 const loadChecks = async (path: string): Promise<() => ScriptChecks> => {
   const loaded = await loadUserModule(path, "--check")
@@ -16,12 +16,12 @@ const loadChecks = async (path: string): Promise<() => ScriptChecks> => {
   if (typeof made !== "function") throw failure(`${path}, named by --check, exports no checks: ${WANTED}`, 3)
   return () => {
     const checks: unknown = Reflect.apply(made, undefined, [])
-    if (!isRecord(checks)) throw failure(`checks of ${path}, named by --check, answers ${String(checks)}: ${WANTED}`, 3)
+    if (!isRecord(checks)) throw failure(`checks of ${path}, named by --check, returns ${String(checks)}: ${WANTED}`, 3)
     return checks
   }
 }
 
-/** Imports `machine`, and `invariant` and `describe` if there are any, of the module or of its default export. */
+/** Imports `machine`, and `invariant` and `describe` if they exist, from the module or its default export. */
 const loadMachine = async (path: string): Promise<() => ScriptChecks> => {
   const loaded = await loadUserModule(path, "--machine")
   const whole = isMachine(loaded["machine"]) || !isRecord(loaded["default"]) ? loaded : loaded["default"]
@@ -34,7 +34,7 @@ const loadMachine = async (path: string): Promise<() => ScriptChecks> => {
   return () => machineChecks({ machine, invariant, describe } as MachineUnderTest<unknown, unknown, unknown>)
 }
 
-/** null: neither was named. */
+/** null: neither module was given. */
 export const loadOwn = async ({
   machine,
   check,

@@ -1,4 +1,4 @@
-/** What debug takes, and its help. */
+/** The flags and the help of debug. */
 import * as Option from "effect/Option"
 import { intFlag, maybe, maybeString } from "../../interpreters/cli/flags.ts"
 import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
@@ -13,7 +13,7 @@ export const debugCommand = Command.make(
     ),
     seed: intFlag("seed", "The seed of a fresh world", 1, 0),
     profile: Flag.Literals("profile", profileNames).pipe(
-      Flag.withDescription("Let this befall the fresh world, as simulate would (default: nothing)"),
+      Flag.withDescription("The faults of the fresh world, as for simulate (default: none)"),
       Flag.optional,
     ),
     nodes: intFlag("nodes", "Servers of a fresh world", 3),
@@ -50,7 +50,7 @@ export const debugCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Step through a world, forwards and backwards"),
   Command.withDescription(
-    "Step through a simulated world, forwards and backwards: every event with the rule of Raft that it used and the section of the paper, what it changed, messages in flight, invariants. At any place a message can be delivered, lost or doubled by hand, a node crashed, a link cut, a timer fired: that begins a branch, and nothing is lost.\n\nA trace that tells of a violation opens there, anything else at its first step. What a state machine or a check of your own found is shown at the step that was told; --machine MODULE runs them again: a module, of JavaScript or TypeScript, that exports `machine`, as replicate takes it, and `invariant`; --check MODULE is for checks of any kind. Commands, results and states are told in your words then, and `propose n1 {…}` takes a command as JSON. On a terminal: arrows step, Home and End jump, Page Up and Down scroll, everything else is a command (help lists them; Tab completes, the up arrow recalls what begins as typed). In a pipe: one command a line.\n\nExit code 0 if every command was understood, 1 if not, 3 if the trace cannot be read.",
+    "Step through a simulated world, forwards and backwards: every event with the rule of Raft that it used and the section of the paper, what it changed, messages in flight, invariants. At any point a message can be delivered, dropped or duplicated by hand, a node crashed, a link cut, a timer fired: that begins a branch, and the earlier course is kept.\n\nA trace with a violation opens at the violation, anything else at its first step. A violation that your own state machine or check found is shown at the recorded step; --machine MODULE runs them again: a module, of JavaScript or TypeScript, that exports `machine`, as replicate takes it, and `invariant`; --check MODULE is for checks of any kind. Commands, results and states are then shown as you describe them, and `propose n1 {…}` accepts a command as JSON. On a terminal: arrows step, Home and End jump, Page Up and Down scroll, everything else is a command (help lists them; Tab completes, the up arrow recalls what begins as typed). In a pipe: one command a line.\n\nExit code 0 if every command was understood, 1 if not, 3 if the trace cannot be read.",
   ),
   Command.withExamples([
     { command: "stepraft debug", description: "three servers before their first election" },

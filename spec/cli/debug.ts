@@ -32,9 +32,9 @@ export interface DebugOptions {
   readonly seed: number
   readonly profile: Profile | null
   readonly nodes: number
-  /** Every step against the abstract specification, too. */
+  /** Also compare every step with the abstract specification. */
   readonly refine: boolean
-  /** A module that exports a machine definition, and what is true of it; null: none. */
+  /** A module that exports a machine definition and its invariants; null: none. */
   readonly machine: string | null
   /** A module that exports checks of any kind; null: none. */
   readonly check: string | null
@@ -53,10 +53,10 @@ const open = (file: string): Trace => {
 
 const replayedText = ({ steps, hashes, events, difference, stopped }: ReplayResult): string =>
   difference !== null
-    ? `it replays otherwise here: ${difference}. What follows is this version's world`
+    ? `it replays differently here: ${difference}. What follows is the world of this version`
     : `it replays: ${steps} steps, ${hashes} hashes and ${events} events as written${stopped === null ? "" : `; then: ${stopped}`}`
 
-/** What a whole run of a script finds, beside the invariants, and only the last of it at the end of a world. */
+/** What only a whole run of a script finds, besides the invariants; the last of these only at the end of a world. */
 const PROPERTIES: ReadonlySet<string> = new Set([
   "Refinement",
   "MachinesAgree",
@@ -69,7 +69,7 @@ interface Opened {
   readonly session: DebugSession
   readonly text: string
 }
-/** At the violation if the trace tells of one, else at the beginning. */
+/** Opens at the violation if the trace has one, otherwise at the beginning. */
 const openAt = (
   script: Script,
   told: TraceViolation | null,
@@ -99,11 +99,11 @@ const openAt = (
   const known = Object.hasOwn(invariants, name) || PROPERTIES.has(name) || checks().own?.includes(name) === true
   if ((own && !given) || !known)
     return show(
-      `${name} was told here when this was saved. What found it is not in the file${given ? "" : ": --machine MODULE (or --check MODULE) runs your own state machine and checks again, step by step"}; back shows how it came to be`,
+      `${name} was reported here when this was saved. The file does not contain the check that found it${given ? "" : ": --machine MODULE (or --check MODULE) runs your own state machine and checks again, step by step"}; back shows how it came to be`,
     )
   return {
     session,
-    text: `${name} was violated when this was written, and is not violated any more: this is the last step`,
+    text: `${name} was violated when this was written, and is no longer violated: this is the last step`,
   }
 }
 

@@ -1,4 +1,7 @@
-/** One seed of `stepraft simulate`: its script made, checked, and shrunk if it fails. What goes between threads is plain data. */
+/**
+ * One seed of `stepraft simulate`: its script is made, checked, and shrunk if it fails. The data passed between threads
+ * are plain.
+ */
 import type { Rule } from "../../core/index.ts"
 import type { Action, Script } from "../../interpreters/simulation/index.ts"
 import {
@@ -12,7 +15,7 @@ import {
   type ScriptChecks,
 } from "../index.ts"
 
-/** Clients and the service that they use, made anew for each run. `recorded` gets what they saw once it is over. */
+/** Clients and the service that they use, created for each run. `recorded` gets what they saw once the run is over. */
 export type ServiceLoad = (options: {
   readonly clients: number
   readonly recorded?: (history: { readonly lines: () => string }) => void
@@ -24,7 +27,7 @@ export interface SeedJob {
   readonly nodes: number
   readonly actions: number
   readonly refine: boolean
-  /** Of the service; 0: the state machine is a digest. */
+  /** The number of clients of the service; 0: the state machine is a digest. */
   readonly clients: number
   /** Violations that were shrunk already: one of each kind is enough. */
   readonly known: readonly string[]
@@ -32,14 +35,17 @@ export interface SeedJob {
 export interface SeedFailure {
   readonly violation: string
   readonly message: string
-  /** Step at which it showed. */
+  /** The step at which the violation appeared. */
   readonly at: number
   readonly script: Script
   /** Actions and steps of the script as it was made. */
   readonly from: { readonly actions: number; readonly steps: number }
-  /** The same of what is left of it; null: not shrunk. */
+  /** The same for the shrunk script; null: not shrunk. */
   readonly shrunk: { readonly actions: number; readonly steps: number; readonly seconds: number } | null
-  /** The script as it is saved: with all that was done to the world, by clients and to mend it. With clients also what they saw, as JSON lines. */
+  /**
+   * The script as it is saved: with everything that was done to the world, also by clients and to repair it. With
+   * clients also their history, as JSON lines.
+   */
   readonly lived: MendedScript & { readonly history: string | null }
 }
 export interface SeedResult {

@@ -1,11 +1,11 @@
-/** What simulate takes, and its help. */
+/** The flags and the help of simulate. */
 import { availableParallelism } from "node:os"
 import { choice, described, intFlag, maybe, maybeInt, maybeString } from "../../interpreters/cli/flags.ts"
 import { attemptToTheEnd, Command, Flag } from "../../interpreters/cli/runtime.ts"
 import { profileNames } from "../scripts/generate/profiles.ts"
 import type { Simulated } from "./threads.ts"
 
-/** Beyond these a machine is out of memory before anything is tried. */
+/** With more than these a machine would run out of memory before anything is tried. */
 const [MOST_STEPS, MOST_WORKERS, MOST_CLIENTS] = [100_000, 1_024, 1_024]
 
 /** `load` gives the service that `--clients` use; it is loaded when the command runs. */
@@ -15,7 +15,7 @@ export const simulateCommand = (load: () => Promise<Simulated>) =>
     {
       seed: maybeInt("seed", "The seed to run, or the first of several; from 0", 0),
       seeds: maybeInt("seeds", described("How many seeds, one after the other", "1 with --seed, else 100"), 1),
-      minutes: maybeInt("minutes", "Go on for so long, seed after seed, unless --seeds are done before", 1),
+      minutes: maybeInt("minutes", "Run seed after seed for this many minutes, unless --seeds are done before", 1),
       steps: intFlag("steps", "Actions in one script, about: faults, load and time passing", 60, 1, MOST_STEPS),
       nodes: choice("nodes", ["3", "5", "7", "1", "2", "4", "6"], "Servers at the start", "3"),
       profile: choice("profile", profileNames, "What goes wrong", "everything"),
@@ -26,14 +26,14 @@ export const simulateCommand = (load: () => Promise<Simulated>) =>
       ),
       clients: intFlag(
         "clients",
-        "Clients of the key-value service in each world; what they are told must be linearizable",
+        "Clients of the key-value service in each world; their history must be linearizable",
         0,
         0,
         MOST_CLIENTS,
       ),
       trace: maybeString(
         "trace",
-        "File for all that happened: actions, events, a hash now and then. For a single seed",
+        "File for a trace of everything that happened: actions, events, and hashes at intervals. For a single seed",
       ),
       save: Flag.String("save").pipe(
         Flag.withDescription(described("Folder for the scripts of what failed", ".")),
@@ -67,7 +67,7 @@ export const simulateCommand = (load: () => Promise<Simulated>) =>
   ).pipe(
     Command.withShortDescription("Try the algorithm in random worlds"),
     Command.withDescription(
-      "Try the algorithm in random worlds: a seed makes a cluster with its network, disks and clocks, and a script of what befalls it. Every invariant is checked at every step; then everything is mended, and there must be progress. With --clients the servers run the key-value service, and its clients' history must be linearizable. The same seed is the same world on every machine.\n\nProfiles: calm (load and transfers), lossy (messages lost, doubled, late; crashes and pauses), partitions (whole, partial, one-way), disks (slow, stalled, full, failing, lost), membership (servers come, go and are replaced), everything.\n\nWhat fails is shrunk to a short script, printed, saved, and told with the command that opens it. Exit code 0 if nothing was violated, 1 if something was, 2 for wrong usage, 3 if it could not be done as asked.",
+      "Try the algorithm in random worlds: a seed makes a cluster with its network, disks and clocks, and a script of load and faults. Every invariant is checked at every step; then everything is repaired, and there must be progress. With --clients the servers run the key-value service, and its clients' history must be linearizable. The same seed is the same world on every machine.\n\nProfiles: calm (load and transfers), lossy (messages lost, duplicated, late; crashes and pauses), partitions (whole, partial, one-way), disks (slow, stalled, full, failing, lost), membership (servers come, go and are replaced), everything.\n\nA failure is shrunk to a short script, which is printed and saved, with the command that opens it. Exit code 0 if nothing was violated, 1 if something was, 2 for wrong usage, 3 if the run was impossible.",
     ),
     Command.withExamples([
       { command: "stepraft simulate", description: "a hundred seeds of everything, on all cores" },

@@ -1,4 +1,6 @@
-/** `stepraft simulate`: random worlds on all cores, every invariant at every step, and what failed as a short script. */
+/**
+ * `stepraft simulate`: random worlds on all cores, with every invariant at every step, and failures as short scripts.
+ */
 import { closeSync, mkdtempSync, openSync, rmdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { rules, type Rule } from "../../core/index.ts"
@@ -18,29 +20,29 @@ const cannot = (what: string, error: unknown, advice: string): Failure =>
 
 export interface SimulateOptions {
   readonly seed: number
-  /** How many; null: until the minutes are over. */
+  /** The number of seeds; null: until the minutes are over. */
   readonly seeds: number | null
   readonly minutes: number | null
   readonly actions: number
   readonly nodes: number
   readonly profile: Profile
-  /** Threads; with one, no other than this. */
+  /** The number of threads; 1: only this thread. */
   readonly workers: number
   readonly refine: boolean
-  /** Of the service in each world; 0: none. */
+  /** The number of clients of the service in each world; 0: none. */
   readonly clients: number
   readonly trace: string | null
   /** Folder for scripts of what failed. */
   readonly save: string
   readonly output: "table" | "json"
 }
-/** One failed seed as it is told: with -o json in these words. */
+/** One failed seed as it is reported; with -o json under these names. */
 export interface SimulateFailure extends Omit<SeedFailure, "lived"> {
   readonly seed: number
-  /** Its script, or null: another of its kind was saved. */
+  /** The file of its script, or null: another failure of its kind was saved. */
   readonly file: string | null
   readonly look: string | null
-  /** The same of what clients saw. */
+  /** The command that checks the saved history of the clients; null: there is none. */
   readonly judge: string | null
   readonly repeat: string
 }
@@ -74,7 +76,7 @@ const count = (tally: Tally, { steps, ms, rules: used }: SeedResult): void => {
   for (const [rule, times] of used) tally.rules.set(rule, (tally.rules.get(rule) ?? 0) + times)
 }
 const ALL_RULES = Object.keys(rules) as readonly Rule[]
-/** A rule that says that something never happens is no gap. */
+/** A rule that stands for something that must never happen need not be used. */
 const MUST_NEVER: ReadonlySet<string> = new Set([
   "halt.twoLeaders",
   "halt.committedConflict",
@@ -148,7 +150,7 @@ export const failureText = (failed: SimulateFailure, paint: Paint): string => {
   ].join("\n")
 }
 
-/** Redrawn on a terminal; a line a minute in a pipe. */
+/** On a terminal the line is redrawn; in a pipe there is one line a minute. */
 const makeProgress = (tally: Tally, started: number): { readonly clear: () => void; readonly stop: () => void } => {
   const out = process.stderr
   const line = (): string => {
@@ -200,7 +202,7 @@ const summary = (result: SimulateResult, paint: Paint): string => {
   ].join("\n")
 }
 
-/** Every action, event and hash of one seed, as it happens. */
+/** Writes every action, event and hash of one seed, as it happens. */
 const writeTrace = (options: SimulateOptions, load: Simulated["load"], path: string): void => {
   const unwritable = (error: unknown): Failure =>
     cannot("the trace cannot be written", error, "name another file with --trace")
@@ -211,7 +213,7 @@ const writeTrace = (options: SimulateOptions, load: Simulated["load"], path: str
   } catch (error) {
     throw unwritable(error)
   }
-  // Kept until the end: checkScript takes what its hooks throw for a violation.
+  // Kept until the end, because checkScript would report an error thrown by a hook as a violation.
   let broken: Failure | null = null
   const write = (line: string): void => {
     if (broken !== null) return
@@ -228,7 +230,7 @@ const writeTrace = (options: SimulateOptions, load: Simulated["load"], path: str
       ...(options.clients === 0 ? {} : { companions: load({ clients: options.clients }) }),
       acted: (action) => write(actionLine(action)),
       observe: (step) => stepLines(step).forEach(write),
-      // Whoever replays it has no state machine of the service: its hash would be another one.
+      // A replay has no state machine of the service, so its hashes would differ.
       ...(options.clients === 0 ? { hashed: (i: number, hash: number) => write(hashLine({ i, hash })) } : {}),
     })
     if (!verdict.ok)
@@ -247,7 +249,10 @@ const writeTrace = (options: SimulateOptions, load: Simulated["load"], path: str
   }
 }
 
-/** Before anything is found: what is found late in a long run must not be lost to a missing folder, or one that takes no file. */
+/**
+ * Done first: a failure that is found late in a long run must not be lost because a folder is missing or cannot be
+ * written.
+ */
 const makeFolder = (path: string): void => {
   try {
     makeFolders(path)
@@ -307,7 +312,7 @@ export const simulate = async (
   return result
 }
 
-/** As the command does it: ends with code 1 if anything was violated. */
+/** As the command does it: fails with code 1 if anything was violated. */
 export const simulateOrFail = async (
   options: SimulateOptions,
   service: Simulated,

@@ -1,8 +1,8 @@
-/** Seeds on all cores: each thread takes one, tells what came of it, and takes the next. */
+/** Runs seeds on all cores: each thread takes one, reports its result, and takes the next. */
 import { parentPort, Worker } from "node:worker_threads"
 import { runSeed, type SeedJob, type SeedResult, type ServiceLoad } from "./seed.ts"
 
-/** The service that clients use in a world, as whoever ships one gives it to `simulate`. */
+/** The service that clients use in a world; the program that ships one gives it to `simulate`. */
 export interface Simulated {
   readonly load: ServiceLoad
   /** The program of a thread: it calls `serveSeeds` with that load. */
@@ -51,7 +51,7 @@ export const runThreads = (
       const worker = startWorker(thread)
       threads.add(worker)
       worker.on("message", (result: SeedResult) => {
-        // Nobody else would catch it here.
+        // Nothing else would catch the error here.
         try {
           done(result)
           feed(worker)
@@ -65,7 +65,7 @@ export const runThreads = (
     signal.addEventListener("abort", () => [...threads].forEach(end), { once: true })
   })
 
-/** Without threads: for a look at one seed, where starting one takes longer than the seed. */
+/** Without threads: for a single seed, where starting a thread would take longer than the seed. */
 export const runHere = async (
   load: Simulated["load"],
   nextJob: () => SeedJob | null,
@@ -74,7 +74,7 @@ export const runHere = async (
 ): Promise<void> => {
   for (let job = nextJob(); job !== null && !signal.aborted; job = nextJob()) {
     done(runSeed(job, load))
-    // So that the signal is heard.
+    // Lets a pending signal be handled.
     await new Promise<void>((resolve) => void setImmediate(resolve))
   }
 }

@@ -1,4 +1,4 @@
-/** Modules of the user's own, JavaScript or TypeScript, as the project that they stand in would load them. */
+/** Loads the user's own modules, JavaScript or TypeScript, as the project that contains them would. */
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join, resolve } from "node:path"
@@ -9,7 +9,10 @@ export type UserModule = Readonly<Record<string, unknown>>
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 const codeOf = (error: unknown): unknown => (error instanceof Error && "code" in error ? error.code : null)
-/** What this Node says of TypeScript that it does not read: none of it, or not all, or imports that name what tsc would write. */
+/**
+ * The errors with which Node refuses TypeScript: it reads none of it, or not all of its syntax, or the imports name the
+ * files that tsc would write.
+ */
 const OF_TYPESCRIPT: ReadonlySet<unknown> = new Set([
   "ERR_UNKNOWN_FILE_EXTENSION",
   "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX",
@@ -19,12 +22,15 @@ const OF_TYPESCRIPT: ReadonlySet<unknown> = new Set([
 
 const isRecord = (value: unknown): value is UserModule => typeof value === "object" && value !== null
 
-/** What an import of `name` comes to, of the conditional exports of a package. */
+/** The file that an import of `name` selects from the conditional exports of a package. */
 const target = (exported: unknown): string | null => {
   if (typeof exported === "string") return exported
   return isRecord(exported) ? (target(exported["import"]) ?? target(exported["default"])) : null
 }
-/** The file that the project at `path` imports as `name/subpath`, where it is installed; `under` something else that is, if it is not by itself. */
+/**
+ * The file that the project at `path` would import as `name/subpath`; `under`: packages that may have installed it, if
+ * the project itself has not.
+ */
 const find = (path: string, name: string, subpath: string, under: readonly string[] = []): string | null => {
   try {
     let from = resolve(path)
@@ -44,12 +50,12 @@ const tsx = (path: string): Loader | null => {
   return async (url) => {
     const { register } = (await import(pathToFileURL(api).href)) as { readonly register: () => void }
     register()
-    // Node remembers what it could not load by its address.
+    // Node caches a failed import by its address, so the address must differ.
     const again = `${url}?again`
     return import(again)
   }
 }
-/** Whoever tests with vitest has vite. */
+/** A project that tests with vitest has vite installed. */
 const vite = (path: string): Loader | null => {
   const main = find(path, "vite", ".") ?? find(path, "vite", ".", ["vitest"])
   if (main === null) return null
@@ -62,7 +68,7 @@ const vite = (path: string): Loader | null => {
   }
 }
 
-/** `flag` named it. What is wrong with it is told with code 3. */
+/** `flag` is the option that gave the path. An error ends with exit code 3. */
 export const loadUserModule = async (path: string, flag: string): Promise<UserModule> => {
   const url = pathToFileURL(resolve(path)).href
   const cannot = (why: string): Error => failure(`${path}, named by ${flag}, cannot be loaded: ${why}`, 3)

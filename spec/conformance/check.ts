@@ -1,4 +1,4 @@
-/** What a conformance suite is made of: checks by name, each with what it demands and why, and a report of them. */
+/** The parts of a conformance suite: named checks, each with what it demands and why, and a report on them. */
 
 export interface ConformanceCheck {
   readonly name: string
@@ -7,11 +7,11 @@ export interface ConformanceCheck {
   readonly why: string
   /** Rejects with ConformanceFailed. */
   readonly run: () => Promise<void>
-  /** Not null: it cannot be run on this interpreter, and why. `run` does nothing then. */
+  /** Not null: why the check cannot be run on this interpreter. Then `run` does nothing. */
   readonly skipped: string | null
 }
 
-/** The interpreter does not keep its contract. */
+/** The interpreter violates its contract. */
 export class ConformanceFailed extends Error {
   override readonly name = "ConformanceFailed"
   readonly check: string
@@ -27,9 +27,9 @@ export class ConformanceFailed extends Error {
   }
 }
 
-/** Thrown by what a check does, without the name of the check. */
+/** Thrown by the body of a check, which does not know the check's name. */
 class Broken extends Error {}
-/** Ends the check: `found` says what was found, without a period. */
+/** Fails the check: `found` says what was found, without a period. */
 export const failCheck = (found: string): never => {
   throw new Broken(found)
 }
@@ -60,17 +60,17 @@ export const plainText = (value: unknown): string =>
           ? String(value)
           : JSON.stringify(value)
 const short = (text: string): string => (text.length <= 400 ? text : `${text.slice(0, 300)} … ${text.slice(-80)}`)
-/** FNV-1a over the bytes: only to tell contents apart in a message. */
+/** FNV-1a of the bytes: only to distinguish contents in a message. */
 export const bytesDigest = (bytes: Uint8Array): string => {
   let sum = 0x811c9dc5
   for (const byte of bytes) sum = Math.imul(sum ^ byte, 0x01000193)
   return (sum >>> 0).toString(16)
 }
 
-/** Far more than anything takes that works: a check must not hang for ever. */
+/** Far longer than a working interpreter needs, so that a check never hangs. */
 const LIMIT_MS = 30_000
 export const sleep = (millis: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, millis))
-/** Waits for a condition, never for a time. */
+/** Waits for a condition, never for a fixed time. */
 export const until = async (what: string, fulfilled: () => boolean, limit = LIMIT_MS): Promise<void> => {
   const end = performance.now() + limit
   while (!fulfilled()) {
@@ -78,7 +78,7 @@ export const until = async (what: string, fulfilled: () => boolean, limit = LIMI
     await sleep(1)
   }
 }
-/** Some turns of the event loop: for what must not happen. */
+/** Waits for some turns of the event loop, to show that something does not happen. */
 export const eventLoopTurns = async (count = 5): Promise<void> => {
   for (let i = 0; i < count; i++) await sleep(0)
 }
@@ -86,11 +86,11 @@ export const eventLoopTurns = async (count = 5): Promise<void> => {
 export interface ConformanceOptions {
   /** Checks that cannot be run on this interpreter, or that it cannot pass for a good reason: name and reason. They are reported as skipped. */
   readonly except?: Readonly<Record<string, string>>
-  /** Of the random cases. Default 1. */
+  /** The seed of the random cases. Default 1. */
   readonly seed?: number
 }
 
-/** Of a subject that is asked for more than it can stage. */
+/** Fails if the subject cannot stage what the check needs. */
 export const requireStaging = <A>(what: string, able: A | undefined): A =>
   able ??
   failCheck(

@@ -47,7 +47,7 @@ export const someConfiguration: Configuration = {
   outgoing: [memberNamed("a"), memberNamed("c")],
   learners: [memberNamed("d")],
 }
-/** Beyond 32 bits, and the largest numbers that there are. */
+/** Numbers beyond 32 bits, and the largest possible ones. */
 export const extremes: readonly LogPosition[] = [
   { index: 2 ** 32, term: 2 ** 32 + 1, time: 2 ** 40, chain: 0x7fff_ffff },
   { index: MAX_INDEX - 1, term: MAX_TERM, time: MAX_COUNT, chain: -0x8000_0000 },

@@ -1,5 +1,5 @@
 /**
- * The promises of interpreters/contract.ts as checks, for whoever writes a Storage, a Transport or a StateMachine. Each
+ * The guarantees of interpreters/contract.ts as checks, for authors of a Storage, a Transport or a StateMachine. Each
  * check has a name, says what it demands and why, and needs no test runner:
  *
  *     const checks = storageConformance(makeSubject)

@@ -1,4 +1,4 @@
-/** Members that join a network, for the checks of a transport: what they send, and what they get. */
+/** Members that join a network, for the checks of a transport: what they send, and what they receive. */
 import {
   origin,
   type Entry,
@@ -16,21 +16,22 @@ import { randomBytesOf, entryAfter, memberNamed, someConfiguration } from "./ent
 /** One process of a member. */
 export interface Joining {
   readonly member: Member
-  /** Which start of its directory it is, and what its log held as it started. */
+  /** Which start of its directory this is, and the durable position of its log at that start. */
   readonly start: Start
   readonly recovered: DurablePosition
   readonly cluster: string | null
 }
 export interface Joined {
   readonly transport: Transport
-  /** Its process ends; whoever was connected with it gets to know. */
+  /** Ends its process; the members that were connected with it notice. */
   readonly leave: () => Promise<void>
 }
-/** A network of members, on which nobody is at first. */
+/** A network of members, which has no members at first. */
 export interface TransportSubject {
   /**
-   * A process of the member joins: it and all others that are there, or come later, get to know where they are. One of
-   * the same name may have left before, or may still be there: then the new one knows the others, and tries.
+   * A process of the member joins: it and all others, whether they are there already or come later, learn each other's
+   * addresses. An earlier process of the same name may have left, or may still be there: then the new one knows the
+   * others and tries to connect.
    */
   readonly join: (joining: Joining) => Promise<Joined>
   readonly dispose: () => Promise<void>
@@ -43,7 +44,7 @@ export interface ReceivedMessage {
 }
 export const memberLabel = ({ name, incarnation }: Member): string => `${name}/${incarnation}`
 
-/** A member with all that its transport told. */
+/** A member, and everything that its transport reported. */
 export class Node {
   readonly member: Member
   readonly transport: Transport
@@ -66,7 +67,7 @@ export class Node {
       serviceSaid: (from, message) => this.service.push({ from, message }),
     })
   }
-  /** The latest word on that member. */
+  /** Whether the latest report about that member is that it is connected. */
   isConnected(peer: Member): boolean {
     return this.links.findLast((word) => word.slice(1) === memberLabel(peer))?.startsWith("+") ?? false
   }
@@ -243,7 +244,7 @@ export const connected = (...nodes: readonly Node[]): Promise<void> =>
   until(`${nodes.map(({ member: { name } }) => name).join(", ")} are connected with one another`, () =>
     nodes.every((node) => nodes.every((other) => node === other || node.isConnected(other.member))),
   )
-/** Said again and again, since messages may be lost; `said` tells how often. */
+/** Sends repeatedly, because messages may be lost. */
 export const arrives = async (from: Node, to: Node, round: number): Promise<void> => {
   for (let tries = 0; tries < 400 && !roundsOf(to.got).includes(round); tries++) {
     from.say(to, appendOfRound(round))
@@ -251,7 +252,7 @@ export const arrives = async (from: Node, to: Node, round: number): Promise<void
   }
   demand(roundsOf(to.got).includes(round), () => `nothing that ${from.member.name} says arrives at ${to.member.name}`)
 }
-/** Time enough for what must not happen to happen: as long as the others took, and more. */
+/** Waits long enough for something that must not happen: as long as the rest took, and longer. */
 export const waitMuchLonger = async (since: number): Promise<void> => {
   await sleep(100 + 2 * (performance.now() - since))
   await eventLoopTurns()

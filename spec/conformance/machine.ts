@@ -1,4 +1,4 @@
-/** Does a StateMachine keep its contract (interpreters/contract.ts)? */
+/** Checks that a StateMachine keeps its contract (interpreters/contract.ts). */
 import { origin, type Configuration, type Entry, type Index, type LogBase, type SnapshotRef } from "../../core/index.ts"
 import type { SnapshotImage, StateMachine } from "../../interpreters/contract.ts"
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
@@ -16,21 +16,21 @@ import {
 } from "./check.ts"
 import { entryAfter, memberNamed, logPositionOf } from "./entries.ts"
 
-/** One place where a state machine keeps what it has. */
+/** One place in which a state machine keeps its data. */
 export interface StateMachineSubject {
-  /** The first time there is nothing; later, what the time before left. */
+  /** The first time it is empty; later it holds what the last machine left. */
   readonly open: () => Promise<StateMachine>
-  /** The clean way to stop the machine that is open. */
+  /** Stops the open machine cleanly. */
   readonly close: () => Promise<void>
-  /** The process of the machine that is open dies now. */
+  /** Ends the process of the open machine abruptly. */
   readonly crash?: () => Promise<void>
-  /** Of all that is replicated in the machine that is open: equal states, equal digests, on whatever node. */
+  /** A digest of everything replicated in the open machine: equal states have equal digests, on every node. */
   readonly digest: () => Promise<string>
-  /** It is not needed any more, open or not. */
+  /** Called when the subject is no longer needed, open or not. */
   readonly dispose: () => Promise<void>
 }
 export interface StateMachineKit {
-  /** Answers a new subject, which has executed nothing. */
+  /** Makes a new subject, which has executed nothing. */
   readonly make: () => Promise<StateMachineSubject>
   /**
    * Command number n of a log, for n = 1, 2, 3, …: always the same bytes. The first is entry 1 of its log. Together they
@@ -73,7 +73,7 @@ const positionAfter = (log: readonly Entry[], index: Index): LogBase => {
   }
 }
 
-/** An open machine with what it has told. */
+/** An open machine, and what it has reported. */
 class Opened {
   readonly machine: StateMachine
   readonly applied: Index[] = []
@@ -102,7 +102,7 @@ class Opened {
     this.well()
     demandEqual("what `applied` was told", this.applied.at(-1), last.index)
   }
-  /** In batches of random length. */
+  /** Applies entries in batches of random length. */
   async applyThrough(log: readonly Entry[], last: Index, random: Random, longest = 9): Promise<void> {
     for (let at = this.index; at < last; at = this.index)
       await this.apply(log.slice(at, Math.min(last, at + 1 + random.below(longest))))
@@ -113,7 +113,7 @@ const chunksOf = async (image: SnapshotImage): Promise<Uint8Array[]> => {
   const chunks: Uint8Array[] = []
   for (let offset = 0; ;) {
     const { bytes, last } = await image.read(offset)
-    // The driver sends a chunk before it asks for the next; the machine may use its memory again.
+    // The driver sends a chunk before it asks for the next one, so the machine may reuse its memory.
     chunks.push(bytes.slice())
     offset += bytes.length
     if (last) return chunks
@@ -156,7 +156,7 @@ export const stateMachineConformance = (
     subjects(1, (it) => (it === undefined ? failCheck("no subject") : body(it)))
   const two = (body: (a: StateMachineSubject, b: StateMachineSubject) => Promise<void>): Promise<void> =>
     subjects(2, (a, b) => (a === undefined || b === undefined ? failCheck("no subjects") : body(a, b)))
-  /** The digest after exactly these entries, of a machine that did nothing else. Made once for all checks. */
+  /** The digest after exactly these entries, of a machine that did nothing else. Computed once for all checks. */
   const digests = new Map<Index, Promise<string>>()
   const digestAfter = (index: Index): Promise<string> => {
     const known = digests.get(index)
@@ -173,7 +173,7 @@ export const stateMachineConformance = (
     digests.set(index, made)
     return made
   }
-  /** It is where it says, and what it holds is what the entries through there give. */
+  /** Checks that the state is the one after exactly the entries through its position. */
   const demandAt = async (what: string, it: StateMachineSubject, opened: Opened): Promise<void> => {
     const { index } = opened
     demandEqual(`${what}: the position`, opened.machine.position(), positionAfter(log, index))
@@ -249,7 +249,10 @@ export const stateMachineConformance = (
               if (stop === 30) await opened.machine.takeSnapshot()
               await it.close()
               opened = new Opened(await it.open())
-              demand(opened.index <= stop, () => `it reopened at ${opened.index}, and was handed ${stop} entries`)
+              demand(
+                opened.index <= stop,
+                () => `the machine reopened at ${opened.index}, but only ${stop} entries were handed to it`,
+              )
               await demandAt("opened again", it, opened)
             }
             await opened.applyThrough(log, COUNT, random)
@@ -274,7 +277,10 @@ export const stateMachineConformance = (
                   opened.index >= sure,
                   () => `takeSnapshot had answered ${sure}, and after a crash it is at ${opened.index}`,
                 )
-                demand(opened.index <= handed, () => `it is at ${opened.index}, and was handed ${handed} entries`)
+                demand(
+                  opened.index <= handed,
+                  () => `the machine is at ${opened.index}, but only ${handed} entries were handed to it`,
+                )
                 await demandAt("after a crash", it, opened)
                 handed = Math.min(COUNT, opened.index + random.below(COUNT / 3))
                 await opened.applyThrough(log, handed, random)
@@ -431,7 +437,7 @@ export const stateMachineConformance = (
               () => "a snapshot whose last chunk had not come was restored",
             )
             await demandAt("after a snapshot that was not whole", to, b)
-            // The end is there, and the length is right: only a checksum can tell.
+            // The end is there and the length is right: only a checksum can find the error.
             for (let i = 0; i < 6; i++) {
               const at = random.below(chunks.length)
               const place = random.below(chunks[at]?.length ?? 1)

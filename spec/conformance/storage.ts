@@ -1,4 +1,4 @@
-/** Does a Storage keep its contract (interpreters/contract.ts)? */
+/** Checks that a Storage keeps its contract (interpreters/contract.ts). */
 import { origin, type Entry, type HardState, type LogBase, type Persist } from "../../core/index.ts"
 import type { Storage, Stored } from "../../interpreters/contract.ts"
 import { makeRandom, type Random } from "../../interpreters/simulation/index.ts"
@@ -25,21 +25,21 @@ import {
   type LogPosition,
 } from "./entries.ts"
 
-/** One disk, directory, database, or whatever the storage is opened on. */
+/** One disk, directory, database, or other place on which the storage is opened. */
 export interface StorageSubject {
-  /** The first time there is nothing; later, what the time before left. */
+  /** The first time it is empty; later it holds what the last storage left. */
   readonly open: () => Promise<Storage>
-  /** The clean way to stop the storage that is open. */
+  /** Stops the open storage cleanly. */
   readonly close: () => Promise<void>
-  /** The machine of the storage that is open loses its power now: whatever is not durable may be gone. */
+  /** The machine of the open storage loses power: whatever is not durable may be gone. */
   readonly crash?: () => Promise<void>
-  /** The next write fails. */
+  /** Makes the next write fail. */
   readonly fail?: () => void
-  /** It is not needed any more, open or not. */
+  /** Called when the subject is no longer needed, open or not. */
   readonly dispose: () => Promise<void>
 }
 
-/** What a storage must hold: the contract once more, in the plainest way. */
+/** What a storage must hold, by the plainest implementation of the contract. */
 interface Model {
   readonly hardState: HardState
   readonly base: LogBase
@@ -61,7 +61,10 @@ const contentOf = (random: Random): Content => {
   return { kind: "command", bytes: randomBytesOf(random, random.below(10) === 0 ? 3000 : random.below(60)) }
 }
 
-/** As a server under way would write it: appends, votes, overwritten tails, trimmed logs, installed snapshots. */
+/**
+ * The next Persist as a running server would write it: appends, votes, overwritten tails, trimmed logs, installed
+ * snapshots.
+ */
 const nextPersist = (random: Random, model: Model, seq: number): Persist => {
   const one = { type: "Persist" as const, seq }
   const { hardState, base, entries } = model
@@ -86,7 +89,7 @@ const nextPersist = (random: Random, model: Model, seq: number): Persist => {
   }
   const choice = random.below(12)
   if (choice === 0) {
-    // A snapshot from elsewhere, past the end or in the middle of a log that does not agree with it.
+    // A snapshot from a peer, beyond the end of the log, or within a log that does not agree with it.
     const index = base.index + 1 + random.below(entries.length + 5)
     const installed: LogBase = {
       index,
@@ -133,13 +136,13 @@ const nextPersist = (random: Random, model: Model, seq: number): Persist => {
 }
 
 const deepFreeze = (value: unknown): void => {
-  // The bytes of typed arrays cannot be frozen; they are compared.
+  // The bytes of typed arrays cannot be frozen, so they are compared afterwards.
   if (typeof value !== "object" || value === null || value instanceof Uint8Array || Object.isFrozen(value)) return
   Object.freeze(value)
   Object.values(value).forEach(deepFreeze)
 }
 
-/** An open storage with all that it has reported. */
+/** An open storage, and everything that it has reported. */
 class Opened {
   readonly storage: Storage
   readonly stored: Stored
@@ -176,7 +179,7 @@ const demandStored = (what: string, found: Stored, { hardState, base, entries }:
 const sameStored = ({ hardState, base, entries }: Stored, model: Model): boolean =>
   entries.length === model.entries.length && plainText({ hardState, base, entries }) === plainText(model)
 
-/** `make` answers a new subject, on which nothing was ever written; each check takes one or more. */
+/** `make` makes a new subject, on which nothing was ever written; each check uses one or more. */
 export const storageConformance = (
   make: () => Promise<StorageSubject>,
   options: ConformanceOptions = {},
@@ -194,7 +197,7 @@ export const storageConformance = (
     await it.close()
     return new Opened(await it.open())
   }
-  /** Hands over the Persists of one start. Returns the models after each of them, the first one before any. */
+  /** Hands over the Persists of one start. Returns the model after each of them, and first the one before all. */
   const life = (random: Random, opened: Opened, from: Model, count: number): Model[] => {
     const models = [from]
     for (let seq = 1; seq <= count; seq++) {
@@ -367,7 +370,7 @@ export const storageConformance = (
                 demand(
                   survived >= 0,
                   () =>
-                    `after a crash with ${reported} of ${count} Persists reported, it holds a state that was after none of them: ${plainText({ ...found, entries: found.entries.map(({ index, term }) => `${index}@${term}`) }).slice(0, 300)}`,
+                    `after a crash with ${reported} of ${count} Persists reported, the storage holds a state that no Persist left: ${plainText({ ...found, entries: found.entries.map(({ index, term }) => `${index}@${term}`) }).slice(0, 300)}`,
                 )
                 demand(
                   survived >= reported,

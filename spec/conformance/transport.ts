@@ -1,4 +1,4 @@
-/** Does a Transport keep its contract (interpreters/contract.ts)? Each check makes a network of its own. */
+/** Checks that a Transport keeps its contract (interpreters/contract.ts). Each check makes a network of its own. */
 import { emptyConfiguration, origin, type Member, type Message } from "../../core/index.ts"
 import { MAX_SERVICE_BYTES, type ServiceMessage } from "../../interpreters/contract.ts"
 import { makeRandom } from "../../interpreters/simulation/index.ts"
@@ -379,7 +379,7 @@ export const transportConformance = (
             const double = await join(b, { start: { number: 2, words: [11, 12] } })
             await waitMuchLonger(since)
             double.say(one, appendOfRound(1))
-            // Long enough for a transport that finds out by signs of life.
+            // Long enough for a transport that detects this by keep-alives.
             for (let i = 0; i < 12; i++) {
               lives.say(one, appendOfRound(50 + i))
               await sleep(50)
@@ -459,7 +459,7 @@ export const transportConformance = (
             const takenOf = (term: number): number =>
               to.got.filter(({ message }) => message.type === "InstallSnapshot" && message.term === term).length
             for (const term of [1, 2]) {
-              // Within one turn of the event loop: nobody can take anything meanwhile.
+              // All in one turn of the event loop, so that nothing can be received meanwhile.
               for (let i = 0; i < 128; i++) {
                 from.transport.send(
                   b,
@@ -478,7 +478,8 @@ export const transportConformance = (
               }
               await arrives(from, to, term)
               demand(takenOf(term) < 100, () => `${takenOf(term)} of 128 MB were kept until the peer could take them`)
-              // On a busy machine the sender may not have learnt yet what the peer has taken: then it drops once more.
+              // On a busy machine the sender may not know yet what the peer has received: then it drops messages once
+              // more.
               for (let tries = 0; tries < 400 && takenOf(term) === 0; tries++) {
                 from.transport.send(
                   b,

@@ -19,7 +19,7 @@ export const fateOf = ({ state, disk }: ServerState, from: Member, message: Mess
   switch (message.type) {
     case "RequestVoteReply": {
       if (role.type !== "candidate" || currentTerm !== term) return "dead"
-      // A granted vote stays granted, and a second refusal says nothing new.
+      // A granted vote stays granted, and a second refusal adds nothing.
       const told = role.votes[from.name]
       return dead(told === true || told === message.granted)
     }

@@ -1,7 +1,8 @@
 /**
- * When are two servers, or two messages, the same? Each is written as a text; no later event can distinguish equal
- * texts. Values that only count up (numbers of persists) are left out or written by rank, and so are values that this
- * space never reads: otherwise the same situation would be reached again and again under new numbers.
+ * When are two servers, or two messages, the same? Each is written as a text, so that no later event can distinguish
+ * two servers or messages with equal texts. Values that only count up (numbers of persists) are left out or written by
+ * rank, and so are values that this space never reads: otherwise the same situation would be reached again and again
+ * under new numbers.
  */
 import { chainAfter, Log, type Configuration, type Entry, type Member, type Message } from "../../core/index.ts"
 import type { ServerState } from "./server.ts"
@@ -18,11 +19,11 @@ const isMember = (value: Plain): boolean => "incarnation" in value && "name" in 
  */
 const hiddenIn = (space: Space): ReadonlySet<string> => {
   const hidden = ["state.settings", "durability.nextSeq", "outstanding.seq", "queue.seq"]
-  // Never full: its contents change nothing.
+  // The window is never full, so its contents change nothing.
   if (space.settings.maxInflight > 8) hidden.push("mode.inflight", "mode.inflightBytes")
   const transfers = space.timers.includes("transfer") || space.timers.includes("persist")
   const snapshots = space.settings.snapshotBytes < 1e9
-  // Only read by the quorum check, by the choice of a successor and before an image is pinned.
+  // Only read by the quorum check, by the choice of a successor, and before an image is pinned.
   if (!space.settings.checkQuorum && !transfers && !snapshots) hidden.push("progress.active")
   // Rounds that followers have answered confirm reads, and make a successor likely.
   if (space.bounds.reads === 0 && !transfers)
@@ -33,7 +34,7 @@ const hiddenIn = (space: Space): ReadonlySet<string> => {
       "AppendRejected.round",
       "InstallSnapshotReply.round",
     )
-  // Only a follower with a waiting client is told a commit index before the next round.
+  // Only a follower with waiting clients is sent a commit index before the next round.
   if (space.bounds.reads === 0 && !space.settings.forwardProposals) hidden.push("progress.sentCommit")
   // Written by rank below, or never read.
   hidden.push("role.watchedPersist")
@@ -100,7 +101,7 @@ export const makeIdentifier = (space: Space): Identifier => {
   const recordText = (value: Plain, place: string): string => {
     const { mark, keys } = shapeOf(value, place)
     let text = mark
-    // The record of followers is keyed by name; rules refer to the type of its values.
+    // The record of followers is keyed by name; the rules refer to its values as "progress".
     for (const key of keys) text += `${textOf(value[key], place === "progress" && key !== "mode" ? place : key)};`
     return `${text}}`
   }

@@ -23,7 +23,7 @@ export const summaryText = ({ name, leads, commitIndex, log }: ServerSummary): s
   `${name} ${leads} ${commitIndex} ${logIdentity(log)}`
 
 export interface LeaderHistory {
-  /** By term. */
+  /** The leader of each term. */
   readonly leaders: Readonly<Record<number, string>>
   /** By index, from 1: the committed entry, and the term of the leader that committed it. */
   readonly committed: readonly Committed[]
@@ -37,7 +37,7 @@ export const historyText = ({ leaders, committed }: LeaderHistory): string =>
   `${JSON.stringify(leaders)} ${committed.map(({ entry, by }) => `${entry} by ${by}`).join()}`
 export const renameHistory = ({ leaders, committed }: LeaderHistory, names: Permutation): LeaderHistory => ({
   leaders: Object.fromEntries(Object.entries(leaders).map(([term, name]) => [term, names[name] ?? name])),
-  // Only configurations hold names, in alphabetical order.
+  // Only configurations contain names, in alphabetical order.
   committed: committed.map(({ entry, by }) => ({
     by,
     entry: entry.startsWith("k")
@@ -58,7 +58,7 @@ export const dropTerms = (history: LeaderHistory, term: number): LeaderHistory =
   leaders: Object.fromEntries(Object.entries(history.leaders).filter(([led]) => Number(led) >= term)),
 })
 
-/** Everything that contradicts `a` contradicts `b`. */
+/** Whether everything that contradicts `a` also contradicts `b`. */
 export const isWithin = (a: LeaderHistory, b: LeaderHistory): boolean =>
   a.committed.length <= b.committed.length &&
   a.committed.every(({ entry, by }, i) => entry === b.committed[i]?.entry && by === b.committed[i]?.by) &&
@@ -118,7 +118,7 @@ const checkCommitted = (
   return committed.length === history.committed.length ? history : { ...history, committed }
 }
 
-/** Logs that agree at an index agree before it. */
+/** The first index at which two logs differ although they agree at a later one; null: none. */
 const matches = (a: Log, b: Log): number | null => {
   const from = Math.max(a.base.index, b.base.index) + 1
   let index = Math.min(a.lastIndex, b.lastIndex)

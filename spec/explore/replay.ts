@@ -1,4 +1,4 @@
-/** Runs a history step by step, with only the reducer: no tables, no symmetry, no forgotten messages. */
+/** Runs a history step by step with only the reducer: no tables, no symmetry, no forgotten messages. */
 import type { Member, Message, Rule } from "../../core/index.ts"
 import { staleRepresentative } from "./fate.ts"
 import { makeIdentifier } from "./identity.ts"
@@ -71,7 +71,10 @@ export const replay = (space: Space, steps: readonly ExploredStep[]): ReplayedSt
   return { frames, servers, violation: null }
 }
 
-/** In the search one message stands for all stale ones with the same answer: here each is a message that was sent. */
+/**
+ * In the search one message stands for all stale ones with the same answer; here each is replaced by a message that was
+ * really sent.
+ */
 export const withSentMessages = (space: Space, steps: readonly ExploredStep[]): readonly ExploredStep[] => {
   const { message: identify } = makeIdentifier(space)
   const servers = Object.fromEntries(space.servers.map((name) => [name, freshServer(space, name)]))

@@ -1,8 +1,8 @@
 /**
- * A history of the explorer as a script of the simulated world, so that a counterexample opens in the debugger: one
- * step becomes one action by hand. Nothing there happens by itself: messages that are not delivered by an action are
- * lost, writes that are not completed by an action are not durable. The world has its own invariants, more than the
- * explorer's: if one of them is broken on the way, the world fails earlier, under that name.
+ * A history of the explorer as a script of the simulated world, so that a counterexample opens in the debugger. One
+ * step becomes one action by hand, and nothing happens by itself: messages that no action delivers are lost, writes
+ * that no action completes are not durable. The world checks more invariants than the explorer: if another one is
+ * broken first, the world fails earlier, under that name.
  */
 import { copyState, defaultSettings, type Message, type Settings, type State } from "../../core/index.ts"
 import {
@@ -29,15 +29,15 @@ export interface Converted {
   /** How the world fails. */
   readonly failed: ScriptFailed
   /**
-   * same: by the same rule. earlier: the world breaks that rule too, but another invariant of its own before it. other:
-   * it fails, and that rule is not seen broken.
+   * same: by the same rule. earlier: the world breaks that rule too, but another of its invariants first. other: it
+   * fails without breaking that rule.
    */
   readonly like: "same" | "earlier" | "other"
 }
 
-/** Virtual milliseconds: what is done by hand does not happen by itself before these are over. */
+/** Virtual milliseconds by which events that happen by hand are delayed, so that they never happen by themselves. */
 const NEVER = 10_000_000
-/** How long a slow state machine takes; a step that waits for it lets that time pass. */
+/** The delay of a slow state machine; a step that waits for it lets this time pass. */
 const SLOWLY = 10_000
 /** The delays of network and disks while a world is prepared. */
 const QUICK = { min: 1, max: 1 }
@@ -122,7 +122,7 @@ const finish = (conversion: Conversion, node: string, waited: (what: Happening) 
 const isEvent = (what: Happening, ...types: readonly string[]): boolean =>
   what.type === "event" && types.includes(what.event.type)
 
-/** Everything that the explorer counts as one step is completed. */
+/** Completes everything that the explorer counts as part of one step. */
 const settle = (conversion: Conversion, { slowDisk, slowMachine }: Space, node: string): void => {
   const { world } = conversion
   const answered = (what: Happening): boolean =>
@@ -150,7 +150,7 @@ const take = (conversion: Conversion, text: string, left: number): void => {
   const { world, underWay } = conversion
   const known = underWay.get(text) ?? []
   const message = known.shift()
-  // The message was not sent here: the world takes another course, and a check of the script will show it.
+  // The message was not sent here: the world takes another course, which a check of the script will show.
   if (message === undefined) return
   if (left > 1 && known.length === 0) {
     const before = new Set(flights(world.data).map(({ name }) => name))
@@ -261,7 +261,7 @@ export const toScript = (space: Space, steps: readonly ExploredStep[]): Script =
       noteSent(conversion, before, server, sends, ({ to, message }) => textOf(server, to.name, message))
     }
   } catch (error) {
-    // The violation itself, if the reducer throws.
+    // If the reducer throws, that is the violation itself.
     if (!(error instanceof Error)) throw error
   }
   return { ...script, actions: conversion.actions }
@@ -302,7 +302,7 @@ const breaks = (script: Script, rule: string): boolean => {
   return found
 }
 
-/** null: the world does not fail. `checks`: the space's other checks. */
+/** null: the world does not fail. `checks`: the other checks of the space. */
 export const toScenario = (
   space: Space,
   { name, steps }: Counterexample,

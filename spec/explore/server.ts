@@ -33,7 +33,7 @@ export interface ExploredDisk {
 }
 export interface ServerState {
   readonly state: State
-  /** What a crash cannot undo. */
+  /** The part that a crash cannot undo. */
   readonly disk: ExploredDisk
   /** Writes that were handed out and are not completed yet, in order. */
   readonly queue: readonly Persist[]
@@ -47,7 +47,7 @@ export type ServerAction =
   | { readonly type: "timeout"; readonly timer: Timer }
   | { readonly type: "persist" }
   | { readonly type: "crash"; readonly kept: number }
-  /** The clock advances: changes nothing, but what earlier steps still owe is sent. */
+  /** The clock advances: that changes nothing, but whatever earlier steps still have to send is sent. */
   | { readonly type: "tick" }
   /** `command`: its index among the commands of the space's machine. */
   | { readonly type: "propose"; readonly command?: number }
@@ -55,7 +55,7 @@ export type ServerAction =
   | { readonly type: "apply" }
   | { readonly type: "snapshot" }
   | { readonly type: "restore" }
-  /** `committed`: how much is committed anywhere at that moment; the answer must be at least as new. */
+  /** `committed`: how much is committed anywhere at that moment; the answer must be at least as recent. */
   | { readonly type: "read"; readonly committed: number }
 
 export interface StepOutcome {
@@ -128,7 +128,7 @@ export const innerActions = (space: Space, server: ServerState): readonly Server
         { type: "propose" } as const,
       ]),
     )
-  // A change is two entries: into the joint configuration, and out of it.
+  // A change takes two entries: one into the joint configuration, and one out of it.
   if (leader !== null && countIn(state.log, "configuration") < 2 * space.bounds.changes)
     for (const voters of space.targets) actions.push({ type: "change", voters })
   if (state.applying !== state.applied && space.slowMachine) actions.push({ type: "apply" })
@@ -140,13 +140,14 @@ export const innerActions = (space: Space, server: ServerState): readonly Server
 }
 
 /**
- * More outstanding writes than a correct server ever has here: a server that writes with every message would never end.
+ * More outstanding writes than a correct server ever has here: without this limit a server that writes with every
+ * message would never end.
  */
 const MOST_WRITES = 8
 
 /**
- * Beyond a bound: such a step is not taken. A question that is delivered twice waits twice at the leader, so the number
- * of questions is bounded too.
+ * The state is beyond a bound, so the step is not taken. A question that is delivered twice waits twice at the leader,
+ * so the number of questions is bounded too.
  */
 export const outside = ({ bounds, servers, candidates }: Space, { state, queue }: ServerState): boolean => {
   const { role } = state
@@ -183,7 +184,7 @@ const carryOut = (space: Space, working: Working, effects: readonly Effect[]): E
     switch (effect.type) {
       case "Send": {
         const { message } = effect
-        // One chunk is a whole snapshot.
+        // One chunk holds a whole snapshot.
         working.sends.push({
           to: effect.to,
           message: message.type === "InstallSnapshot" ? { ...message, length: 1, last: true } : message,

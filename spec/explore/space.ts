@@ -1,5 +1,5 @@
 /**
- * What is searched: which servers, which bounds, and what may happen to them. Everything that a space allows is
+ * What is searched: which servers, within which bounds, and what may happen to them. Everything that a space allows is
  * possible at every moment: the network is the set of all messages sent so far (a message that is never delivered is
  * lost, one delivered twice is duplicated, in any order), every timer may fire, and a server may crash between any two
  * writes.
@@ -211,7 +211,7 @@ export const spaces = {
     ...three,
     name: "figure8",
     about:
-      "Figure 8 of the paper: three servers, four terms, the no-op of each leader, one entry a message, writes done at once; A may lead terms 1 and 3, C terms 2 and 4",
+      "Figure 8 of the paper: three servers, four terms, the no-op of each leader, one entry per message, immediate writes; A may lead terms 1 and 3, C terms 2 and 4",
     settings: { ...plain, maxBatchBytes: 1 },
     slowDisk: false,
     candidates: { A: [1, 3], C: [2, 4] },
@@ -221,7 +221,7 @@ export const spaces = {
     ...base,
     ...three,
     name: "figure8Calm",
-    about: "the same with everybody a candidate in every term, and no crash (a higher term ends a leader as well)",
+    about: "the same with every server a candidate in every term, and no crash (a higher term ends a leader as well)",
     settings: { ...plain, maxBatchBytes: 1 },
     slowDisk: false,
     bounds: { ...none, term: 4 },

@@ -1,4 +1,4 @@
-/** What clients are told. */
+/** Invariants about the answers to clients. */
 import {
   sameMember,
   type CommandEntry,
@@ -24,7 +24,7 @@ export const openRef = ({ node, before, history }: ComparedStep, event: Extract<
   for (const payload of payloads) history.refused.delete(payload)
 }
 
-/** Refs that the state still has to answer. */
+/** How many refs the state still has to answer. */
 const held = ({ forwarded, confirmedReads, role }: State): number => {
   let count = forwarded.length + confirmedReads.length
   if (role.type === "leader") for (const read of role.reads) count += read.from === null ? 1 : 0
@@ -51,7 +51,7 @@ const checkAppended = (
     if (here?.term === term && here.kind === "command" && here.payload.checksum === payload.checksum) return
     let known: Written | null = history.written.get(index) ?? null
     while (known !== null && known.term !== term) known = known.other
-    // No log has it: another leader replaced it in the same batch, before it was written anywhere.
+    // No log holds the entry: another leader replaced it in the same batch, before it was written anywhere.
     if (known !== null && known.sum !== payload.checksum)
       fail("OutcomeTrue", node, `entry ${index} of term ${term} is not what is reported as appended there`)
   })
@@ -91,7 +91,7 @@ export const checkResponse = (seen: ComparedStep, ref: number, outcome: Outcome)
   }
 }
 
-/** As far as the followers' replies say, if nothing in this step changed that. */
+/** As far as the followers' replies tell, and if nothing in this step changed that. */
 export const checkRoom = ({ node, state, before, events }: ComparedStep, appended: readonly Entry[]): void => {
   const { role, self } = state
   if (

@@ -16,9 +16,9 @@ const RIGHT = 500
 /** A monotonic clock may run this much fast or slow (half of what leases allow between two), read in whole milliseconds. */
 const DRIFT = 0.05
 const GRAIN = 3
-/** How long a leader may use what it heard of a clock, plus a little until it hears again. */
+/** How long a leader may use what it heard about a clock, plus some time until it hears from it again. */
 const REMEMBERED = 15_000
-/** Until then every server must first have heard the time again. */
+/** After this time every server must have heard the time again. */
 const RECOVERY = 60_000
 
 const forget = (steady: Steady): void => {
@@ -93,12 +93,12 @@ const checkStart = (seen: ComparedStep, steady: Steady, at: number, slack: numbe
         `gives up on clocks that agree after ${clock.monotonic - role.since} ms, though others may tell theirs yet`,
       )
     const trusted = effect.rule === "clock.stepped" && isMajorityRight(steady, seen, at)
-    // A server that was away, and has not heard the time yet, may have another one.
+    // A server that was away and has not heard the time since may have another time.
     if (!trusted) steady.voidUntil = at + RECOVERY
     else if (at >= steady.voidUntil) {
       const time = replicatedTime(state)
       const right = EPOCH + at
-      // If the last stamp is later, time continues from that.
+      // If the last stamp in the log is later, time continues from that.
       const most = Math.max(right, before.log.last.time, steady.least + 1.1 * at)
       if (time < right - slack || time > most + slack)
         fail(

@@ -1,4 +1,4 @@
-/** What is committed, and what is handed to the state machine. */
+/** Invariants about what is committed, and what is handed to the state machine. */
 import { type Effect, type Event, type Index } from "../../core/index.ts"
 import {
   recordedConfigurationAt,
@@ -12,7 +12,7 @@ import {
 } from "./history.ts"
 
 const holdsOnDisk = (server: ObservedServer | undefined, whole: boolean, index: Index, term: number): boolean => {
-  // A member that was never observed is believed only where not all servers are observed.
+  // A member that was never observed counts only where not all servers are observed.
   if (server === undefined) return !whole
   const { log } = server.durable
   return log.base.index >= index || log.termAt(index) === term

@@ -1,4 +1,4 @@
-/** Terms, votes and leaders. */
+/** Invariants about terms, votes and leaders. */
 import {
   sameMember,
   type Entry,
@@ -32,7 +32,7 @@ const checkUpToDate = (
     const { message } = event
     if (message.type === "AppendEntries") logMoves = true
     if (message.type !== type || message.term !== term || !sameMember(event.from, candidate)) continue
-    // The log with which it was compared in the middle of a batch is not visible from outside.
+    // The log with which the candidate's was compared in the middle of a batch is not visible from outside.
     if (
       logMoves ||
       isUpToDate(message, before.log.lastTerm, before.log.lastIndex) ||
@@ -81,7 +81,7 @@ const checkVote = (seen: ComparedStep): void => {
   checkUpToDate(seen, votedFor, currentTerm, "RequestVote")
 }
 
-/** The vote that others learn of, by a grant or a candidacy: one per term, for ever. */
+/** A vote that others learn of, by a grant or a candidacy: one per term, for ever. */
 const tell = ({ node, before }: ComparedStep, term: Term, vote: Member): void => {
   const { told } = before
   if (told.term === term && told.vote !== null && !sameMember(told.vote, vote))
@@ -95,7 +95,10 @@ const checkDurableVote = ({ node, before }: ComparedStep, term: Term, vote: Memb
     fail("DurableBeforeTold", node, `its vote for ${vote.name} in term ${term} is not durable`)
 }
 
-/** Entries committed in earlier terms that its log lacks; by Log Matching it is enough to look at the highest. */
+/**
+ * The leader's log must hold all entries committed in earlier terms; by Log Matching it is enough to look at the
+ * highest.
+ */
 const checkComplete = (seen: ComparedStep, history: ObservedHistory): void => {
   const { node, state } = seen
   let index = 0

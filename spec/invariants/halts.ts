@@ -1,4 +1,4 @@
-/** When a server must halt, and what a halted one does. */
+/** When a server must halt, and that a halted one does nothing. */
 import { chainBreaksAt, flawOfMessage, isIndex, isTerm, type Message } from "../../core/index.ts"
 import { fail, type ComparedStep } from "./history.ts"
 import { brokenBy } from "./names.ts"

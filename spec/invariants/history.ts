@@ -37,7 +37,7 @@ export interface OpenRef {
 /** One incarnation of a server, as it was after its last step. */
 export interface ObservedServer {
   readonly self: Member
-  /** Changed in place by the next step: only for sweeps. */
+  /** Changed in place by the next step, so only sweeps use it. */
   state: State
   term: Term
   vote: Member | null
@@ -50,7 +50,7 @@ export interface ObservedServer {
   applying: Index
   restoring: boolean
   durable: DiskImage
-  /** Handed out and not yet reported back. */
+  /** Writes that were handed out and not yet reported durable. */
   outstanding: DiskImage[]
   queued: DiskImage
   /** Who granted a vote in `grantsTerm`, in order of arrival. */
@@ -63,7 +63,7 @@ export interface ObservedServer {
   complete: boolean
   /** The term in which TimeoutNow was sent and the transfer not given up, or 0. */
   handedOver: Term
-  /** What is in force, derived from the log alone: oldest first. */
+  /** The configurations derived from the log alone, oldest first; the last one is in force. */
   configurations: { readonly index: Index; readonly configuration: Configuration }[]
 }
 /** An entry as first seen, and the entry before it; different entries at the same index are in `other`. */
@@ -88,13 +88,13 @@ interface CommitRun {
 }
 export interface Election {
   readonly leader: Member
-  /** At its election; null for one so long ago that no earlier leader can be left. */
+  /** The leader's log at its election; null if that was so long ago that no earlier leader can be left. */
   log: Log | null
 }
 export interface ObservedHistory {
-  /** By name: the present incarnation. */
+  /** The present incarnations, by name. */
   readonly servers: Map<string, ObservedServer>
-  /** Earlier incarnations: their disks are gone, but what they acknowledged was true. */
+  /** Earlier incarnations: their disks are gone, but what they acknowledged was true then. */
   readonly former: ObservedServer[]
   readonly written: IndexWindow<Written>
   readonly committed: IndexWindow<Committed>
@@ -134,7 +134,7 @@ export const newObservedHistory = (): ObservedHistory => ({
 export interface ComparedStep extends ObservedStep {
   readonly history: ObservedHistory
   readonly before: ObservedServer
-  /** Its first event is Started. */
+  /** True if the step's first event is Started. */
   readonly restarted: boolean
   /** First index at which the log is not what it was; lastIndex + 1 if it is. */
   readonly changedFrom: Index
@@ -176,7 +176,7 @@ export const recordedConfigurationAt = (
 }
 export const isAmong = (members: readonly Member[], member: Member): boolean =>
   members.some((one) => sameMember(one, member))
-/** More than half of the voters, and while the configuration is joint more than half of the outgoing ones too. */
+/** More than half of the voters, and while the configuration is joint also more than half of the outgoing ones. */
 export const isQuorum = ({ voters, outgoing }: Configuration, has: (member: Member) => boolean): boolean => {
   const decides = (side: readonly Member[]): boolean => {
     let count = 0
@@ -208,7 +208,7 @@ const configurationsIn = (log: Log): ObservedServer["configurations"] => {
   return out
 }
 
-/** A server that was never seen before, or that starts: its present state is the starting point. */
+/** For a server that was never seen before, or that starts: its present state is the starting point. */
 export const newObservedServer = (
   state: State,
   complete: boolean,
@@ -255,7 +255,7 @@ export const serverOf = (history: ObservedHistory, member: Member): ObservedServ
 
 /** A server that has been down for this long no longer keeps history alive; it is checked less when it comes back. */
 const PATIENCE = 100_000
-/** A leader of an earlier term than these cannot exist any more. */
+/** With this many later elections, a leader of an earlier term cannot exist any more. */
 const ELECTIONS = 64
 const ELECTION_LOGS = 8
 

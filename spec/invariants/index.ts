@@ -1,6 +1,6 @@
 /**
  * What must hold at every step. A check looks at one step and at what it changed, never at a whole log; the sweep
- * (sweep.ts) looks at everything, now and then.
+ * (sweep.ts) looks at everything from time to time.
  */
 import { replicatedTime, sameMember, type Effect, type Event, type Recovered, type State } from "../../core/index.ts"
 import { checkOutcomes, checkRefs, checkRoom, checkResponse, openRef } from "./clients.ts"
@@ -48,7 +48,7 @@ export interface InvariantChecker {
   readonly started: (node: string, recovered: Recovered, wentBack?: boolean) => void
   /** False: a server continued from a directory that had lost something, and no peer that could have noticed was reachable. Then nothing is guaranteed. */
   readonly promised: () => boolean
-  /** Everything at once, from what each server was after its last step. */
+  /** Checks everything at once, by the state of each server after its last step. */
   readonly sweep: () => void
   /** Refs at `node` that were not answered yet. */
   readonly openRefs: (node: string) => readonly number[]
@@ -68,7 +68,7 @@ const observedServer = (
   const server = newObservedServer(state, restarted, history.recovered.get(node))
   history.recovered.delete(node)
   if (today !== undefined && sameMember(today.self, server.self)) {
-    // What others were told and what was durable outlive the process.
+    // What other servers were told and what was durable outlive the process.
     server.told = today.told
     if (state.currentTerm < today.durable.hardState.term)
       fail("TermMonotonic", node, `starts in term ${state.currentTerm}, durable was ${today.durable.hardState.term}`)
@@ -175,11 +175,11 @@ const remember = (server: ObservedServer, state: State): void => {
 }
 
 export interface CheckerOptions {
-  /** Disks in this world go back in time, so a server may have a reason to halt. */
+  /** Disks in this world may go back in time, so a server may have a reason to halt. */
   readonly halts?: "allowed" | "violations"
 }
 
-/** One for each world. */
+/** Makes one checker for each world. */
 export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = {}): InvariantChecker => {
   const history = newObservedHistory()
   let promised = true

@@ -1,9 +1,9 @@
 /** Items by log index that can be dropped at both ends, so that the history of a world that runs for days stays small. */
 export interface IndexWindow<T> {
   readonly get: (index: number) => T | undefined
-  /** An item below everything that is kept is ignored. */
+  /** An item below the kept range is ignored. */
   readonly set: (index: number, item: T) => void
-  /** Everything below `index` may go. */
+  /** Allows everything below `index` to be dropped. */
   readonly dropBelow: (index: number) => void
   readonly size: () => number
 }

@@ -24,8 +24,9 @@ export const invariants = {
   ClockMonotonic: "stamps never decrease along a log, nor does a leader's replicated time within its term",
   ClockSteady:
     "replicated time runs at between 0.9 and 1.1 of real time, give or take a second, whatever wall clocks show; after an outage of the whole cluster it continues from the time on which a right majority agrees",
-  TruthfulAppend: "an append is sent by a leader, and carries entries of its log (paper §5.3)",
-  BoundedMessages: "an append is contiguous and within the limits of batch and window (thesis §10.2)",
+  TruthfulAppend: "AppendEntries is sent by a leader, and carries entries of its log (paper §5.3)",
+  BoundedMessages:
+    "the entries of an AppendEntries are contiguous and within the limits of batch and window (thesis §10.2)",
   // Commitment.
   LeaderCompleteness: "an entry committed in a term is in the log of every leader of a later term (paper Figure 3)",
   StateMachineSafety: "no two servers commit different entries at one index (paper Figure 3)",
@@ -49,7 +50,7 @@ export const invariants = {
   EveryRefAnswered:
     "each proposal and read is answered once, with an outcome of its kind, and is never forgotten until the next start",
   OutcomeTrue:
-    "what is reported as appended is in the log there, what is refused is never appended, and nothing else is appended",
+    "a command that is reported as appended is in the log at that index, a refused one is never appended, and nothing else is appended",
   // Stopping.
   ConflictHalts: "a server that is contradicted by a leader in what it has committed halts, and does nothing more",
   NumbersInDomain: "a server's term and log hold only numbers that its codecs can write",

@@ -1,13 +1,13 @@
-/** What a checker remembers of clocks: see clock.ts. */
+/** What a checker remembers about clocks: see clock.ts. */
 export interface Clocks {
   bootId: number
   at: number
   monotonic: number
   time: number
-  /** Now, and before its last step since its start. */
+  /** Whether the clock is settled now, and whether it was before its last step since its start. */
   settled: boolean
   wasSettled: boolean
-  /** Since when its wall clock has been right; long ago, if it was never seen wrong. */
+  /** The time since which its wall clock has been right; long ago, if it was never seen wrong. */
   rightSince: number
 }
 export interface Steady {
@@ -15,7 +15,7 @@ export interface Steady {
   term: number
   /** Nothing is guaranteed before this time: a monotonic clock was wrong, or after an outage no right majority agreed. */
   voidUntil: number
-  /** The most of time − 0.9 × world time since then, and the least of time − 1.1 × world time. */
+  /** Since then: the maximum of time − 0.9 × world time, and the minimum of time − 1.1 × world time. */
   most: number
   least: number
   /** The longest time that a leader's message took: a follower cannot know the time more precisely. */

@@ -1,6 +1,6 @@
 /**
- * The same properties, checked on whole states without their history: slow, simple, and a second opinion on the checks of
- * steps. Properties that need history (promises, replies, disks) are not checked here.
+ * The same properties, checked on whole states without their history: slow, simple, and a second opinion on the step
+ * checks. Properties that need history (guarantees, replies, disks) are not checked here.
  */
 import { sameMember, type Configuration, type State } from "../../core/index.ts"
 import { fail, sameConfiguration, entrySum } from "./history.ts"

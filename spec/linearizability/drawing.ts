@@ -49,7 +49,7 @@ const dark = {
   line: "#98a3bd",
   focus: "#8ab4ff",
 }
-/** Plain values, because programs that draw SVG outside of a browser know no variables. */
+/** Literal colours, because programs that draw SVG outside of a browser do not support CSS variables. */
 const colours = ({ ink, paper, faint, bar, core, bad, edge, line, focus }: typeof light): string => `
 svg.history { background: ${paper} }
 svg.history .paper { fill: ${paper} }
@@ -220,8 +220,8 @@ const titleOf = <State, Input, Output>(verdict: Verdict<State, Input, Output>): 
       : "Unknown"
 
 /**
- * An SVG of the reasons for a verdict: of a refutation the impossible part and its neighbours, otherwise the order (its
- * first 150 operations).
+ * An SVG that shows the reasons for a verdict: for a refutation the impossible part and its neighbours, otherwise the
+ * order that was found (its first 150 operations).
  */
 export const drawSvg = <State, Input, Output>(
   verdict: Verdict<State, Input, Output>,

@@ -1,5 +1,6 @@
 /**
- * Clojure's data notation, as far as histories use it: enough to read what Jepsen, Knossos and Porcupine's tests write.
+ * EDN, Clojure's data notation, as far as histories use it: enough to read what Jepsen, Knossos and Porcupine's tests
+ * write.
  */
 import { type Value } from "./history.ts"
 
@@ -11,10 +12,10 @@ export class Keyword {
 }
 export type Edn = null | boolean | number | string | Keyword | readonly Edn[] | ReadonlyMap<string, Edn>
 
-/** An error in a history that was read, with its line. */
+/** An error in a history, with its line. */
 export class BadHistory extends Error {
   override readonly name = "BadHistory"
-  /** From 1; 0: the whole. */
+  /** The line, counted from 1; 0: the error concerns the whole history. */
   readonly line: number
   constructor(line: number, message: string) {
     super(line === 0 ? message : `line ${line}: ${message}`)
@@ -40,7 +41,7 @@ export const readEdn = (text: string, firstLine = 1): readonly Placed[] => {
     readonly bracket: string
     readonly line: number
     readonly items: Edn[]
-    /** How many `#_` precede the next value here: so many values are left out. */
+    /** How many `#_` precede the next value here: that many values are left out. */
     discard: number
   }
   const top: Placed[] = []

@@ -14,8 +14,8 @@ export interface Explanation<State, Input, Output> {
   /** All operations of the partition. */
   readonly operations: readonly Operation<Input, Output>[]
   /**
-   * Before its return everything can be explained, with it nothing can. null: the operation was not found within the
-   * limits.
+   * The operation before whose return everything can be explained, and with which nothing can. null: it was not found
+   * within the limits.
    */
   readonly culprit: Operation<Input, Output> | null
   /**
@@ -25,7 +25,7 @@ export interface Explanation<State, Input, Output> {
   readonly prefix: readonly Operation<Input, Output>[]
   /** The possible states when the culprit had to take effect; empty if they were not searched. */
   readonly states: readonly State[]
-  /** True if one state in `states` and `start` stands for all states that nobody saw. */
+  /** True if in `states` and `start` one state stands for all states that no operation observed. */
   readonly oneUnseen: boolean
   /** Not linearizable by themselves, in the order of invocation, if the state before them was one of `start`. */
   readonly core: readonly ExplainedOperation<Input, Output>[]
@@ -38,9 +38,7 @@ export interface Explanation<State, Input, Output> {
   readonly smallest: boolean
 }
 
-/**
- * The search for the place of the failure ends after so many steps, the listing of all states by name after so many.
- */
+/** The limits, in steps, for the search for the place of the failure, and for listing all states by name. */
 const stepsToLocate = 1_500_000
 const stepsToName = 400_000
 
@@ -55,11 +53,11 @@ export const cutAfter = <Input, Output>(
     .map((operation) => ((operation.returned ?? 0) > end ? withUnknownOutcome(operation) : operation))
 }
 
-/** The operation with which a history becomes impossible. */
+/** The operation with which the history becomes impossible. */
 export interface CulpritPlace<State, Input, Output> {
   readonly culprit: Operation<Input, Output>
   readonly order: readonly Operation<Input, Output>[]
-  /** True if of the states that nobody saw one stands for all. */
+  /** True if one state stands for all states that no operation observed. */
   readonly oneUnseen: boolean
   readonly states: readonly State[]
   /** The states possible right after the operation returned, given all that returned before it. Empty if the states were not listed. */
@@ -86,7 +84,7 @@ export const locate = <State, Input, Output>(
   let low = from
   let high = known.length - 1
   let isSure = false
-  // Mostly it is the last one that fails, if the model shows it without a search.
+  // Usually it is the last one that fails, if the model shows that without a search.
   for (const guesses = [to, to - 1]; low < high || !isSure;) {
     const middle = Math.min(high, guesses.shift() ?? (low + high) >> 1)
     if (middle < low && low <= high) continue
@@ -173,7 +171,7 @@ export const explain = <State, Input, Output>(
     origin.set(loose, real(operation))
     return loose
   }
-  /** An operation that changes nothing may even be left out. */
+  /** Without these operations: an operation that changes nothing may simply be left out. */
   const without = (parts: readonly Op[], some: ReadonlySet<Op>): readonly Op[] =>
     parts.flatMap((operation) =>
       !some.has(operation)
@@ -236,7 +234,7 @@ export const explain = <State, Input, Output>(
       ...everything,
       culprit: place?.culprit ?? (operations.findLast(({ returned }) => returned !== null) as Op),
     }
-  // The whole was refuted without such limits.
+  // The whole history was refuted without such limits.
   let smallest = found !== undefined
   // Halves, quarters, …: of the operations that are still firm, in the order of invocation, so that old ones are
   // removed in large pieces.

@@ -1,4 +1,7 @@
-/** Histories as text: JSON lines or one array of them, EDN, and the lines that Jepsen prints, in its console's log or in history.txt. */
+/**
+ * Histories as text: JSON lines or one array of them, EDN, and the lines that Jepsen prints, in its console log or in
+ * history.txt.
+ */
 import { BadHistory, Keyword, readEdn, valueOfEdn, writeEdn, type Edn } from "./edn.ts"
 import { canonicalF, functionNames, isWhole, synonyms, toJsonLine, type HistoryEvent, type Value } from "./history.ts"
 
@@ -130,7 +133,7 @@ const readJson = (text: string): ReadEvent[] => {
 }
 
 const listOf = (value: Value): readonly Value[] => (Array.isArray(value) ? (value as readonly Value[]) : [])
-/** An error in the place of a value does not show its form. */
+/** Whether the value shows its form: an error in the place of a value does not. */
 const isTold = ({ value }: Raw): boolean => !(typeof value === "string" && value.startsWith(":"))
 
 /**
@@ -146,7 +149,7 @@ const untuple = (raws: readonly Raw[]): readonly Raw[] => {
       ? length === 3 || (length === 2 && Array.isArray(second))
       : length === 2
   }
-  // A mere yes or no does not show it either.
+  // A plain yes or no does not show it either.
   const told = raws.filter(
     (raw) =>
       isTold(raw) && (raw.type === "invoke" || Array.isArray(raw.value) || (raw.f !== "cas" && raw.f !== "delete")),
@@ -264,7 +267,7 @@ const readJepsenLog = (text: string): ReadEvent[] => {
   return unversion(untuple(raws)).map(event)
 }
 
-/** undefined: none of the known formats. */
+/** undefined: the text is in none of the known formats. */
 export const detectFormat = (text: string): HistoryFormat | undefined => {
   const start = text.replace(/^(?:\s|;[^\n]*\n)+/, "")
   if (/^(?:\[\s*)?\{\s*"/.test(start)) return "jsonl"
@@ -272,7 +275,7 @@ export const detectFormat = (text: string): HistoryFormat | undefined => {
   return text.split("\n").some((line) => logLine.test(line)) ? "jepsen" : undefined
 }
 
-/** The events of clients, maybe none. Throws BadHistory. */
+/** The events of clients, perhaps none. Throws BadHistory. */
 export const readHistory = (file: string, given: HistoryFormat | "auto" = "auto"): readonly ReadEvent[] => {
   // A byte order mark is not part of the text.
   const text = file.replace(/^\uFEFF/, "")

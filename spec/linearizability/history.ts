@@ -7,7 +7,7 @@
 export type Value = null | boolean | number | string | readonly Value[]
 export type Process = number | string
 
-/** read and write are also accepted as get, put and set. */
+/** The names get, put and set are accepted too, for read and write. */
 export const functionNames = ["read", "write", "cas", "append", "delete", "incr"] as const
 export type FunctionName = (typeof functionNames)[number]
 export const synonyms = { get: "read", put: "write", set: "write" } as const

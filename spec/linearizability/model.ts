@@ -5,13 +5,16 @@ import { type FunctionName, type Process, type Request, type Value } from "./his
 export interface Operation<Input = Request, Output = Value> {
   readonly process: Process
   readonly input: Input
-  /** undefined: unknown. */
+  /** undefined: the output is unknown. */
   readonly output: Output | undefined
-  /** Order of real time, in any unit; equal times count as concurrent. */
+  /** The time of the invocation, in any unit; equal times count as concurrent. */
   readonly invoked: number
-  /** null: nobody saw it return. It may take effect at any time after its invocation, or never. */
+  /**
+   * The time of the return. null: it was never seen to return. Then it may take effect at any time after its
+   * invocation, or never.
+   */
   readonly returned: number | null
-  /** Its place in the file, for messages: lines of its invocation and of its end. */
+  /** Its place in the file, for messages: the lines of its invocation and of its end. */
   readonly lines?: readonly [number, number | null]
 }
 
@@ -45,7 +48,8 @@ export interface Model<State, Input, Output> {
   /** Two states are equal if and only if their keys are. Default: the state itself, which then must be a primitive. */
   readonly key?: (state: State) => string | number | bigint | boolean | null | undefined
   /**
-   * Operations of different partitions (different keys) do not influence one another; each partition is checked alone.
+   * Operations of different partitions (different keys) do not influence each other; each partition is checked
+   * separately.
    */
   readonly partition?: (input: Input) => string
   /** Two operations are alike if and only if these are equal. Default: JSON. */
@@ -73,7 +77,7 @@ export interface Model<State, Input, Output> {
   readonly within?: (state: State, goal: Answered<Input, Output>) => boolean
   readonly supplies?: (input: Input, goal: Answered<Input, Output>) => boolean
   /**
-   * An operation whose answer no order explains, if that is plain without a search: the read of a value that nobody had
+   * An operation whose answer no order explains, if a simple look shows that: the read of a value that was never
    * written.
    */
   readonly absurd?: (
@@ -147,7 +151,7 @@ const sight =
         continue
       }
       if (input.f === "cas" && output === true) values.set(keyOf(pairOf(input.value)[0]), pairOf(input.value)[0])
-      // These answers are possible with many values.
+      // These answers are possible with many values, so no single value counts as observed.
       else if (
         (input.f === "cas" && output === false) ||
         input.f === "incr" ||

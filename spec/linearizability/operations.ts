@@ -50,7 +50,7 @@ export const operationsOf = (
       })
       continue
     }
-    // The crash of a process without an open operation says nothing.
+    // A crash of a process without an open operation carries no information.
     if (begun === undefined && type === "info") continue
     if (begun === undefined)
       throw new BadHistory(
@@ -111,7 +111,10 @@ const answerOf = (f: HistoryEvent["f"], value: Value, line: number): Value => {
 }
 
 type Named = Pick<RequestModel<never>, "name" | "functions">
-/** Throws BadHistory if a history holds what a model does not know; `others` are named if they do. */
+/**
+ * Throws BadHistory if a history contains an operation that the model does not support; the error names a model among
+ * `others` that does.
+ */
 export const demandKnown = (operations: readonly Operation[], model: Named, others: readonly Named[] = []): void => {
   const strange = operations.find(({ input: { f } }) => !model.functions.includes(f))
   if (strange === undefined) return

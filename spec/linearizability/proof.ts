@@ -1,6 +1,7 @@
 /**
- * Verdicts are proved before they are reported, by code that shares nothing with the search: an order by following it,
- * an impossible part by trying every order of it. A contradiction is a defect of the search, and not a verdict.
+ * Verdicts are proved before they are reported, by code that shares nothing with the search: an order is followed step
+ * by step, and of an impossible part every order is tried. A contradiction is a bug in the search, and gives no
+ * verdict.
  */
 import { impossible, type Model, type Operation } from "./model.ts"
 

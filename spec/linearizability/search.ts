@@ -28,11 +28,11 @@ export interface Refuted<State, Input, Output> {
    * Before its return everything can be explained, with it nothing can; exact only if the search did not look ahead.
    */
   readonly culprit: Operation<Input, Output>
-  /** The rank, by return, of the culprit, and of the last operation whose answer was used. */
+  /** The ranks, by return, of the culprit and of the last operation whose answer was used. */
   readonly ranks: readonly [number, number]
-  /** The longest order that was found for the operations before; the culprit is not in it. */
+  /** The longest order that was found for the operations before the culprit. */
   readonly order: readonly Operation<Input, Output>[]
-  /** True if one state stands for all states that nobody saw. */
+  /** True if one state stands for all states that no operation observed. */
   readonly oneUnseen: boolean
   /** All possible states when the culprit returned: with some choice of the operations then open. */
   readonly states: readonly State[]
@@ -42,7 +42,7 @@ export interface Refuted<State, Input, Output> {
 export type SearchOutcome<State, Input, Output> = PossibleOrder<Input, Output> | Refuted<State, Input, Output>
 
 export interface Search<State, Input, Output> {
-  /** Continues for about so many model steps. undefined: not decided yet. */
+  /** Continues for about this many model steps. undefined: not decided yet. */
   readonly advance: (steps: number) => SearchOutcome<State, Input, Output> | undefined
   /** Calls of the model so far, and configurations entered. */
   readonly steps: () => number
@@ -51,17 +51,20 @@ export interface Search<State, Input, Output> {
 
 interface Frame {
   readonly parent: Frame | undefined
-  /** How many have returned. */
+  /** The number of operations that have returned. */
   readonly returned: number
   readonly placed: Int32Array
   /** Classes of unknown operations that were used, ascending, one number per use. */
   readonly used: readonly number[]
   readonly state: number
-  /** An unknown operation took effect and its effect was not observed yet: overwriting it now would make it useless. */
+  /**
+   * An unknown operation took effect and its effect was not observed yet: if it were overwritten now, it would have
+   * been useless.
+   */
   readonly idle: boolean
   /** The operations that were placed between the parent and here. */
   readonly applied: readonly number[]
-  /** Next choices: pairs of an operation (mandatory ones by number, unknown ones by ~class) and the next state. */
+  /** The next choices: pairs of an operation (mandatory ones by number, unknown ones by ~class) and the next state. */
   readonly next: readonly number[]
   tried: number
 }

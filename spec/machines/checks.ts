@@ -1,4 +1,4 @@
-/** What is held against a user's machine in a world, at every command that any server executes. */
+/** The checks of a user's machine in a world, made at every command that any server executes. */
 import type { Entry } from "../../core/index.ts"
 import {
   disagreement,
@@ -20,7 +20,7 @@ export class MachineNotDeterministic extends Error {
   }
 }
 
-/** How far back executions are compared. */
+/** How many executed entries are remembered for comparison. */
 const KEPT = 1000
 
 type Invariants<State, Command, Result> = readonly (readonly [string, StateInvariant<State, Command, Result>])[]
@@ -33,7 +33,7 @@ export const namedInvariants = <State, Command, Result>({
       ? [[invariant.name === "" ? "invariant" : invariant.name, invariant]]
       : Object.entries(invariant)
 
-/** Why it does not hold; null: it does. */
+/** Why the invariant does not hold; null: it holds. */
 const broken = <State, Command, Result>(
   invariant: StateInvariant<State, Command, Result>,
   server: string,
@@ -47,7 +47,7 @@ const broken = <State, Command, Result>(
   }
 }
 
-/** The checks of a world that runs the machine, made anew for each. */
+/** The checks of a world that runs the machine, created for each world. */
 export const machineChecks = <State, Command, Result>(
   definition: MachineUnderTest<State, Command, Result>,
 ): ScriptChecks => {
@@ -56,7 +56,7 @@ export const machineChecks = <State, Command, Result>(
   const invariants = namedInvariants(definition)
   const words = machineWords(made, describe)
   const shown = (state: State): string => valueText(describe.state === undefined ? state : describe.state(state))
-  /** Who was the first to execute an entry, and what came of it. */
+  /** The server that executed an entry first, and its outcome. */
   const first = new Map<
     number,
     { readonly server: string; readonly executed: CommandExecuted<State, Command, Result> }
@@ -79,7 +79,7 @@ export const machineChecks = <State, Command, Result>(
       )
       if (difference !== null)
         throw new MachineNotDeterministic(
-          `${told}, and it comes to something else than on ${other.server}: ${difference} here. Both executed the same log: something that is not in it decides, or a snapshot does not hold all that apply looks at`,
+          `${told}, and the outcome differs from that on ${other.server}: ${difference} here. Both executed the same log: so the outcome depends on something outside of it, or a snapshot does not contain everything that apply uses`,
         )
     }
     for (const [name, invariant] of invariants) {

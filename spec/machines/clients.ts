@@ -1,7 +1,8 @@
 /**
- * Clients of a user's machine in a world: each executes commands and reads at random servers, one after the other, over the
- * sessions that `replicate` keeps. What is answered must be what was executed, once; and a command or a read that begins after
- * another has been answered comes after it in the log: with one order of all commands that is linearizability.
+ * Clients of a user's machine in a world: each executes commands and reads at random servers, one after another, over
+ * the sessions that `replicate` uses. Every answer must be the result of exactly one execution; and a command or a read
+ * that begins after another one was answered must come after it in the log. Because all commands have one order, that
+ * is linearizability.
  */
 import { WorldReplicas, type EntryExecuted } from "../../interpreters/replica/world/index.ts"
 import {
@@ -20,9 +21,9 @@ export interface MachineClients {
   readonly command: (random: Random) => Uint8Array
 }
 
-/** Above all numbers that scripts give. */
+/** Higher than all command ids that scripts use. */
 const FIRST_ID = 2 ** 32
-/** Nothing of a server takes longer to be answered, if it stays up. */
+/** A server that stays up answers everything within this time. */
 const PATIENCE = 15_000
 const LAST_ORDERS = 60_000
 const SETTLED = 5000
@@ -34,16 +35,16 @@ class Clients implements WorldClients {
   private readonly replicas: WorldReplicas
   private readonly tasks = new Tasks()
   private readonly options: MachineClients
-  /** Where each command was executed, and what it gave. */
+  /** The entry in which each command was executed, and its result. */
   private readonly executed = new Map<number, { readonly index: number; readonly bytes: Uint8Array | null }>()
-  /** Of these it was said that they never will be. */
+  /** Commands of which a client was told that they will never be executed. */
   private readonly refused = new Set<number>()
-  /** The last place in the log that any client was told of. */
+  /** The highest log index that any client was told. */
   private told = 0
   private sent = FIRST_ID
   private living = 0
   private over = false
-  /** Asked and not answered; each tells whether it is by now, or its server has ended. */
+  /** Requests without an answer; each function returns whether it has been answered by now, or its server has ended. */
   private readonly open = new Set<() => boolean>()
 
   constructor(options: MachineClients, seed: number) {
@@ -88,7 +89,7 @@ class Clients implements WorldClients {
     return this.replicas.world
   }
   command(): Uint8Array {
-    // No command of anybody: it is executed by changing nothing.
+    // This is no client's command: it is executed and changes nothing.
     return new Uint8Array(1)
   }
   join(world: World): void {
@@ -106,19 +107,19 @@ class Clients implements WorldClients {
     this.over = true
     if (!mended) return
     runTasks(this.world, this.tasks, this.world.now + LAST_ORDERS, () => this.settled())
-    // Servers that began late still open their sessions.
+    // Servers that started late may still have to open their sessions.
     this.run(SETTLED)
     if (!this.settled())
       throw new PropertyViolated(
         "Liveness",
-        `${this.living} clients go on, and ${this.open.size} requests have no answer within ${LAST_ORDERS} ms, though everything is mended`,
+        `${this.living} clients are not finished, and ${this.open.size} requests have no answer within ${LAST_ORDERS} ms, although everything is repaired`,
       )
   }
   private settled(): boolean {
     for (const isOver of this.open) if (isOver()) this.open.delete(isOver)
     return this.living === 0 && this.open.size === 0
   }
-  /** A client goes on without its answer after a while; that the answer comes all the same is looked at in the end. */
+  /** After a while a client continues without its answer; at the end it is checked that the answer came anyway. */
   private *answer(isOver: () => boolean): StoryWork<void> {
     this.open.add(isOver)
     yield { until: isOver, limit: PATIENCE }
@@ -147,18 +148,21 @@ class Clients implements WorldClients {
         if (this.executed.has(id))
           throw new PropertyViolated(
             "ExactlyOnce",
-            `command ${id - FIRST_ID} was executed, and its client is told that it was not`,
+            `command ${id - FIRST_ID} was executed, but its client is told that it was not`,
           )
         this.refused.add(id)
         return
       }
       const found = this.executed.get(id)
       if (found === undefined)
-        throw new PropertyViolated("ExactlyOnce", `command ${id - FIRST_ID} has a result, and nobody has executed it`)
+        throw new PropertyViolated(
+          "ExactlyOnce",
+          `command ${id - FIRST_ID} has a result, but no server has executed it`,
+        )
       if (answer.type === "result" && (found.bytes === null || !sameBytes(answer.bytes, found.bytes)))
         throw new PropertyViolated(
           "ExactlyOnce",
-          `command ${id - FIRST_ID} was executed as entry ${found.index}, and its client is told of another result`,
+          `command ${id - FIRST_ID} was executed as entry ${found.index}, but its client gets another result`,
         )
       if (found.index <= since)
         throw new PropertyViolated(
@@ -187,7 +191,7 @@ class Clients implements WorldClients {
   }
 }
 
-/** For `companions` of the checks of a script. */
+/** Used as `companions` in the checks of a script. */
 export const machineClients =
   (options: MachineClients) =>
   (seed: number): WorldClients =>

@@ -1,4 +1,4 @@
-/** A user's state machine under verification: what is true of it, held against it in worlds. */
+/** A user's state machine under verification: its invariants, checked in simulated worlds. */
 export { machineChecks, MachineNotDeterministic, namedInvariants } from "./checks.ts"
 export { machineClients, type MachineClients } from "./clients.ts"
 export { machineSpace, type MachineSpaceOptions } from "./space.ts"

@@ -6,11 +6,14 @@ import { machineChecks } from "./checks.ts"
 import type { MachineUnderTest } from "./definition.ts"
 
 export interface MachineSpaceOptions<State, Command, Result> extends MachineUnderTest<State, Command, Result> {
-  /** What clients may propose, each any number of times. */
+  /** The commands that clients may propose, each any number of times. */
   readonly commands: readonly Command[]
-  /** Commands that one log holds. Default 2. */
+  /** How many commands one log may hold. Default 2. */
   readonly length?: number
-  /** Servers, terms and what may happen to them. It keeps its whole log. Default: two servers, one term, writes done at once. */
+  /**
+   * Servers, terms and what may happen to them; logs are never trimmed. Default: two servers, one term, immediate
+   * writes.
+   */
   readonly within?: Space
 }
 
@@ -25,7 +28,7 @@ export const machineSpace = <State, Command, Result>({
 }: MachineSpaceOptions<State, Command, Result>): Space => {
   const { machine } = definition
   const { encode } = (typeof machine === "function" ? machine() : machine).commands ?? jsonCodec<Command>()
-  /** Each run of entries is executed once, however many servers come to it. */
+  /** Each sequence of entries is executed once, however many servers reach it. */
   const known = new Map<string, ReturnType<SpaceMachine["check"]>>()
   const run: SpaceMachine["check"] = (server, executed) => {
     const checks = machineChecks(definition)

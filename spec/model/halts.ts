@@ -42,7 +42,7 @@ const isShown = (server: AbstractServer, events: readonly Event[], halted: Halte
   }
 }
 
-/** null: it may. A halted server is silent. */
+/** null: it may halt. A halted server must be silent. */
 export const mayHalt = (
   server: AbstractServer,
   events: readonly Event[],

@@ -1,4 +1,4 @@
-/** What a server has heard and may rely on later: votes, acknowledgements, rounds, requests, its own disk. */
+/** What a server has heard and may rely on later: votes, acknowledgements, rounds, requests, and its own disk. */
 import type { Event, Member, Message, State } from "../../core/index.ts"
 import { applyToDisk, keyOf, same, type AbstractServer } from "./server.ts"
 
@@ -42,7 +42,7 @@ const hearMessage = (server: AbstractServer, from: Member, message: Message, sta
       raise(server.matched, from, message.matchIndex)
       raise(server.shared, from, message.matchIndex)
       if (message.condition === "rebuild") server.lost.add(keyOf(from))
-      // A late reply says nothing about the present.
+      // A reply that arrives late says nothing about the present.
       if (message.round < (server.answered.get(keyOf(from)) ?? 0)) return
       if (message.condition === "ready") server.unfit.delete(keyOf(from))
       else server.unfit.add(keyOf(from))
@@ -126,7 +126,7 @@ export const hear = (server: AbstractServer, event: Event, state: State): string
       if (event.timer === "lease" && server.lease === "held") server.lease = "none"
       return null
     case "PeerConnected":
-      // It may have less than before: it is asked again what it shares.
+      // The peer may hold less than before, so it must report again what the two logs share.
       server.shared.delete(keyOf(event.peer))
       return null
     case "ChunkStored":

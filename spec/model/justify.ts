@@ -16,7 +16,7 @@ export interface ServerStep {
 type Wrong = string | null
 type Of<T extends Message["type"]> = Extract<Message, { type: T }>
 
-/** How many answered the round, each for itself, and the server itself. */
+/** How many members have answered the round, for themselves, and the server itself. */
 export const heardByQuorum = (server: AbstractServer, round: number): boolean => {
   const configuration = inForce(server.log)
   return (
@@ -48,11 +48,11 @@ const asksForVote = (
   return configuration !== undefined && votesIn(configuration, to) ? null : `asks ${to.name} for a vote, which has none`
 }
 
-/** Figure 2: matchIndex "increases monotonically", and nextIndex stays above it, whatever comes late. */
+/** Figure 2: matchIndex "increases monotonically", and nextIndex stays above it, whatever arrives late. */
 const goesBack = ({ server }: ServerStep, to: Member, prevLogIndex: number): Wrong => {
   const shared = server.shared.get(keyOf(to)) ?? 0
   return prevLogIndex < shared
-    ? `goes back to ${prevLogIndex} for ${to.name}, which said that it holds all through ${shared}`
+    ? `goes back to ${prevLogIndex} for ${to.name}, which has reported that it holds everything through ${shared}`
     : null
 }
 
@@ -76,7 +76,7 @@ const appends = (
         contentIn(log, entry.index) !== contentOf(entry),
     )
   )
-    return `sends entries after ${prevLogIndex} that do not stand in its log`
+    return `sends entries after ${prevLogIndex} that are not in its log`
   // Index 0 without entries is the heartbeat during a snapshot transfer.
   const back = prevLogIndex > 0 || entries.length > 0 ? goesBack(told, to, prevLogIndex) : null
   if (back !== null) return back
@@ -89,7 +89,7 @@ const appends = (
 const installs = ({ log, shared, lost }: AbstractServer, to: Member, index: number): Wrong => {
   const held = shared.get(keyOf(to)) ?? 0
   return held >= Math.max(index, log.base) && !lost.has(keyOf(to))
-    ? `sends ${to.name} a snapshot through ${index}, which said that it holds all through ${held}`
+    ? `sends ${to.name} a snapshot through ${index}, which has reported that it holds everything through ${held}`
     : null
 }
 
@@ -114,7 +114,8 @@ const acknowledges = (
 
 /** §5.2 with Figure 2: "If votedFor is null or candidateId … grant vote": a candidate is not refused a vote that it was granted. */
 const refusesVote = ({ events, server, start, end }: ServerStep, to: Member, term: number): Wrong => {
-  // A request of an earlier term is answered with the current one; and a message in its name may carry an older log.
+  // A request of an earlier term is answered with the current one; and an older message from the same candidate may
+  // carry an older log.
   const own = lastTermOf(server.log)
   const notOlder = ({ lastLogTerm, lastLogIndex }: Of<"RequestVote">): boolean =>
     lastLogTerm > own || (lastLogTerm === own && lastLogIndex >= lastOf(server.log))
@@ -131,7 +132,7 @@ const refusesVote = ({ events, server, start, end }: ServerStep, to: Member, ter
     same(start.vote, to) &&
     start.role === "follower" &&
     end.role === "follower"
-  // Once it has led, its followers refuse votes, and their logs may be longer than its own was.
+  // If a leader is known its followers refuse votes, and after it has led its log may be longer than its request says.
   const unled = !start.fresh && !end.fresh && start.leader === null && end.leader === null && own < term
   return asked && given && unled ? `refuses ${to.name} in term ${term} the vote that it gave it` : null
 }
@@ -280,10 +281,13 @@ const onLease = ({ server, end, state }: ServerStep, { since = 0 }: Extract<Effe
   return null
 }
 
-/** May this event restart the election timer? §5.2: a granted vote, an append from the current leader, an election of its own, and whatever ends a role. A vote of a term that ends within the batch does not count. */
+/**
+ * May this event restart the election timer? §5.2: a granted vote, an append from the current leader, an election of
+ * its own, and anything that ends a role. A vote of a term that ends within the batch does not count.
+ */
 const isSignOfLife = ({ start, end }: ServerStep, event: Event): boolean => {
   if (event.type === "Started" || event.type === "PeerDisconnected") return true
-  // Who knows of no leader postpones no election of one that is gone: it may only be sooner.
+  // A server that knows no leader cannot postpone an election in this way: it may only make it happen sooner.
   if (event.type === "PeerConnected") return start.leader === null
   if (event.type === "TimerExpired") return event.timer === "election"
   if (event.type !== "MessageReceived" || event.message.term < start.term) return false
@@ -299,7 +303,7 @@ const onElectionTimer = (told: ServerStep): Wrong => {
   const { start, end, events } = told
   const stays = start.role === "follower" && end.role === "follower"
   return stays && !events.some((event) => isSignOfLife(told, event))
-    ? "starts its election timeout anew without a sign of life"
+    ? "restarts its election timeout without a reason"
     : null
 }
 

@@ -32,7 +32,7 @@ export const copyLog = (log: AbstractLog): AbstractLog => ({
 })
 
 export const lastOf = ({ start, terms }: AbstractLog): number => start + terms.length - 1
-/** undefined: not held. */
+/** undefined: the entry is not held. */
 export const termIn = ({ base, baseTerm, start, terms }: AbstractLog, index: number): number | undefined =>
   index === base ? baseTerm : index < base ? undefined : terms[index - start]
 export const lastTermOf = (log: AbstractLog): number => termIn(log, lastOf(log)) ?? 0

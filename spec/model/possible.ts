@@ -1,7 +1,7 @@
 /**
- * What one event may do to a server. Every function returns all that is allowed, which often includes that nothing happens:
- * a message may be ignored, because it might as well have been lost; but not the term that it carries. The sources are the
- * paper's Figure 2 and §5–§7, and the thesis §3.10, §4, §6.4 and §9.6.
+ * What one event may do to a server. Every function returns all allowed results. Often one of these is that nothing
+ * happens, because a message that is ignored might as well have been lost; but the term that it carries must not be
+ * ignored. The sources are the paper's Figure 2 and §5–§7, and the thesis §3.10, §4, §6.4 and §9.6.
  */
 import { chainBreaksAt, flawOfMessage, levelOf, MAX_TERM_LEAP } from "../../core/index.ts"
 import type {
@@ -55,10 +55,10 @@ export const startingPoint = (server: AbstractServer): Possible => ({
 export interface Scene {
   readonly server: AbstractServer
   readonly settings: Settings
-  /** The log after the batch: used only to choose among what is allowed. */
+  /** The log after the batch: used only to choose among the allowed results. */
   readonly target: (index: number) => Entry | undefined
   readonly effects: readonly Effect[]
-  /** Pre-votes that it may have given in the middle of the batch. */
+  /** Pre-votes that the server may have granted in the middle of the batch. */
   readonly preVotes: Set<string>
   /** A later event of the batch can replace what is appended now. */
   replaceable: boolean

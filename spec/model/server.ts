@@ -24,16 +24,18 @@ export const keyOf = ({ name, incarnation }: Member): string => `${name} ${incar
 const among = (members: readonly Member[], member: Member): boolean => members.some((one) => same(one, member))
 export const votesIn = ({ voters, outgoing }: Configuration, member: Member): boolean =>
   among(voters, member) || among(outgoing, member)
-/** Paper §6: while joint, separate majorities of both. */
+/** Paper §6: while the configuration is joint, a majority of each half. */
 export const agreedBy = ({ voters, outgoing }: Configuration, yes: (member: Member) => boolean): boolean => {
   const most = (side: readonly Member[]): boolean => 2 * side.filter(yes).length > side.length
   return most(voters) && (outgoing.length === 0 || most(outgoing))
 }
 
-/** A read of a local client or of a follower: what it must see, and what must be heard before it is answered. */
+/**
+ * A read of a local client or of a follower: what the answer must include, and what must be heard before it is given.
+ */
 export interface ReadQuestion {
   readonly least: number
-  /** A round sent after it arrived. */
+  /** A round that was sent after the read had arrived. */
   readonly round: number
 }
 export interface WaitingRead {
@@ -75,7 +77,7 @@ export interface AbstractServer {
   /** The term for which votes, or pre-votes, were granted to it, and by whom. */
   votes: { term: number; readonly by: Member[] }
   preVotes: { term: number; readonly by: Member[] }
-  /** As leader: what each member acknowledged as durable, which round it answered, and which it was sent. */
+  /** As leader: for each member, the index that it acknowledged as durable, and the round that it answered. */
   readonly matched: Map<string, number>
   readonly answered: Map<string, number>
   /** The common log prefix that each member reported, since it connected and since the configuration in force. */
@@ -142,12 +144,13 @@ export const isPossibleAfterCrash = ({ disk }: AbstractServer, recovered: Recove
   })
 }
 
-/** Figure 2: "volatile state", rebuilt from "persistent state". */
+/** Figure 2: the "volatile state" is rebuilt from the "persistent state". */
 export const restartedFrom = (recovered: Recovered): AbstractServer => {
   const { self, hardState, base, position } = recovered
   const log = logOf(recovered)
   const machine = position !== null && position.index >= base.index ? position : null
-  // A restored snapshot that the log had not followed yet when the crash came (paper §7, Figure 13 step 6 to 8).
+  // A snapshot was restored, and the log had not followed it yet when the server crashed (paper §7, Figure 13 steps 6
+  // to 8).
   if (machine !== null && machine.index > log.base && termIn(log, machine.index) !== machine.term) {
     cutFrom(log, log.base + 1)
     dropThrough(log, machine)

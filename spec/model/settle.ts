@@ -148,7 +148,7 @@ export interface Settled {
   readonly at: Possible
 }
 
-/** From one place, without elections. */
+/** What is wrong if no election happens at this point; null: nothing. */
 const wrongEnd = (scene: Scene, elected: Possible, state: State, trimmed: number): Settled => {
   const { currentTerm, votedFor, role, commitIndex } = state
   const at = leaving(scene, elected, commitIndex)

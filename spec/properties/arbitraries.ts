@@ -127,7 +127,7 @@ export const commandScriptArbitrary = <Command>(
     drawn,
   )
 
-/** One action, for scripts of one's own. Only a minority, the last founders, loses anything for good. */
+/** One action, for your own scripts. Only a minority, the last founders, can lose anything for good. */
 export const actionArbitrary = (
   profile: Profile,
   { nodes = 3 }: Pick<GenerateOptions, "nodes"> = {},
@@ -234,7 +234,7 @@ export const actionArbitrary = (
       const all = [...voters, ...risky.slice(0, voters.length - 1)]
       return { type: "change", node: "leader", voters: all, learners: learners.filter((name) => !all.includes(name)) }
     })
-  // A server that was removed comes back as a learner first.
+  // A server that was removed must come back as a learner first.
   const addLearners = fc.record({
     type: fc.constant("addLearners" as const),
     node: fc.constant("leader"),

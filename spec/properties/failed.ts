@@ -17,11 +17,11 @@ const actionText = (action: Action, words: MachineWords | undefined): string => 
 export interface FailedRun {
   readonly script: Script
   readonly failed: ScriptFailed
-  /** Of fast-check. */
+  /** The seed and path of fast-check. */
   readonly seed: number
   readonly path: string
   readonly words?: MachineWords | undefined
-  /** What else a person should know. */
+  /** A further hint for the reader. */
   readonly hint?: string | null
 }
 

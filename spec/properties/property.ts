@@ -24,13 +24,13 @@ import { commandScriptArbitrary, scriptArbitrary, type ScriptArbitraryOptions } 
 import { WorldPropertyFailed } from "./failed.ts"
 
 interface RunOptions {
-  /** Default: everything. */
+  /** The faults of the worlds. Default: everything. */
   readonly profile?: Profile
   /** For fast-check. A failure reports seed and path: given again, they make it fail at once. */
   readonly numRuns?: number
   readonly seed?: number
   readonly path?: string
-  /** Seconds for everything, including shrinking. Default: 60. */
+  /** The time limit in seconds, including shrinking. Default: 60. */
   readonly seconds?: number
   /** Where the script of a failure is saved. Default: a new folder for temporary files. */
   readonly file?: string
@@ -46,7 +46,7 @@ export interface WorldPropertyOptions extends ScriptArbitraryOptions, RunOptions
 }
 export interface MachinePropertyOptions<State, Command, Result>
   extends MachineUnderTest<State, Command, Result>, Omit<ScriptArbitraryOptions, "command">, RunOptions {
-  /** What clients propose. */
+  /** The commands that clients propose. */
   readonly commands: fc.Arbitrary<Command>
   /**
    * The module that exports `machine`, and `invariant` and `describe` if they exist: the command that opens a failure
@@ -54,8 +54,8 @@ export interface MachinePropertyOptions<State, Command, Result>
    */
   readonly module?: string | URL
   /**
-   * So many clients execute commands and read beside the script, over the sessions of real replicas. Default: none; the
-   * script itself proposes.
+   * This many clients execute commands and read beside the script, over the sessions of real replicas. Default: none;
+   * then the script itself proposes.
    */
   readonly clients?: number
   /** Further checks of each world. */
@@ -86,8 +86,8 @@ const withoutTheRest = (
 }
 
 /**
- * With everything that clients did as actions of the script; only the part that causes the failure, if it needs no
- * clients any more.
+ * With everything that clients did as actions of the script; reduced to the part that causes the failure, if that needs
+ * no clients any more.
  */
 const withTheClients = (
   script: Script,
@@ -130,7 +130,7 @@ const run = ({
   file,
 }: Runnable): void => {
   let failures = 0
-  /** A script failed and then did not: other results say nothing any more. */
+  /** A script failed, and then did not: from then on no result can be trusted. */
   let wavered: { readonly script: Script; readonly failed: ScriptFailed } | null = null
   const holds = (script: Script): boolean => {
     if (wavered !== null) return true
@@ -236,7 +236,7 @@ const machineProperty = <State, Command, Result>(options: MachinePropertyOptions
         : null,
     wavering: (failed) => {
       const message =
-        "NotDeterministic: this script failed and then did not, although it is the same: apply, or an invariant, remembers something outside of the state, such as a variable of its module"
+        "NotDeterministic: this script failed and then, run again, did not: apply, or an invariant, keeps something outside of the state, such as a variable of its module"
       return failed === null
         ? new Error(message)
         : { ...failed, violation: "NotDeterministic", message: `${message}. What failed:\n  ${failed.message}` }

@@ -17,7 +17,7 @@ import {
 import { checkProgress, defaultBound, isTolerable } from "./progress.ts"
 import { PropertyViolated, watchWorld, type WatchOptions } from "./watch.ts"
 
-/** Looks at every step of one world. */
+/** Called with every step of one world. */
 export type StepChecker = (step: WorldStep) => void
 
 /** Clients that run in a world beside its script, and the service that they use. */
@@ -29,12 +29,15 @@ export interface WorldClients {
   readonly join: (world: World) => void
   /** Virtual milliseconds pass for the clients too. */
   readonly run: (ms: number) => void
-  /** The script is over; `mended`: so are all faults, and there was progress. Throws PropertyViolated if what they were told does not fit together. */
+  /**
+   * The script is over. `mended`: all faults were repaired, and there was progress. Throws PropertyViolated if the
+   * clients' answers are inconsistent.
+   */
   readonly finish: (mended: boolean) => void
 }
 
 export interface ScriptChecks extends WatchOptions {
-  /** Check progress once everything is repaired. Default: yes. */
+  /** Whether to check progress once everything is repaired. Default: yes. */
   readonly liveness?: boolean
   /** Virtual milliseconds within which there must be progress. */
   readonly bound?: number
@@ -46,32 +49,38 @@ export interface ScriptChecks extends WatchOptions {
   readonly words?: MachineWords
   /** What `applied` and `observe` check, by name, for display. */
   readonly own?: readonly string[]
-  /** The bytes of the commands that show whether there is progress, for a state machine that looks into them. Default: zeros. */
+  /** The bytes of the commands that test progress, for a state machine that reads them. Default: zeros. */
   readonly command?: (id: number) => Uint8Array
   /** Called with the results of state machines; throws if they are wrong. */
   readonly applied?: NonNullable<WorldHooks["applied"]>
   /** Clients that run beside the script, created for each run. Default: none. */
   readonly companions?: (seed: number) => WorldClients
-  /** What happens, for whoever writes it down: each action, also those that mend the world at the end, and each step. */
+  /** Called with each action, including those that repair the world at the end, and with each step. */
   readonly acted?: (action: Action) => void
   readonly observe?: StepChecker
   /** A node's directory was found to have gone back in time. */
   readonly refused?: (node: string, by: string) => void
-  /** The world after every 256 steps or more, at the end of an action, and after the last action of the script. */
+  /**
+   * Called with the hash of the world after every 256 steps or more, at the end of an action, and after the last action
+   * of the script.
+   */
   readonly hashed?: (steps: number, hash: number) => void
   /** Counts each rule that was used. */
   readonly rules?: Map<Rule, number>
 }
 
 interface Ran {
-  /** Steps of nodes, virtual milliseconds, and a hash over all of it. */
+  /** Steps of nodes, virtual milliseconds, and a hash of everything. */
   readonly steps: number
   readonly ms: number
   readonly hash: number
 }
 export interface ScriptPassed extends Ran {
   readonly ok: true
-  /** False: a server went on from a directory that had lost something, and nobody in reach could know; from there on nothing was held against it. */
+  /**
+   * False: a server continued from a directory that had lost something, and no reachable peer could know; from then on
+   * nothing was checked.
+   */
   readonly promised: boolean
 }
 export interface ScriptFailed extends Ran {
@@ -81,7 +90,7 @@ export interface ScriptFailed extends Ran {
   readonly message: string
   /** The step at which the failure appeared. */
   readonly at: number
-  /** The index of the action in the script; its length: while the world was repaired. */
+  /** The index of the action in the script; the number of actions if it failed while the world was repaired. */
   readonly action: number
 }
 export type ScriptVerdict = ScriptPassed | ScriptFailed
@@ -91,7 +100,10 @@ const countRules = (rules: Map<Rule, number>, effects: readonly Effect[]): void 
 }
 
 const HASH_EVERY = 256
-/** A hundred times what scripts of the usual length take; five times what an action takes; and enough where they are being shrunk. */
+/**
+ * A hundred times what scripts of the usual length take, five times what an action takes, and enough while scripts are
+ * being shrunk.
+ */
 const MOST_STEPS = 100_000
 const STEPS_PER_ACTION = 100
 const MOST_STEPS_SHRINKING = 25_000
@@ -191,7 +203,7 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
     if (!mended) others?.finish(false)
     return { ok: true, promised: watch.promised(), ...ran() }
   } catch (error) {
-    // In a world in which nothing is guaranteed an error of the reducer is no violation.
+    // In a world without guarantees an error of the reducer is no violation.
     if (!watch.promised()) return { ok: true, promised: false, ...ran() }
     return {
       ok: false,
@@ -205,8 +217,8 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
 }
 
 /**
- * Runs a script as the failed one was, and tells whether it fails in the same way. Progress is looked at only if it failed
- * after all was done. `checks`: made anew for each run, where they remember something.
+ * Runs a script with the checks of the failed one, and reports whether it fails in the same way. Progress is checked
+ * only if that one failed after its last action. `checks` must be created for each run if they keep state.
  */
 export const sameFailureAs = (
   { violation, message, action }: ScriptFailed,
@@ -214,7 +226,7 @@ export const sameFailureAs = (
   checks: ScriptChecks | (() => ScriptChecks) = {},
 ): ((script: Script) => ScriptFailed | null) => {
   const atTheEnd = action >= script.actions.length
-  // What the reducer throws has one name: its words tell one from another, its numbers do not.
+  // Errors of the reducer all have one name: their words distinguish them, their numbers do not.
   const words = (text: string): string =>
     violation === "Error" || violation === "TypeError" || violation === "Refinement" ? text.replaceAll(/\d+/g, "#") : ""
   return (shorter) => {
@@ -228,17 +240,23 @@ export const sameFailureAs = (
   }
 }
 
-/** Whether it takes more than a file holds to check the same again. */
+/** Whether the file alone is not enough to check the same again. */
 export const hasOwnChecks = ({ machine, applied, observe, companions, bound, mostSteps }: ScriptChecks): boolean =>
   [machine, applied, observe, companions, bound, mostSteps].some((one) => one !== undefined)
 
 /** A script that reproduces its failure by itself. */
 export interface MendedScript {
   readonly script: Script
-  /** So many actions are the script's own; the others mended the world and asked it for progress. null: all are. */
+  /**
+   * The number of actions of the script itself; the others repaired the world and tested progress. null: all are the
+   * script's own.
+   */
   readonly mended: number | null
 }
-/** With all that was done to the world: where it failed at the very end, also what mended it and showed that there is no progress. */
+/**
+ * The script with everything that was done to the world; if it failed at the very end, also with the actions that
+ * repaired the world and showed that there is no progress.
+ */
 export const withMending = (script: Script, failed: ScriptFailed, checks: ScriptChecks = {}): MendedScript => {
   if (failed.action < script.actions.length) return { script, mended: null }
   const actions: Action[] = []
@@ -246,10 +264,10 @@ export const withMending = (script: Script, failed: ScriptFailed, checks: Script
   return { script: { ...script, actions }, mended: script.actions.length }
 }
 
-/** Longer than it takes from the last repair to any violation. */
+/** Longer than the time from the last repair to any violation. */
 const AFTERWARDS: Action = { type: "run", ms: 5000 }
 
-/** The same with what mended the world as actions of its own, if it then fails without being mended; otherwise as it was. */
+/** The same with the repairs as ordinary actions, if it then fails without being repaired; otherwise unchanged. */
 export const withMendingSpelledOut = (
   script: Script,
   failed: ScriptFailed,

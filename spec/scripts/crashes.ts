@@ -7,20 +7,21 @@ import { World, type Action, type Keep, type Script, type WorldStep } from "../.
 import { isTolerable } from "./progress.ts"
 
 /**
- * The fate of a write whose server crashes. Not handed over: it crashes before the step that requests the write. Lost: together
- * with all outstanding writes. Torn: earlier writes are whole. Durable: but not reported. Told: crash after the step that
- * learns of it, including what that sends. Corrupted: the disk is unreadable, and is replaced at the end.
+ * The fate of a write whose server crashes. notHandedOver: the server crashes before the step that requests the write.
+ * lost: the write is lost, with all outstanding ones. torn: earlier writes are complete. durable: the write is durable
+ * but not reported. told: the server crashes after the step that learns of it, including what that step sends.
+ * corrupted: the disk is unreadable, and is replaced at the end.
  */
 export const crashFates = ["notHandedOver", "lost", "torn", "durable", "told", "corrupted"] as const
 export type CrashFate = (typeof crashFates)[number]
 
 /** A point between two events in a world. */
 interface Moment {
-  /** The place of the action in the script within which it is, or right after which; -1: at the beginning. */
+  /** The index of the action within which, or right after which, the moment is; -1: at the beginning. */
   readonly action: number
   /** How many events have happened within it. */
   readonly steps: number
-  /** What remains of the action. */
+  /** What remains of that action. */
   readonly left: readonly Action[]
 }
 export interface CrashPoint {
@@ -48,7 +49,7 @@ const shapeOf = ({ hardState, truncateFrom, entries, base }: Persist): string =>
 
 interface Found {
   readonly points: readonly CrashPoint[]
-  /** For each action of the script the same, with time in steps. */
+  /** For each action of the script the same actions, with time measured in steps. */
   readonly unfolded: readonly (readonly Action[])[]
 }
 
@@ -76,7 +77,7 @@ const look = (script: Script): Found => {
     }
   }
   const world = new World({ ...script.options, seed: script.seed, started: (node) => underWay.delete(node), observe })
-  /** As run and step do, but one by one: how many things happened. */
+  /** Does one by one what run and step do: counts what happened. */
   const unfold = (
     action: number,
     most: number,
@@ -119,14 +120,14 @@ const keepOf: Readonly<Record<CrashFate, Keep>> = {
 
 export interface CrashPoints {
   readonly points: readonly CrashPoint[]
-  /** The same world, with time in steps. */
+  /** The same world, with time measured in steps. */
   readonly unfolded: Script
   readonly crashing: (point: CrashPoint, fate: CrashFate) => Script | null
 }
 /**
- * Every write of the script; and the script in which this becomes of one of them: its server dies then and starts again
- * at once. null where there is no such world: it never came to that, a write that is torn alone is a lost one, or one disk
- * more would be more than may be lost.
+ * Every write of the script; and for one of them and a fate, the script in which that happens: its server crashes then
+ * and starts again at once. null if there is no such world: the write never got that far, a torn write alone is a lost
+ * one, or one more disk would be lost than Raft tolerates.
  */
 export const crashPoints = (script: Script): CrashPoints => {
   const { points, unfolded } = look(script)

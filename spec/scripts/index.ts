@@ -1,4 +1,4 @@
-/** Random worlds as scripts: made from a seed, checked, shrunk, told. */
+/** Random worlds as scripts: made from a seed, checked, shrunk, and saved. */
 export {
   withMending,
   checkScript,

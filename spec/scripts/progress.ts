@@ -1,7 +1,7 @@
 /**
- * Liveness: after faults stop there is progress within a bound. First, with a minority of voters left as they are (down, paused,
- * cut off, with a stalled disk), the others must commit and execute something. Then all servers are repaired, lost disks are
- * replaced by membership changes, and all must end with the same state.
+ * Liveness: after faults stop there is progress within a bound. First, while a minority of voters is left as it is
+ * (down, paused, cut off, or with a stalled disk), the others must commit and execute something. Then all servers are
+ * repaired, lost disks are replaced by membership changes, and all must end with the same state.
  */
 import type { Configuration, Event, Member, Settings, State } from "../../core/index.ts"
 import {
@@ -20,7 +20,7 @@ export const defaultBound = 60_000
 export interface ProgressChecks {
   /** Virtual milliseconds within which there must be progress. */
   readonly bound: number
-  /** Bytes of a command for a state machine that looks into them. */
+  /** The bytes of a command, for a state machine that reads them. */
   readonly command: ((id: number) => Uint8Array) | undefined
 }
 export const hexOf = (bytes: Uint8Array): string =>
@@ -43,8 +43,8 @@ const live = (world: World): readonly { readonly name: string; readonly state: S
   })
 
 /**
- * Whether progress can be asked for: what a script loses for good (disks, state machines) is a minority of the servers
- * that there were at first, and of the voters of each change.
+ * Whether progress may be demanded: what a script loses for good (disks, state machines) is a minority of the founders,
+ * and of the voters of each change.
  */
 export const isTolerable = ({ options, actions }: Script): boolean => {
   const lost = new Set<string>()
@@ -101,8 +101,8 @@ const changesUnderWay = ({ data }: World): boolean =>
   ) || data.names.some((name) => nodeOf(data, name).inbox.some(({ event }) => carriesChange(event)))
 
 /**
- * Who hears nobody and is heard: without CheckQuorum it stays leader, and without PreVote the others give their votes again
- * and again to it, if its clock is the fastest (thesis §9.6). Nothing is promised then.
+ * A server that hears no other but is heard: without CheckQuorum it stays leader, and without PreVote the others vote
+ * for it again and again, if its clock is the fastest (thesis §9.6). Then nothing is guaranteed.
  */
 const endures = ({ checkQuorum, preVote }: Settings): boolean => checkQuorum && preVote
 
@@ -110,7 +110,7 @@ interface Leftover {
   readonly bad: readonly string[]
   readonly good: readonly string[]
 }
-/** A minority of voters that is not well, if the others are a majority beyond any doubt; otherwise null. */
+/** A minority of voters that is not healthy, if the others are certainly a majority; otherwise null. */
 const leftoverOf = (world: World): Leftover | null => {
   const { data } = world
   const configurations = data.names.map((name) => {
@@ -142,7 +142,9 @@ const leftoverOf = (world: World): Leftover | null => {
   return usable ? { bad, good } : null
 }
 
-/** Its directory cannot be used: bits have flipped, its log has lost its end, or a peer has met a later start of it. */
+/**
+ * Its directory cannot be used: bits have flipped, its log has lost its end, or a peer has seen a later start of it.
+ */
 const isLost = ({ data }: World, name: string): boolean => {
   const { disk, refused } = nodeOf(data, name)
   return disk.corrupt || refused
@@ -154,7 +156,7 @@ const replaceLost = (world: World, node: string): void => {
   world.act({ type: "start", node })
 }
 
-/** Repairs everything except what shall stay bad. */
+/** Repairs everything except the servers in `bad`. */
 const mend = (world: World, bad: readonly string[]): void => {
   const alone = bad.filter((name) => isAlone(world, name))
   const deaf = bad.filter((name) => isDeaf(world, name) && !alone.includes(name) && endures(world.settings))
@@ -184,7 +186,7 @@ const mend = (world: World, bad: readonly string[]): void => {
 
 /** Lost disks and servers that left come back as learners first, then as the voters that they were. */
 const repairMembership = (world: World, state: State, wanted: readonly string[]): void => {
-  // A server that was unreachable when it started from an old directory may be found out only now.
+  // A server that was unreachable when it started from an old directory may be noticed only now.
   for (const name of world.names) replaceLost(world, name)
   const { voters, outgoing, learners } = configurationAt(state)
   if (outgoing.length > 0) return
@@ -235,7 +237,10 @@ const isWhole = (world: World, wanted: readonly string[]): boolean => {
   return members.every(({ name }) => agrees(leader, world.state(name)))
 }
 
-/** Writes at whoever leads until `done` holds of the last write that was appended; one in each term, and again when nothing comes of it. */
+/**
+ * Writes to the leader until `done` holds for the last write that was appended; one write in each term, and another if
+ * it has no effect.
+ */
 const progresses = (
   world: World,
   { bound, command }: ProgressChecks,
@@ -278,9 +283,9 @@ const picture = (world: World): string =>
     })
     .join("; ")
 
-/** Who leads a majority that is well goes on leading (thesis §4.2.3, §9.6): null, or what happened instead. */
+/** The leader of a healthy majority must stay leader (thesis §4.2.3, §9.6). Returns null, or what happened instead. */
 const unrest = (world: World): string | null => {
-  // Let messages from before arrive first: a late TimeoutNow must be obeyed.
+  // Earlier messages must arrive first: a late TimeoutNow must be obeyed.
   world.run(
     Math.max(
       0,
@@ -316,10 +321,10 @@ export const checkProgress = (world: World, checks: ProgressChecks): string | nu
         () => {},
       )
     )
-      return `${leftover.good.join(", ")} are a majority and well, and execute no write within ${bound} ms while ${leftover.bad.join(", ")} are not: ${picture(world)}`
+      return `${leftover.good.join(", ")} are a healthy majority, and execute no write within ${bound} ms while ${leftover.bad.join(", ")} are not: ${picture(world)}`
     const deposed = unrest(world)
     if (deposed !== null)
-      return `${deposed}, though ${leftover.good.join(", ")} are a majority and well; ${leftover.bad.join(", ")} are not: ${picture(world)}`
+      return `${deposed}, though ${leftover.good.join(", ")} are a healthy majority; ${leftover.bad.join(", ")} are not: ${picture(world)}`
   }
   mend(world, [])
   const wanted = configurationOfMost(world)
@@ -331,9 +336,9 @@ export const checkProgress = (world: World, checks: ProgressChecks): string | nu
       (leader) => repairMembership(world, leader, wanted),
     )
   )
-    return `everything is mended, and after ${bound} ms not all have executed the same: ${picture(world)}`
+    return `everything is repaired, but after ${bound} ms not all servers have executed the same: ${picture(world)}`
   const deposed = unrest(world)
-  return deposed === null ? null : `${deposed}, though everything is mended: ${picture(world)}`
+  return deposed === null ? null : `${deposed}, although everything is repaired: ${picture(world)}`
 }
 
 /** The names of the voters, as known by the most advanced server. */

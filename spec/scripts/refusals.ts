@@ -1,6 +1,7 @@
 /**
- * What is promised of directories that went back: whoever is in reach and has met a later start of one refuses it. Kept
- * apart from how the simulation decides that: by lives, and by who was in touch with whom as each of them began.
+ * What is guaranteed about directories that went back: every reachable server that has seen a later start of one
+ * refuses it. This is decided here independently of the simulation: by the starts of each server, and by which servers
+ * were connected when each of them began.
  */
 import { isCut, nodeOf, resolveNode, type Action, type WorldState } from "../../interpreters/simulation/index.ts"
 
@@ -38,7 +39,7 @@ export const expectedRefusals = (): DirectoryRefusals => {
       if (action.type === "copyDirectory") boots.copy = boots.current
       else if (action.type === "swapDirectory" && nodeOf(world, node).copy !== null) {
         ran.set(node, { current: boots.copy, copy: boots.current })
-        // What a copy remembers of others is older, too.
+        // The copy also remembers less about other directories.
         met.delete(node)
       } else if (action.type === "wipe") {
         ran.delete(node)

@@ -17,13 +17,13 @@ export const debugCommandLine = (file: string, { machine, check }: OwnModules = 
 export interface SaveOptions extends OwnModules {
   /** Default: a new folder for temporary files. */
   readonly file?: string | undefined
-  /** The script alone does not reproduce it: it needs a state machine, checks or clients of a program. */
+  /** The script alone does not reproduce the failure: that takes a state machine, checks or clients of a program. */
   readonly own?: boolean
 }
 export interface SavedFailure {
   readonly file: string
   readonly command: string
-  /** Both, as a line for people. Without files, what the file would hold. */
+  /** File and command as a line for people. Where there are no files: the content that the file would have. */
   readonly advice: string
 }
 
@@ -62,7 +62,7 @@ export const saveFailure = (
     file,
   )
 
-/** A story that failed: all that was done to its world until then. */
+/** A story that failed: everything that was done to its world until then. */
 export const saveStory = (
   { script, world }: Pick<Cluster, "script" | "world">,
   error: unknown,
@@ -78,7 +78,10 @@ export const saveStory = (
     { own: true, ...options },
   )
 
-/** Tells the story. If it fails, whatever throws, its world is saved, and the error tells the command that opens it there. */
+/**
+ * Runs the story. If anything throws, its world is saved, and the error contains the command that opens it at the
+ * failure.
+ */
 export const tellStory = <C extends Pick<Cluster, "script" | "world">, T>(
   c: C,
   story: (c: C) => T,

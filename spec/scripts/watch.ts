@@ -1,6 +1,6 @@
 /**
- * Everything that is held against a world step by step, in one place: for a script that is run as a whole, and for a
- * session that steps through it. Throws what names a violation.
+ * All step checks of a world in one place: for a script that is run as a whole, and for a session that steps through
+ * it. Throws an error that names the violation.
  */
 import type { Recovered } from "../../core/index.ts"
 import type { Action, Mark, WorldState, WorldStep } from "../../interpreters/simulation/index.ts"
@@ -8,7 +8,7 @@ import { makeInvariantChecker } from "../invariants/index.ts"
 import { makeRefinementChecker } from "../refine.ts"
 import { expectedRefusals } from "./refusals.ts"
 
-/** What is true of a world and stands in no list of invariants. */
+/** A violated property that is not one of the invariants. */
 export class PropertyViolated extends Error {
   override readonly name = "PropertyViolated"
   readonly violates: string
@@ -19,11 +19,11 @@ export class PropertyViolated extends Error {
 }
 
 export interface WatchOptions {
-  /** Every invariant at every step. Default: yes. */
+  /** Check every invariant at every step. Default: yes. */
   readonly invariants?: boolean
-  /** Every step against the abstract specification, too. Default: no. */
+  /** Also compare every step with the abstract specification. Default: no. */
   readonly refinement?: boolean
-  /** State machines at one position have equal digests. Default: yes. */
+  /** Check that state machines at the same position have equal digests. Default: yes. */
   readonly machineDigests?: boolean
 }
 export interface WorldWatch {
@@ -34,10 +34,13 @@ export interface WorldWatch {
   readonly started: (world: WorldState | null, node: string, recovered: Recovered, wentBack: boolean) => void
   /** A state machine has executed entries, or was replaced by a snapshot. */
   readonly executed: (node: string, mark: () => Mark) => void
-  /** False: a server went on from a directory that had lost something, and nobody in reach could know; nothing is held against it any more. */
+  /**
+   * False: a server continued from a directory that had lost something, and no reachable peer could know; then nothing
+   * is checked any more.
+   */
   readonly promised: () => boolean
   readonly sweep: () => void
-  /** What the node has been asked and has not answered. */
+  /** Requests that the node has not answered. */
   readonly openRefs: (node: string) => readonly number[]
 }
 

@@ -3,10 +3,10 @@ import { at, makeList, push, type IntList } from "./tables.ts"
 
 export interface Agenda {
   readonly size: number
-  /** All levels below it are done, if levels count; otherwise 0. */
+  /** All states on lower levels are done; 0 if levels are not used. */
   readonly level: number
   readonly add: (id: number, level: number, weight: number) => void
-  /** -1: nothing is left. */
+  /** The id of the next state; -1: none is left. */
   readonly take: () => number
 }
 

@@ -139,7 +139,7 @@ export class Automaton {
   private historyId(history: LeaderHistory): number {
     return this.histories.idOf(historyText(history), history)
   }
-  /** The set of the values in the buffer, sorted and without duplicates. */
+  /** The id of the set of the values in the buffer, sorted and without duplicates. */
   private setId(length: number): number {
     const { buffer } = this
     buffer.subarray(0, length).sort()
@@ -221,9 +221,9 @@ export class Automaton {
     }
   }
   /**
-   * Is there a message that was forgotten and would have mattered? Each state of a server is tested with each message
-   * to it: a message that counts as dead must do no more than a tick, and one that counts as stale must do the same as
-   * the message that stands for it.
+   * Is there a message that was dropped although it would have mattered? Each state of a server is tested with each
+   * message to it: a message that counts as dead must do no more than a tick, and one that counts as stale must do the
+   * same as the message that stands for it.
    */
   misjudged(): boolean {
     const indexes = this.servers.map(({ state }) => this.indexOf.get(state.self.name))

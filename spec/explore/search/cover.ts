@@ -1,8 +1,8 @@
 /**
- * Which states need not be expanded: those that can do no more than another. The network forgets nothing and must
- * deliver nothing. So of two states with the same servers, the one with more messages in flight, fewer crashes used and
- * more history to contradict can do everything that the other can, and breaks every rule that the other breaks. Only
- * the most capable states are followed; all others are covered by one of them.
+ * States that need not be expanded, because they can do no more than another one. The network forgets no message and
+ * need not deliver any. So of two states with the same servers, the one with more messages in flight, fewer crashes
+ * used and more history to contradict can do everything that the other can, and breaks every rule that the other
+ * breaks. Only the most capable states are followed; all others are covered by one of them.
  */
 import type { Automaton } from "./automaton.ts"
 import { at, makeList, push, put, Records, Tuples } from "./tables.ts"

@@ -40,7 +40,7 @@ export interface ExploreOptions {
   readonly cover?: boolean
   /** Breadth first: no shorter history than the counterexample breaks a rule. Slower to close. Default false. */
   readonly shortest?: boolean
-  /** Stop, without closing, after so many. */
+  /** Stop, without closing the search, after this many states. */
   readonly maxStates?: number
   readonly maxSeconds?: number
   /** Called about once a second. */
@@ -197,12 +197,12 @@ export const explore = (space: Space, options: ExploreOptions = {}): Explored =>
         if (!differs(state)) continue
         effective++
         meet(next, id)
-        // Everything possible here is possible there too.
+        // Everything that is possible here is also possible in the covering state.
         if (!shortest && store.isCovered(id)) continue search
       }
     }
   }
-  // The rules that forget messages assume a correct reducer: whether this one obeys them is checked too.
+  // The rules for dropping messages assume a correct reducer, so it is checked that this one obeys them.
   if (closed && prune && automaton.misjudged()) return explore(space, { ...options, prune: false })
   return {
     space: space.name,

@@ -1,4 +1,4 @@
-/** Tables of small integers in typed arrays: what the search touches for each transition. */
+/** Tables of small integers in typed arrays: the data that the search touches for each transition. */
 
 /** For indexes that are in range by construction. */
 export const at = (array: Int32Array, index: number): number => array[index] as number

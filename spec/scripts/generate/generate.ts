@@ -1,4 +1,4 @@
-/** Scripts by chance: a seed and a profile decide all of it. */
+/** Random scripts: a seed and a profile determine everything. */
 import { makeRandom, type Action, type Script } from "../../../interpreters/simulation/index.ts"
 import { optionsOf, settingsIn } from "./options.ts"
 import type { Profile } from "./profiles.ts"
@@ -7,13 +7,13 @@ import { storiesOf } from "./stories.ts"
 import { between, election, everybody, few, follower, load, moment, somebody, startAll, type Teller } from "./teller.ts"
 
 export interface GenerateOptions {
-  /** Founders, 1 to 7. Default 3. */
+  /** The number of founders, 1 to 7. Default 3. */
   readonly nodes?: number
-  /** Actions, about. Default 60. */
+  /** The approximate number of actions. Default 60. */
   readonly steps?: number
 }
 
-/** Several at once, each healed after a while by chance or by the next story. */
+/** Several faults at once, each healed after a while, by chance or by the next story. */
 const loose = (teller: Teller): readonly Action[] => {
   const { random, profile } = teller
   if (profile === "calm") return []
@@ -34,7 +34,7 @@ const loose = (teller: Teller): readonly Action[] => {
   return [random.pick(several) ?? { type: "heal" }]
 }
 
-/** At the end a minority may be left as it is: the others must get on without it. */
+/** At the end a minority may be left as it is: the others must make progress without it. */
 const leftover = (teller: Teller): readonly Action[] => {
   const { random, founders, profile } = teller
   if (profile === "calm" || founders.length < 3 || random.chance(500)) return []
@@ -55,7 +55,7 @@ const leftover = (teller: Teller): readonly Action[] => {
           { type: "pause", node },
           { type: "isolate", node },
         ]
-  // Deaf, but not dumb.
+  // The server receives nothing, but its messages arrive.
   const deaf = random.pick(founders) ?? "n1"
   const last: readonly Action[] = random.chance(250)
     ? founders.filter((name) => name !== deaf).map((from) => ({ type: "cut", from, to: deaf }))
@@ -70,7 +70,7 @@ const leftover = (teller: Teller): readonly Action[] => {
   ]
 }
 
-/** A pure function of its arguments. What a script breaks is mended when it is checked: see checkScript. */
+/** A pure function of its arguments. What a script breaks is repaired when it is checked: see checkScript. */
 export const generateScript = (
   seed: number,
   profile: Profile,

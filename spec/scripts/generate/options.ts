@@ -1,4 +1,4 @@
-/** What a random world is made of: sizes, times, network and disks that make every rule fire, by profile. */
+/** The options of a random world: sizes, times, network and disks that make every rule fire, by profile. */
 import { defaultSettings, type Settings } from "../../../core/index.ts"
 import type { Profile } from "./profiles.ts"
 import type { NetworkProfile, Random, Range, Script, SnapshotProfile } from "../../../interpreters/simulation/index.ts"
@@ -28,7 +28,7 @@ const sizes: readonly Partial<Settings>[] = [
   { snapshotBytes: 300, trailingLogBytes: 100, maxInflight: 1, maxUncommittedBytes: 20_000 },
   { maxBatchBytes: 150, maxInflight: 8, maxUncommittedBytes: 10_000, snapshotBytes: 20_000, trailingLogBytes: 20_000 },
 ]
-/** The usual; hardly any spread, so that elections collide; and everything faster. */
+/** The usual times; times with hardly any spread, so that elections collide; and shorter ones. */
 const times: readonly Partial<Settings>[] = [
   {},
   {},
@@ -36,7 +36,7 @@ const times: readonly Partial<Settings>[] = [
   { heartbeat: 40, electionMin: 150, electionMax: 300, disconnectMax: 60, diskStallTimeout: 400 },
 ]
 
-/** An exchangeable network is reliable, but for delays: it never makes a bound impossible. */
+/** A script may switch to this network: it is reliable except for delays, so it never makes a bound impossible. */
 export const quietNetwork: NetworkProfile = {
   lossPermille: 0,
   duplicatePermille: 0,

@@ -1,4 +1,4 @@
-/** Schedules about time: reads that may be stale, leases that may be over, and timers that run ahead. */
+/** Schedules about time: reads that may be stale, leases that may have ended, and timers that run fast. */
 import type { Action } from "../../../interpreters/simulation/index.ts"
 import { quietNetwork } from "./options.ts"
 import {
@@ -16,7 +16,9 @@ import {
 
 const readAll = (teller: Teller): readonly Action[] => everybody(teller).map((node) => ({ type: "read", node }))
 const writeAll = (teller: Teller): readonly Action[] => teller.founders.map((node) => few(teller, node))
-/** Writes wherever they are taken and reads everywhere, again and again: whoever is left behind is asked, too. */
+/**
+ * Writes wherever they are accepted and reads everywhere, again and again: a server that was left behind is asked too.
+ */
 const writeAndRead = (teller: Teller, rounds: number, most: number): readonly Action[] =>
   Array.from({ length: rounds }, () => [
     between(teller, 5, most),
@@ -29,7 +31,7 @@ const eachWay = (teller: Teller, node: string, direction: "to" | "from"): readon
     direction === "to" ? { type: "cut", from: other, to: node } : { type: "cut", from: node, to: other },
   )
 
-/** Answers that come late, so that a lease reaches on after the leader is cut off. */
+/** Answers that arrive late, so that a lease is still held after the leader was cut off. */
 export const leaseEdge: Story = (teller) => [
   ...teller.founders.map((from): Action => ({ type: "clog", from, to: "leader", ms: teller.random.between(200, 450) })),
   between(teller, 150, 460),
@@ -39,7 +41,7 @@ export const leaseEdge: Story = (teller) => [
   { type: "heal" },
 ]
 
-/** A successor is told to campaign, and its leader hears nobody any more. */
+/** A successor is told to campaign, and then its leader hears no one any more. */
 export const leaseAfterHandOver: Story = (teller) => [
   { type: "transfer", node: "leader", to: null },
   ...eachWay(teller, "leader", "to"),
@@ -47,7 +49,7 @@ export const leaseAfterHandOver: Story = (teller) => [
   { type: "heal" },
 ]
 
-/** Whoever promised a leader its lease starts anew, and somebody waits for its vote. */
+/** A server that confirmed a leader's lease is restarted, and another server waits for its vote. */
 export const leaseAndRestart: Story = (teller) => [
   { type: "cut", from: "leader", to: "follower2" },
   { type: "cut", from: "follower2", to: "leader" },
@@ -59,7 +61,7 @@ export const leaseAndRestart: Story = (teller) => [
   { type: "heal" },
 ]
 
-/** Nobody hears the leader; it hears the others, whose answers take their time. */
+/** No server hears the leader; the leader hears the others, whose answers take long. */
 export const muteLeader: Story = (teller) => [
   { type: "network", profile: "longReordering" },
   between(teller, 50, 400),
@@ -89,7 +91,10 @@ export const oldAnswers: Story = (teller) => {
   ]
 }
 
-/** The first request after a start, whose reply arrives after the next start, whose first request covers more. */
+/**
+ * The first request after a start gets its reply after the next start, and the first request of that start covers more
+ * reads.
+ */
 export const firstQuestions: Story = (teller) => {
   const asker = teller.random.chance(700) ? follower(teller) : somebody(teller)
   const again = (): readonly Action[] => [{ type: "crash", node: asker, keep: "all" }, ...startAll(teller)]
@@ -113,7 +118,10 @@ export const firstQuestions: Story = (teller) => {
   ]
 }
 
-/** Reads all the while that a leader gets going, on slow disks: before its first entry is committed it does not know what is (thesis §6.4). */
+/**
+ * Reads while a leader takes over, on slow disks: before its first entry is committed it does not know what is
+ * committed (thesis §6.4).
+ */
 export const newLeader: Story = (teller) => [
   few(teller, "leader"),
   between(teller, 30, 150),
@@ -127,7 +135,10 @@ export const newLeader: Story = (teller) => [
   ...teller.founders.map((node): Action => ({ type: "disk", node, min: 1, max: 5 })),
 ]
 
-/** Those that cannot win have the fastest clocks, and the leader falls: they must not keep the others from trying. */
+/**
+ * The servers that cannot win have the fastest clocks, and the leader crashes: they must not keep the others from
+ * campaigning.
+ */
 export const staleAndFast: Story = (teller) => {
   const { founders, settings } = teller
   const fast = founders.slice(0, (founders.length - 1) >> 1)

@@ -1,4 +1,7 @@
-/** Schedules that lose something: disks that fill, fail, stall or go back in time, machines, and members that come and go. */
+/**
+ * Schedules that lose something: disks that become full, fail, stall or go back in time, state machines, and members
+ * that come and go.
+ */
 import type { Action } from "../../../interpreters/simulation/index.ts"
 import {
   between,
@@ -40,7 +43,7 @@ export const failingDisk: Story = (teller) => [
   ...startSome(teller),
 ]
 
-/** Its disk hangs, its heart beats. */
+/** A leader's disk hangs, but its heartbeats go on. */
 export const stalledDisk: Story = (teller) => [
   { type: "stallDisk", node: somebody(teller) },
   few(teller, "leader"),
@@ -50,7 +53,7 @@ export const stalledDisk: Story = (teller) => [
   ...chance(teller, 700, ...everybody(teller).map((node): Action => ({ type: "resumeDisk", node }))),
 ]
 
-/** What is lost for good: a disk, or what stands on it. */
+/** Something is lost for good: a disk, or a state machine. */
 export const lostDisk: Story = (teller) => {
   const victim = teller.random.pick(teller.expendable)
   if (victim === undefined) return []
@@ -80,14 +83,14 @@ export const lostDisk: Story = (teller) => {
   ]
 }
 
-/** All are there and in touch, so that whoever starts now is met by all. */
+/** All servers are up and connected, so that all of them see whichever server starts now. */
 const together = (teller: Teller): readonly Action[] => [
   { type: "heal" },
   ...everybody(teller).map((node): Action => ({ type: "resume", node })),
   ...startAll(teller),
   election(teller),
 ]
-/** It waits under its new incarnation, and is taken in. */
+/** The server waits under its new incarnation, and is made a member again. */
 const replacedMember = (teller: Teller, victim: string): readonly Action[] => [
   { type: "wipe", node: victim },
   { type: "start", node: victim },
@@ -101,7 +104,10 @@ const replacedMember = (teller: Teller, victim: string): readonly Action[] => [
   ),
 ]
 
-/** A copy is made, the node goes on and starts again, and the copy is put in its place: once, or in turn with the first. */
+/**
+ * A copy of a directory is made, the node runs on and is restarted, and the copy is put in its place: once, or in turn
+ * with the first directory.
+ */
 export const putBack: Story = (teller) => {
   const { random } = teller
   const victim = random.pick(teller.expendable)
@@ -132,7 +138,7 @@ export const putBack: Story = (teller) => {
   ]
 }
 
-/** A copy of a node that runs: no start was missed, and only who was told of more can know. */
+/** A copy of a running node: no start was missed, so only a server that was told of more can notice it. */
 export const liveCopy: Story = (teller) => {
   const victim = teller.random.pick(teller.expendable)
   if (victim === undefined) return []
@@ -182,12 +188,15 @@ export const newServer: Story = (teller) => {
   const voters = everybody(teller)
   teller.added = [...teller.added, name]
   const learner: Action = { type: "addLearners", node: "leader", names: [name] }
-  // A server that stands alone must not depend on one that knows nothing yet.
+  // A cluster of one server must not depend on one that knows nothing yet.
   const votes: readonly Action[] = voters.length === 1 ? [learner] : [everybodyVotes(teller, "leader")]
   return [{ type: "add", name }, ...chance(teller, 850, learner, moment(teller)), ...votes, moment(teller)]
 }
 
-/** A joint configuration, and no majority of one of its halves: leaders fall, and their successors must go on with it. */
+/**
+ * A joint configuration without a majority in one of its halves: leaders crash, and their successors must complete the
+ * change.
+ */
 export const jointUnderFire: Story = (teller) => [
   configuration(teller, "leader"),
   between(teller, 0, 12),
@@ -209,8 +218,8 @@ export const jointUnderFire: Story = (teller) => [
 ]
 
 /**
- * A leader that is cut off fills its log and ends it with a change; the others commit less, but trim their logs past the
- * fork: a snapshot replaces its log, and the change at the end of that must be gone with it.
+ * A leader that is cut off fills its log and ends it with a change; the others commit less, but trim their logs beyond
+ * the fork. A snapshot then replaces its log, and the change at the end of that must be gone too.
  */
 export const replacedChange: Story = (teller) => [
   few(teller, "leader"),

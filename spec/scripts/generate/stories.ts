@@ -50,7 +50,7 @@ import {
   type Teller,
 } from "./teller.ts"
 
-/** Paper Figure 8: leaders that append and are gone before, or just as, anybody else holds it; again and again. */
+/** Paper Figure 8: leaders that append and crash before, or just as, another server holds the entry; repeatedly. */
 const figure8: Story = (teller) => [
   ...times(teller.random.between(2, 5), () => [
     few(teller, "leader"),
@@ -64,7 +64,7 @@ const figure8: Story = (teller) => [
   ...startAll(teller),
 ]
 
-/** A leader falls as soon as it has won: what it opened its term with is on few disks or none. */
+/** A leader crashes as soon as it has won: the no-op that opens its term is on few disks or none. */
 const wonAndLost: Story = (teller) => [
   ...times(teller.random.between(2, 6), () => [
     crashAction(teller, "leader"),
@@ -74,7 +74,7 @@ const wonAndLost: Story = (teller) => [
   ...startAll(teller),
 ]
 
-/** Slow disks: much is told before it is durable, unless somebody takes care; and then the power goes. */
+/** Slow disks, and then a power failure: a server that reports too early has reported much that is not durable. */
 const persistBoundary: Story = (teller) => {
   const slow = [somebody(teller), somebody(teller)]
   const most = teller.random.pick([50, 400, 1500]) ?? 50
@@ -93,8 +93,8 @@ const persistBoundary: Story = (teller) => {
 }
 
 /**
- * A leader, alone or with a follower, cut off from the rest and still taking commands, with writes in its queue as it
- * learns of its successor; then back, with a log that must give way.
+ * A leader, alone or with one follower, is cut off from the rest and still accepts commands, with queued writes when it
+ * learns of its successor; then it is back, with a log that must be overwritten.
  */
 const minoritySide: Story = (teller) => {
   const { random } = teller
@@ -119,7 +119,7 @@ const minoritySide: Story = (teller) => {
   ]
 }
 
-/** Some cut off after others, so that logs come to differ over many terms (paper Figure 7). */
+/** Some servers are cut off after others, so that logs differ over many terms (paper Figure 7). */
 const manyTerms: Story = (teller) => [
   ...times(teller.random.between(3, 6), () => [
     { type: "partition", side: teller.random.chance(500) ? ["leader"] : ["leader", "follower2"] } as const,
@@ -131,7 +131,7 @@ const manyTerms: Story = (teller) => [
   moment(teller),
 ]
 
-/** All at once, in the middle of whatever there was: of snapshots, too. */
+/** All servers crash at once, in the middle of whatever was going on, also of snapshots. */
 const powerCut: Story = (teller) => {
   const { random } = teller
   const all = everybody(teller)
@@ -151,7 +151,10 @@ const powerCut: Story = (teller) => {
   ]
 }
 
-/** Somebody is so far behind that it gets a snapshot; meanwhile leaders change, chunks come late, twice, or after a restart. */
+/**
+ * A server is so far behind that it gets a snapshot; meanwhile leaders change, and chunks arrive late, twice, or after
+ * a restart.
+ */
 const snapshotInFlight: Story = (teller) => {
   const { random } = teller
   const late = follower(teller)
@@ -181,7 +184,7 @@ const snapshotInFlight: Story = (teller) => {
   ]
 }
 
-/** Its own snapshot is still being taken when one of the leader's, which reaches further, is installed. */
+/** A server is still taking its own snapshot when one of the leader's, which reaches further, is installed. */
 const overtaken: Story = (teller) => {
   const late = teller.random.pick(teller.founders) ?? "n1"
   return [
@@ -199,7 +202,7 @@ const overtaken: Story = (teller) => {
   ]
 }
 
-/** Connections that break at once after they were made: what was asked twice is answered twice. */
+/** Connections that break right after they were made: what was asked twice is answered twice. */
 const resets: Story = (teller) => {
   const other = follower(teller)
   return times(teller.random.between(1, 4), () => [
@@ -209,7 +212,7 @@ const resets: Story = (teller) => {
   ])
 }
 
-/** A leader that sleeps and wakes up in a world that has gone on. */
+/** A leader that is paused and resumes after the others have elected another one. */
 const pausedLeader: Story = (teller) => [
   ...chance(teller, 500, few(teller, "leader")),
   { type: "pause", node: somebody(teller) },
@@ -221,7 +224,7 @@ const pausedLeader: Story = (teller) => [
   ...everybody(teller).map((node): Action => ({ type: "read", node })),
 ]
 
-/** Reads at one who may lead no more, while others write. */
+/** Reads at a server that may not lead any more, while others write. */
 const staleReads: Story = (teller) => [
   { type: "partition", side: teller.random.chance(500) ? ["leader"] : ["leader", "follower1"] },
   ...everybody(teller).map((node): Action => ({ type: "read", node })),
@@ -235,7 +238,7 @@ const staleReads: Story = (teller) => [
   ...everybody(teller).map((node): Action => ({ type: "read", node })),
 ]
 
-/** One way only, or only between some: who is heard by one is not heard by another. */
+/** Links work one way only, or only between some servers: a server that one can hear is not heard by another. */
 const partial: Story = (teller) => {
   const { random } = teller
   const two = (): readonly [string, string] => [somebody(teller), random.pick(everybody(teller)) ?? "n1"]
@@ -251,7 +254,7 @@ const partial: Story = (teller) => {
   ]
 }
 
-/** A transfer, and something in its way. */
+/** A transfer, and something that disturbs it. */
 const handOver: Story = (teller) => [
   ...chance(teller, 500, burst(teller, "leader")),
   { type: "transfer", node: "leader", to: teller.random.chance(500) ? null : follower(teller) },
@@ -274,11 +277,12 @@ const handOver: Story = (teller) => [
 ]
 
 const DAY = 86_400_000
-/** Monotonic clocks within what leases allow for: nobody more than a tenth faster than anybody else. */
+/** Monotonic clocks within what leases allow for: none is more than a tenth faster than another. */
 const quartz = ({ random }: Teller): number => random.between(-47, 47)
 /**
- * Wall clocks of a minority show anything and run as they like; those of the others are right, or nearly. Then the replicated
- * clock keeps its promise. Now and then a majority is wrong: then all that is promised is that stamps never fall.
+ * The wall clocks of a minority show anything and run at any speed; those of the others are right, or nearly. Then the
+ * replicated clock keeps its guarantee. Now and then a majority is wrong: then it is only guaranteed that stamps never
+ * fall.
  */
 const clocks: Story = (teller) => {
   const { random, liars, founders } = teller
@@ -304,7 +308,7 @@ const clocks: Story = (teller) => {
     ...chance(teller, 500, { type: "read", node: "leader" }, election(teller), few(teller, "leader")),
   ]
 }
-/** All are down for a while; who comes back first may be the one with the wrong clock. */
+/** All servers are down for a while; the first one to come back may be the one with the wrong clock. */
 const outage: Story = (teller) => {
   const { random } = teller
   const all = everybody(teller)
@@ -324,7 +328,7 @@ const outage: Story = (teller) => {
   ]
 }
 
-/** A stretch of another network, or of another speed of the state machine. */
+/** For a while another network, or another speed of the state machine. */
 const weather: Story = (teller) => {
   const { random } = teller
   const profile =

@@ -1,4 +1,7 @@
-/** The writer of a script: what stories draw from, and what keeps them within what Raft tolerates. */
+/**
+ * The writer of a script: the random choices that stories use, and the limits that keep them within what Raft
+ * tolerates.
+ */
 import type { Settings } from "../../../core/index.ts"
 import type { Action, Keep, NodeRef, Random } from "../../../interpreters/simulation/index.ts"
 import type { Profile } from "./profiles.ts"
@@ -33,7 +36,7 @@ export const follower = ({ random, founders }: Teller): NodeRef =>
 
 export const runAction = (ms: number): Action => ({ type: "run", ms })
 export const between = ({ random }: Teller, min: number, max: number): Action => runAction(random.between(min, max))
-/** Long enough for somebody to win an election, mostly. */
+/** Usually long enough for a server to win an election. */
 export const election = (teller: Teller): Action =>
   between(teller, teller.settings.electionMin, 2 * teller.settings.electionMax + 100)
 /** A moment of any length: within a round trip, within a write, within a heartbeat, within an election. */
@@ -53,7 +56,7 @@ export const few = (teller: Teller, node: NodeRef): Action =>
 export const burst = (teller: Teller, node: NodeRef): Action =>
   propose(teller, node, teller.random.between(8, 30), teller.random.pick([5, 60]) ?? 5)
 
-/** A little of what clients do. */
+/** Some requests of clients. */
 export const load: Story = (teller) => {
   const { random } = teller
   const actions: Action[] = []
@@ -67,27 +70,27 @@ export const startAll = (teller: Teller): readonly Action[] =>
   everybody(teller).map((node) => ({ type: "start", node }))
 export const startSome = (teller: Teller): readonly Action[] => startAll(teller).filter(() => teller.random.chance(700))
 
-/** Of these names: voters of which most are not expendable, and now and then learners of the rest. */
+/** A configuration of these names: voters of which most are not expendable, and sometimes learners. */
 export const configuration = (teller: Teller, node: NodeRef): Action => {
   const { random, expendable } = teller
   const steady = teller.founders.filter((name) => !expendable.includes(name))
   const sure = steady.filter(() => random.chance(800))
   const core = sure.length > 0 ? sure : steady.slice(0, 1)
   const others = [...expendable, ...teller.added]
-  // An added server never loses anything: it counts among the steady ones once it votes.
+  // An added server never loses anything: it counts as one of the steady ones once it votes.
   const newcomers = teller.founders.length === 1 ? [] : teller.added.filter(() => random.chance(600))
   const risky = expendable.filter(() => random.chance(600)).slice(0, Math.max(0, core.length - 1))
   const voters = [...core, ...newcomers, ...risky]
   const learners = others.filter((name) => !voters.includes(name) && random.chance(600))
   return { type: "change", node, voters, learners }
 }
-/** Whoever left is a learner before it is a voter again. */
+/** A server that left must be a learner before it is a voter again. */
 export const everybodyReturns = (teller: Teller): readonly Action[] => [
   { type: "addLearners", node: "leader", names: everybody(teller) },
   moment(teller),
   everybodyVotes(teller, "leader"),
 ]
-/** Everybody who was there at first, and those added since. */
+/** All founders, and the servers added since. */
 export const everybodyVotes = (teller: Teller, node: NodeRef): Action => ({
   type: "change",
   node,

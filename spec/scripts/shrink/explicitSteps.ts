@@ -1,6 +1,7 @@
 /**
- * The same failure without chance and without time: of all that the world did on its way to it, only what is needed, each
- * by an action of its own. Messages that nobody delivers are as good as lost; a write that nobody completes is not durable.
+ * The same failure without chance and without time: of everything that the world did on its way to the failure, only
+ * the necessary part, each event as an action of its own. Messages that no action delivers are lost; a write that no
+ * action completes is not durable.
  */
 import type { Event, Message, Settings, Timer } from "../../../core/index.ts"
 import {
@@ -22,19 +23,19 @@ import type { SameFailure } from "./shrink.ts"
 
 type Machine = NonNullable<WorldHooks["machine"]> | undefined
 
-/** What happened, told so that it can be found again in a world that is somewhat different. */
+/** What happened, described so that it can be found again in a slightly different world. */
 type Deed = { readonly step: number } & (
   | { readonly type: "act"; readonly action: Action }
   | { readonly type: "deliver"; readonly from: string; readonly to: string; readonly message: Message }
   | { readonly type: "fire"; readonly node: string; readonly timer: Timer }
   | { readonly type: "persist"; readonly node: string }
-  /** Something within one node: executed, stored, noticed. */
+  /** Something within one node: entries executed, a chunk stored, a disconnection noticed. */
   | { readonly type: "inside"; readonly node: string }
 )
 
-/** Nothing happens by itself before this is over. */
+/** Events that happen by hand are delayed by this, so that they never happen by themselves. */
 const NEVER = 10_000_000
-/** Whatever goes on within a node takes less. */
+/** Everything within a node takes less than this. */
 const INSIDE = 110
 
 type Switches = Pick<Settings, "preVote" | "leaseReads">
@@ -66,7 +67,7 @@ const patient = (options: Script["options"], switches: Switches): Script["option
   }
 }
 
-/** About nothing but time, luck or links; or by hand already. */
+/** Actions that only concern time, chance or links, or that are by hand already. */
 const passing: ReadonlySet<ActionType> = new Set<ActionType>([
   "run",
   "step",
@@ -89,7 +90,10 @@ const passing: ReadonlySet<ActionType> = new Set<ActionType>([
   "fire",
   "persist",
 ])
-/** Roles are looked up now: who leads may come out otherwise by hand. null: nothing is done to a node. */
+/**
+ * The action with the names of the nodes that have its roles now: by hand another server may lead. null: the action
+ * concerns no node.
+ */
 const byName = (world: World, action: Action): Action | null => {
   if (passing.has(action.type)) return null
   const resolve = (ref: string): string | undefined => resolveNode(world.data, ref)
@@ -105,12 +109,12 @@ const byName = (world: World, action: Action): Action | null => {
   return to === undefined ? null : { ...action, node, to }
 }
 
-/** Thrown to stop the recording where the failure was. */
+/** Thrown to stop the recording at the failure. */
 class Enough extends Error {}
 
 interface Recording {
   readonly deeds: readonly Deed[]
-  /** Of each step: who took it, and what caused it. */
+  /** For each step: the node that took it, and the step that caused it. */
   readonly steps: readonly { readonly node: string; readonly cause: number }[]
 }
 
@@ -156,13 +160,15 @@ const record = (script: Script, at: number, machine: Machine): Recording => {
     world = new World({ ...script.options, seed: script.seed, ...hooks })
     for (const action of script.actions) world.act(action)
   } catch (error) {
-    // What the script was to show may itself be thrown from inside the reducer.
+    // The failure that the script shows may itself be thrown by the reducer.
     if (!(error instanceof Error)) throw error
   }
   return { deeds, steps }
 }
 
-/** Only what can have led to the last step: its own node before, and whoever sent what caused it. */
+/**
+ * Keeps only what can have led to the last step: earlier steps of its own node, and the senders of what caused them.
+ */
 const causes = ({ deeds, steps }: Recording): readonly Deed[] => {
   const earlier: number[] = []
   const last = new Map<string, number>()
@@ -193,7 +199,7 @@ const likeness = (a: Message, b: Message): number => {
   return same
 }
 
-/** The message that is most like it, of those under way the oldest. */
+/** The message in flight that is most similar to it; of several, the oldest. */
 const find = (world: World, from: string, to: string, message: Message): string | null => {
   let best: string | null = null
   let most = -1
@@ -241,7 +247,7 @@ const actionFor = (world: World, deed: Deed, last: Action | undefined): Action |
   }
 }
 
-/** The deeds as actions of a world without chance; what is not possible there is left out. */
+/** The recorded events as actions of a world without chance; what is not possible there is left out. */
 const realize = (script: Script, switches: Switches, deeds: readonly Deed[], machine: Machine): Script => {
   const options = patient(script.options, switches)
   const actions: Action[] = []
@@ -253,7 +259,7 @@ const realize = (script: Script, switches: Switches, deeds: readonly Deed[], mac
     for (const deed of deeds) {
       const action = actionFor(world, deed, actions.at(-1))
       if (action === null) continue
-      // What the network delivered twice is doubled before it is taken off.
+      // A message that the network delivered twice is duplicated before it is delivered.
       const left = deed.type === "deliver" ? (deliveries.get(deed.message) ?? 1) : 1
       if (deed.type === "deliver") deliveries.set(deed.message, left - 1)
       for (const next of left > 1 && action.type === "deliver"
@@ -264,13 +270,16 @@ const realize = (script: Script, switches: Switches, deeds: readonly Deed[], mac
       }
     }
   } catch (error) {
-    // The failure itself, perhaps: whoever checks the script will see.
+    // This may be the failure itself: checking the script will show that.
     if (!(error instanceof Error)) throw error
   }
   return { seed: script.seed, options, actions }
 }
 
-/** It goes quicker without pre-votes, where they do not matter; and leases hang on time, which by hand nobody keeps: where they matter it cannot be done. */
+/**
+ * Without pre-votes the script is shorter, if they do not matter. Leases depend on time, which nothing keeps by hand:
+ * if they matter, the failure cannot be reproduced by hand.
+ */
 const switchesOf = ({ options }: Script, { violation }: ScriptFailed): readonly Switches[] => {
   const { preVote, leaseReads } = settingsIn(options)
   const leases = leaseReads && violation !== "ReadFresh" && violation !== "Refinement" ? [false, true] : [false]
@@ -279,7 +288,9 @@ const switchesOf = ({ options }: Script, { violation }: ScriptFailed): readonly 
   )
 }
 
-/** null: it cannot be done. What shows only while the world is mended lives on time, and stays as it is. */
+/**
+ * null: it cannot be done. A failure that appears only while the world is repaired depends on time, and stays as it is.
+ */
 export const withExplicitSteps = (
   script: Script,
   failed: ScriptFailed,

@@ -1,28 +1,35 @@
 /**
  * From a script that fails to a short one that fails in the same way. First actions are left out, runs shortened and
- * options made plain; luck is drawn by place, so that this leaves the rest of the world nearly as it was. Then, where that
- * is shorter, what is left of chance is replaced by doing by hand just what it did: deliver, fire, persist (see byhand.ts).
+ * options simplified; random choices are made by place, so that this leaves the rest of the world nearly unchanged.
+ * Then, where that is shorter, the remaining randomness is replaced by actions by hand that do the same: deliver, fire,
+ * persist (see byhand.ts).
  */
 import { foundersOf, type Action, type Script, type WorldHooks } from "../../../interpreters/simulation/index.ts"
 import { withExplicitSteps } from "./explicitSteps.ts"
 import { sameFailureAs, withMendingSpelledOut, type ScriptChecks, type ScriptFailed } from "../check.ts"
 import { minimize } from "./minimize.ts"
 
-/** The verdict if the script fails as the one to be shrunk does, otherwise null. */
+/** The verdict if the script fails in the same way as the one to be shrunk, otherwise null. */
 export type SameFailure = (script: Script) => ScriptFailed | null
 
 export interface ShrinkOptions {
-  /** Milliseconds of real time, about. Default: a minute. What is left then hangs on the machine: tests limit tries instead. */
+  /**
+   * The approximate limit in milliseconds of real time. Default: a minute. The result then depends on the speed of the
+   * machine, so tests limit the tries instead.
+   */
   readonly limitMs?: number
-  /** Scripts that are tried, about. Default: as many as it takes. */
+  /** The approximate limit of scripts to try. Default: none. */
   readonly limitTries?: number
-  /** As in the check. */
+  /** As in ScriptChecks. */
   readonly machine?: NonNullable<WorldHooks["machine"]>
-  /** Whether what happens by itself may be done by hand. Default: yes. Not where clients live: they act by themselves. */
+  /**
+   * Whether events may be replaced by actions by hand. Default: yes. Not for worlds with clients, which act by
+   * themselves.
+   */
   readonly hand?: boolean
 }
 
-/** What a reader has to look at. */
+/** The size that a reader has to look at. */
 export const sizeOf = (script: Script, { steps }: Pick<ScriptFailed, "steps">): number =>
   Math.max(script.actions.length, steps)
 
@@ -37,7 +44,7 @@ const mergeRuns = (actions: readonly Action[]): readonly Action[] => {
   return merged
 }
 
-/** Plainer ones, the plainest first. */
+/** Simpler actions, the simplest first. */
 const plainer = (action: Action): readonly Action[] => {
   if (action.type === "run") {
     const { ms } = action
@@ -98,7 +105,7 @@ type Options = Script["options"]
 const without = (options: Options, key: keyof Options): Options =>
   Object.fromEntries(Object.entries(options).filter(([name]) => name !== key))
 
-/** Fewer nodes, then each option as it is by default. */
+/** With fewer nodes; then with each option at its default. */
 const plainerOptions = (options: Options): readonly Options[] => {
   const out: Options[] = []
   const nodes = foundersOf(options).length
@@ -112,7 +119,7 @@ const plainerOptions = (options: Options): readonly Options[] => {
   return out
 }
 
-/** Each a little simpler, those with most left out first: for shrinkers that try one after the other. */
+/** Slightly simpler scripts, those with most left out first: for shrinkers that try one after another. */
 export function* simplerScripts(script: Script): Generator<Script> {
   const { actions, options } = script
   for (let size = actions.length; size >= 1; size >>= 1)
@@ -128,7 +135,7 @@ export function* simplerScripts(script: Script): Generator<Script> {
   }
 }
 
-/** A circle of thousands of steps is no shorter by hand, and takes long to be written out. */
+/** A loop of thousands of steps is no shorter by hand, and takes long to be written out. */
 const MOST_BY_HAND = 1000
 
 interface Found {
@@ -175,15 +182,15 @@ export const shrinkScript = (script: Script, same: SameFailure, options: ShrinkO
         const now = best.script
         more = plainerOptions(now.options).some((options) => !expired() && accept({ ...now, options }))
       }
-      // Plainer is not always shorter as text, and may let more be left out.
+      // A simpler script is not always shorter as text, and may allow more to be left out.
       changed = JSON.stringify(best.script) !== text
     }
   }
 
-  // What comes after the failure cannot be its reason.
+  // What comes after the failure cannot be its cause.
   acceptActions(script.actions.slice(0, first.action + 1))
   plain(before(0.5))
-  // What is done by hand can be looked at again: there are fewer messages, and other ways to leave some out.
+  // Actions by hand can be shrunk again: there are fewer messages, and other ways to leave some out.
   for (let smaller = mayBeByHand && best.failed.steps <= MOST_BY_HAND; smaller && !before(0.9)();) {
     const earlier = best
     const hand = withExplicitSteps(best.script, best.failed, sameFailure, machine, before(0.9))
@@ -194,7 +201,7 @@ export const shrinkScript = (script: Script, same: SameFailure, options: ShrinkO
   return best.script
 }
 
-/** What is left of a script that failed, and how it fails now. */
+/** The shrunk form of a script that failed, and how it fails now. */
 export const shrinkFailure = (
   script: Script,
   failed: ScriptFailed,
