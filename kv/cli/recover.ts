@@ -47,13 +47,12 @@ const linesOf = (plan: Plan): readonly (readonly [string, string])[] => {
     ],
     [
       "may be lost",
-      `whatever was acknowledged after ${timeText(best.last.time)} and stood on the lost disks alone${beyond.length === 0 ? "" : `. Known of it: ${beyond.map(({ name, index, term }) => `${name} had acknowledged entry ${countText(index)} of term ${countText(term)}`).join("; ")}`}`,
+      `whatever was acknowledged after ${timeText(best.last.time)} and is only on the lost disks${beyond.length === 0 ? "" : `. This is known of it: ${beyond.map(({ name, index, term }) => `${name} had acknowledged entry ${countText(index)} of term ${countText(term)}`).join("; ")}`}`,
     ],
     [
       "repeat",
-      `what clients wrote after ${timeText(best.last.time)}, as far as it is not there; their sessions end, and say so`,
+      `what clients wrote after ${timeText(best.last.time)}, if it is missing; their sessions end with an error`,
     ],
-    ["repeat", `what clients wrote after ${when(best.last.time)}, if it is missing; their sessions end with an error`],
     [
       "next",
       plan.majority
@@ -137,9 +136,7 @@ export const apply = async ({ directories, peers, acceptLostWrites, skip, timeou
     ["kept", `${kept}: the log and the state as they were`],
     ...(carriedOut === null
       ? []
-      : ([
-          ["repeat", `what clients wrote after ${timeText(carriedOut.best.last.time)}, as far as it is not there`],
-        ] as const)),
+      : ([["repeat", `what clients wrote after ${timeText(carriedOut.best.last.time)}, if it is missing`]] as const)),
     [
       "next",
       `start ${name} as usual; empty the folders of the other nodes (nothing of the old cluster may come back), start them, and for each: stepraft member add NAME && stepraft member promote NAME`,

@@ -194,10 +194,7 @@ export class Connection implements Job, Account {
       this.evict(unreadRepliesText(this.output.buffered))
   }
 
-  /**
-   * The end of a turn: writes the collected output, starts what was held back, and closes the connection if everything
-   * is done.
-   */
+  /** The end of a turn: writes the output, starts what was held back, closes the connection if everything is done. */
   flush(): void {
     if (this.closed) return
     try {

@@ -105,9 +105,9 @@ const server: readonly Seeded[] = [
       { file: "kv/machine/executor.ts", find: "    if (command.secret === null) this.aboutTo(command)\n", replace: "" },
       {
         file: "kv/machine/executor.ts",
-        find: "    this.sessions.executed(session, reply)\n    return this.tell(out, command, reply, true)\n  }\n  /** A connection that waits",
+        find: "    this.sessions.executed(session, reply)\n    return this.tell(out, command, reply, true)\n  }\n  /**\n   * A connection that waits",
         replace:
-          "    this.sessions.executed(session, reply)\n    if (command.secret === null) this.aboutTo(command)\n    return this.tell(out, command, reply, true)\n  }\n  /** A connection that waits",
+          "    this.sessions.executed(session, reply)\n    if (command.secret === null) this.aboutTo(command)\n    return this.tell(out, command, reply, true)\n  }\n  /**\n   * A connection that waits",
       },
     ],
   },
@@ -189,8 +189,8 @@ const server: readonly Seeded[] = [
     patches: [
       {
         file: "kv/server/connection.ts",
-        find: "    if (this.full()) return false\n    // The answer of one",
-        replace: "    if (this.writes >= 0) return true\n    // The answer of one",
+        find: "    if (this.full()) return false\n    // When one of these",
+        replace: "    if (this.writes >= 0) return true\n    // When one of these",
       },
     ],
   },
