@@ -99,7 +99,7 @@ export const checkHello = (
 
 const cannot = (name: string, { version, level }: Features, by: string, needed: number): Refusal => ({
   reason: "LevelTooLow",
-  detail: `${name} runs version ${version}, which does feature levels up to ${level}, but the cluster of ${by} is at level ${needed}, which no later version takes back: start ${name} with a version that does level ${needed}, and without a lower --feature-level-max. Its data are kept as they are, and no message was exchanged.`,
+  detail: `${name} runs version ${version}, which supports feature levels up to ${level}, but the cluster of ${by} is at level ${needed}, which cannot be lowered again: start ${name} with a version that supports level ${needed}, and without a lower --feature-level-max. Its data are kept as they are, and no message was exchanged.`,
 })
 /** Either end may be the one that cannot read what the other's cluster writes. */
 const levelTooLow = (self: Member, { features: own = ownFeatures }: LocalHello, hello: Hello): Refusal | null => {

@@ -1,11 +1,14 @@
-/** Connections of whoever has not said yet who he is: where they come from, and which gives way when there are too many. */
+/**
+ * Connections of clients that have not authenticated yet: where each comes from, and which one is closed when there are
+ * too many.
+ */
 
 const wordsIn = (part: string): readonly string[] =>
   part.split(":").flatMap((word) => (word === "" ? [] : word.includes(".") ? [word, word] : [word]))
 
 /**
- * What counts as one place of origin. Who has one address of IPv6 has all of its /64; and IPv4 may be written as IPv6. `address`
- * is as sockets tell it.
+ * The network that an address counts as: an IPv6 address stands for its whole /64, because its user has all of that; an
+ * IPv4 address may also be written as IPv6. `address` is as a socket reports it.
  */
 export const networkOf = (address: string): string => {
   const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address) ?? []
@@ -16,7 +19,10 @@ export const networkOf = (address: string): string => {
   return `${[...head, ...zeros, ...tail].slice(0, 4).join(":")}::/64`
 }
 
-/** Bounded, and shared among the networks: a crowd from one of them pushes out nobody but itself. */
+/**
+ * A bounded set, shared fairly among networks: too many connections from one network push out only connections of that
+ * network.
+ */
 export class Strangers<One> {
   private readonly networks = new Map<string, Set<One>>()
   private readonly homes = new Map<One, string>()
@@ -29,7 +35,7 @@ export class Strangers<One> {
   get size(): number {
     return this.homes.size
   }
-  /** Returns whoever must give way for it. */
+  /** Returns the connection that must be closed to make space for it. */
   add(one: One, address: string): One | null {
     const network = networkOf(address)
     this.homes.set(one, network)
@@ -38,7 +44,7 @@ export class Strangers<One> {
     else beside.add(one)
     return this.homes.size > this.most ? this.give() : null
   }
-  /** Takes out the oldest of the network that has most; null if there is none. */
+  /** Removes and returns the oldest connection of the network that has most of them; null if there is none. */
   give(): One | null {
     let crowd: ReadonlySet<One> = new Set<One>()
     for (const beside of this.networks.values()) if (beside.size > crowd.size) crowd = beside

@@ -390,7 +390,7 @@ describe("a node that hangs, and an outage", () => {
     try {
       await inTime("it has looked", () => said.out() === "one\n")
       store.fate = () => ({ reply: "-NOLEADER no leader\r\n", executed: false })
-      await inTime("it has noticed", () => said.err().includes("it goes on looking"))
+      await inTime("it has noticed", () => said.err().includes("still trying"))
       store.data.set("k", "two")
       store.fate = () => "serve"
       await inTime("it looks again", () => said.out() === "one\ntwo\n")

@@ -294,7 +294,7 @@ const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[
     "a member that is not in a list",
     { n2: { both: led({ links: links({}, ["n1"]) }) } },
     ["members-disagree"],
-    /n3 is a member that n2 does not know where to find/,
+    /n3 is a member whose address n2 does not know/,
   ],
   [
     "one that was removed and runs",
@@ -376,7 +376,7 @@ test("a node that does not let the doctor in lives", () => {
     expect(diagnose({ ...facts, nodes: shut })).toMatchObject([
       {
         name: "node-unreachable",
-        cause: expect.stringMatching(/^it lives/) as unknown,
+        cause: expect.stringMatching(/^it runs/) as unknown,
         next: expect.stringContaining("STEPRAFT_PASSWORD") as unknown,
       },
     ])

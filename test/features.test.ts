@@ -93,7 +93,7 @@ describe("raised", () => {
   test("who keeps it down is named, with the version that it runs", () => {
     const told = { ...everybody(2), b: { features: runs(1, "0.1.7") }, c: { connected: false } }
     expect(heldBy(voting("abc"), 2, presenceIn(told))).toBe(
-      "b runs version 0.1.7 and does levels up to 1, c is not connected",
+      "b runs version 0.1.7, which supports levels up to 1, c is not connected",
     )
     expect(heldBy({ ...voting("abc"), level: 2 }, 2, presenceIn(told))).toBeNull()
   })
@@ -106,7 +106,7 @@ test("who cannot do the level is not taken in: neither added, nor in anybody's p
   expect(nextStep(viewOf(it, told), { type: "add", name: "d", address: null })).toMatchObject({
     ...refused,
     text: expect.stringContaining(
-      "d runs version 0.1.7 and does feature levels up to 1, but the cluster is at level 2",
+      "d runs version 0.1.7 and supports feature levels up to 1, but the cluster is at level 2",
     ),
   })
   for (const by of ["d", "c"])
@@ -121,14 +121,14 @@ test("who cannot do the level is not taken in: neither added, nor in anybody's p
 test("a command of a level is refused by name until the level is committed", () => {
   const it = server({}).receive("b", append())
   const gated = new Map([["TALLY", 2]])
-  const features = { level: 1, highest: 2, heldBy: "n3 runs version 0.1.0 and does levels up to 1" }
+  const features = { level: 1, highest: 2, heldBy: "n3 runs version 0.1.0, which supports levels up to 1" }
   const asked = (...names: readonly string[]): string | undefined => {
     const calls = names.map((name) => [Buffer.from(name), Buffer.from("k")])
     const found = levelRefusal(calls, gated, it.state, () => ({ features }))
     return found?.type === "error" ? `${found.code} ${found.text}` : undefined
   }
   expect(asked("set", "tally")).toBe(
-    "ERR TALLY needs feature level 2; the cluster is at 1 because n3 runs version 0.1.0 and does levels up to 1. Nothing was executed.",
+    "ERR TALLY needs feature level 2; the cluster is at 1 because n3 runs version 0.1.0, which supports levels up to 1. Nothing was executed.",
   )
   expect(asked("set", "get")).toBeUndefined()
   const risen = { ...it.state, configurations: [{ index: 0, configuration: { ...voting("abc"), level: 2 } }] }

@@ -14,38 +14,38 @@ export const unsteady: readonly (readonly [string, Apply, RegExp])[] = [
   [
     "that asks the clock for its result",
     () => Date.now(),
-    /the result is 1700000000000, and then .* It asks Date\.now\(\)\./,
+    /the result is 1700000000000, and then .* It uses Date\.now\(\)\./,
   ],
   [
     "that keeps today's date",
     (state) => void Object.assign(state, { day: new Date().getFullYear() }),
-    /state\.day becomes 2023, and then 2096\. It asks new Date\(\)/,
+    /state\.day becomes 2023, and then 2096\. It uses new Date\(\)/,
   ],
   [
     "that hangs on a deadline",
     (state) => void Object.assign(state, { late: Date.now() > 1_800_000_000_000 }),
-    /state\.late becomes false, and then true\. It asks Date\.now\(\)/,
+    /state\.late becomes false, and then true\. It uses Date\.now\(\)/,
   ],
   [
     "that draws lots",
     (state, n) => void Object.assign(state, { lot: Math.random() < 0.5 ? n : -n - 1 }),
-    /It asks Math\.random\(\)/,
+    /It uses Math\.random\(\)/,
   ],
   [
     "that hardly ever draws one",
     () => Math.random() < 1e-9,
-    /the result is false, and then true\. It asks Math\.random\(\)/,
+    /the result is false, and then true\. It uses Math\.random\(\)/,
   ],
   [
     "that makes names",
     (state) => void Object.assign(state, { name: crypto.randomUUID() }),
-    /It asks crypto\.randomUUID\(\)/,
+    /It uses crypto\.randomUUID\(\)/,
   ],
-  ["that measures", () => Math.floor(performance.now()), /It asks performance\.now\(\)/],
+  ["that measures", () => Math.floor(performance.now()), /It uses performance\.now\(\)/],
   [
     "that counts its calls",
     () => ++calls,
-    /the result is \d+, and then \d+\. It asks for nothing that is known to differ: look for a variable outside of the state/,
+    /the result is \d+, and then \d+\. It uses no known source of differences: look for a variable outside of the state/,
   ],
   [
     "that keeps part of its state in its module",

@@ -104,7 +104,7 @@ test("no leader: a node that moved, a list that lacks the leader, and members th
       await short.start({ peers: others })
       await says(
         short,
-        /no leader for .* is known here, though a majority is connected/,
+        /no leader for .* is known here, although a majority is connected/,
         `${first.id} is a member and not in the peer list of ${short.id}: add ${first.id}=127.0.0.1:${first.config.peer.port}`,
       )
       await short.stop()

@@ -211,7 +211,7 @@ longTest("doctor: disks of the followers that stall, one that is slow, and disks
     await named(cluster, leader, "client-timeouts", [leader], /slow-disk/)
     for (const id of cluster.ids) await setFaults(cluster, id, {})
     await setFaults(cluster, followers[0] ?? "", { freeBytes: 1000 })
-    await named(cluster, leader, "out-of-space", [followers[0] ?? ""], /the others go on/)
+    await named(cluster, leader, "out-of-space", [followers[0] ?? ""], /the other nodes continue/)
     await setFaults(cluster, followers[0] ?? "", {})
     await well(cluster)
   }),

@@ -142,7 +142,7 @@ describe("refused by both sides, with the reason", () => {
       await node("a", { hello: { features: { version: "0.2.0", level: 2, clusterLevel: 2 } } }),
       await node("b", { hello: { features: low } }),
     ]
-    const said = "b runs version 0.1.0, which does feature levels up to 1, but the cluster of a is at level 2"
+    const said = "b runs version 0.1.0, which supports feature levels up to 1, but the cluster of a is at level 2"
     b.transport.setPeer("a", at(a.port))
     await until("both say so", () => says(a, "LevelTooLow", said) && says(b, "LevelTooLow", said))
     expect(a.transport.unlisted()).toMatchObject([{ name: "b", features: low }])

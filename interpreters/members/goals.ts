@@ -185,7 +185,7 @@ const newcomer = (view: LeaderView, name: string, address: string | null): Prese
   if (presence !== null && presence.features.level < level)
     return refuse(
       "levelTooLow",
-      `${name} runs version ${presence.features.version} and does feature levels up to ${presence.features.level}, but the cluster is at level ${level}: it could not read what the others write. Nothing was changed. Start ${name} with a version that does level ${level}, and without a lower --feature-level-max`,
+      `${name} runs version ${presence.features.version} and supports feature levels up to ${presence.features.level}, but the cluster is at level ${level}: it could not read what the others write. Nothing was changed. Start ${name} with a version that supports level ${level}, and without a lower --feature-level-max`,
     )
   if (presence?.connected === true) return presence
   const at = presence?.address ?? null

@@ -1,6 +1,7 @@
 /**
- * The feature level of a cluster rises once every member, voters and learners, is connected and says that it can do more. Until
- * then a member may go back to an older version; afterwards one that cannot do the level is refused by name (hello.ts).
+ * The feature level of a cluster rises once every member, voters and learners, is connected and reports that it
+ * supports a higher one. Until then a member may return to an older version; afterwards a member that does not support
+ * the level is refused with an error that names it (hello.ts).
  */
 import { levelOf, membersOf, sameMember, type Configuration, type Member } from "../../core/index.ts"
 import type { Features } from "../features.ts"
@@ -8,13 +9,13 @@ import type { Presence, GoalStep, LeaderView } from "./goals.ts"
 
 type Known = (name: string) => Presence | null
 
-/** What the member says of itself now; null: it is not connected, or another directory is under its name. */
+/** What the member reports about itself now; null: it is not connected, or another directory uses its name. */
 const featuresOf = (member: Member, presence: Known): Features | null => {
   const there = presence(member.name)
   return there?.connected === true && sameMember(there.member, member) ? there.features : null
 }
 
-/** What a leader does about it; null: nothing, or not now. */
+/** What a leader does to raise the level; null: nothing, or not now. */
 export const raise = ({ state, leader, presence }: LeaderView): GoalStep | null => {
   const inForce = state.configurations.at(-1)
   if (inForce === undefined || inForce.index > state.commitIndex || state.commitIndex < leader.termStart) return null
@@ -28,11 +29,11 @@ export const raise = ({ state, leader, presence }: LeaderView): GoalStep | null 
     : {
         type: "change",
         configuration: { voters, learners, level },
-        text: `every member can do feature level ${level}: it rises from ${now}`,
+        text: `every member supports feature level ${level}: the cluster's level rises from ${now}`,
       }
 }
 
-/** Why the level is not `wanted` yet, by the names of members; null: nobody keeps it from that. */
+/** Why the level is not `wanted` yet, by the names of members; null: no member prevents it. */
 export const heldBy = (configuration: Configuration, wanted: number, presence: Known): string | null => {
   if (levelOf(configuration) >= wanted) return null
   const why = membersOf(configuration).flatMap((member) => {
@@ -40,7 +41,7 @@ export const heldBy = (configuration: Configuration, wanted: number, presence: K
     if (features === null) return [`${member.name} is not connected`]
     return features.level >= wanted
       ? []
-      : [`${member.name} runs version ${features.version} and does levels up to ${features.level}`]
+      : [`${member.name} runs version ${features.version}, which supports levels up to ${features.level}`]
   })
   return why.length === 0 ? null : why.join(", ")
 }

@@ -271,7 +271,7 @@ export const makeMembers = ({
     })
   })
 
-  // ------------------------------------------------------------------------------------------ whoever asks
+  // ------------------------------------------------------------------------------------------ requests of others
 
   const say = (to: Member, message: ServiceMessage): void => {
     transport.sendService?.(to, message)

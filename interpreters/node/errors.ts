@@ -45,7 +45,7 @@ export class LevelTooHigh extends Data.TaggedError("LevelTooHigh")<{
   readonly cluster: number
 }> {
   override get message(): string {
-    return `the cluster of ${this.data} is at feature level ${this.cluster}, which no later version takes back, and this is version ${this.version}, which does levels up to ${this.level}. Nothing was changed. Start the version that ran here last, or a later one, and without a lower --feature-level-max`
+    return `the cluster of ${this.data} is at feature level ${this.cluster}, which cannot be lowered again, and this is version ${this.version}, which supports levels up to ${this.level}. Nothing was changed. Start the version that ran here last, or a later one, and without a lower --feature-level-max`
   }
 }
 /** An option of `replicate` has an impossible value. */

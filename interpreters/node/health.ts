@@ -218,7 +218,7 @@ const noLeaderText = (facts: Facts, state: Readonly<State>, ms: Millis): string 
   // A majority is connected, and would elect a leader at once if the links were fast enough.
   if (slow.length > 0)
     return `${since}: messages take longer than an election timeout (${seconds(electionMin)})${because}`
-  if (missing.length > 0) return `${since} is known here, though a majority is connected${because}.${way}`
+  if (missing.length > 0) return `${since} is known here, although a majority is connected${because}.${way}`
   return `${since} although a majority of the members is connected: an election is under way, in term ${state.currentTerm}${because}`
 }
 

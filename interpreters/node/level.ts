@@ -1,17 +1,20 @@
-/** A server and the feature level of its cluster: what it says of both, and that it takes no part in what it cannot read. */
+/**
+ * A server and the feature level of its cluster: what its status shows of both, and that it takes no part in a cluster
+ * whose data it cannot read.
+ */
 import { configurationOf, emptyConfiguration, levelOf, type Configuration } from "../../core/index.ts"
 import { committedLevel, type Features } from "../features.ts"
 import { heldBy } from "../members/index.ts"
 import { LevelTooHigh } from "./errors.ts"
 import type { ServerParts } from "./status.ts"
 
-/** As told in its status. */
+/** As shown in the status. */
 export interface FeatureStatus {
   /** What members may write now. */
   readonly level: number
-  /** The highest level that this server can do. */
+  /** The highest level that this server supports. */
   readonly highest: number
-  /** Why the cluster is not at that level, by the names of members; null: nobody keeps it from that. */
+  /** Why the cluster is not at that level, by the names of members; null: no member prevents it. */
   readonly heldBy: string | null
 }
 

@@ -138,7 +138,7 @@ export const act = (fold: Fold, action: Action): void => {
   switch (action.type) {
     case "run":
       if (!Number.isInteger(action.ms) || action.ms < 0)
-        throw new RangeError(`a world goes on for whole milliseconds, not for ${action.ms}`)
+        throw new RangeError(`a world runs for whole milliseconds, not for ${action.ms}`)
       return runTo(fold, world.now + action.ms)
     case "step":
       for (let i = 0; i < action.count && stepOne(fold); i++);

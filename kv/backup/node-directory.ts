@@ -110,7 +110,7 @@ const openIn = async (
   }
 }
 
-/** Executes entries, as a node would, but that it does not wait for room. Fails as the machine does. */
+/** Executes entries as a node would, but does not wait for disk space. Fails as the machine does. */
 export const executeEntries = (
   { state }: NodeDirectory,
   machine: KvMachine,

@@ -8,7 +8,7 @@ const file = Argument.String("file").pipe(Argument.withDescription("The backup")
 const save = Command.make(
   "save",
   {
-    file: Argument.String("file").pipe(Argument.withDescription("Where to; must not exist yet")),
+    file: Argument.String("file").pipe(Argument.withDescription("The file to write; must not exist yet")),
     ...endpointFlags,
     local: Flag.Boolean("local").pipe(
       Flag.withDescription(

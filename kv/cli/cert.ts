@@ -1,4 +1,4 @@
-/** `stepraft cert`: an authority, and what it certifies, as files of a folder. */
+/** `stepraft cert`: an authority and its certificates, as files in a folder. */
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { isIP } from "node:net"
@@ -23,7 +23,10 @@ const writeNew = (file: string, text: string, mode: number): void => {
     closeSync(handle)
   }
 }
-/** By rename, so that whoever reads them meanwhile finds whole files. The key first: a certificate without it is of no use. */
+/**
+ * Files are replaced by rename, so that a reader always finds complete files. The key comes first: a certificate
+ * without its key is of no use.
+ */
 export const writeCertified = (folder: string, name: string, { certificate, key }: Certified): void => {
   makeFolders(folder)
   for (const [file, text, mode] of [
@@ -57,7 +60,9 @@ const BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g
 const authorityIn = (folder: string): { readonly certificate: string; readonly key: string } => {
   const [certificates, secret] = [certOf(folder, AUTHORITY), keyOf(folder, AUTHORITY)]
   if (!existsSync(certificates) || !existsSync(secret))
-    throw failure(`there is no authority in ${folder}: make one first with stepraft cert init, or say --dir.`)
+    throw failure(
+      `there is no authority in ${folder}: make one first with stepraft cert init, or give another folder with --dir.`,
+    )
   const key = readFileSync(secret, "utf8")
   try {
     const own = createPrivateKey(key)
@@ -65,7 +70,7 @@ const authorityIn = (folder: string): { readonly certificate: string; readonly k
     const blocks = readFileSync(certificates, "utf8").match(BLOCK) ?? []
     const certificate = blocks.find((block) => new X509Certificate(block).checkPrivateKey(own))
     if (own.asymmetricKeyDetails?.namedCurve !== "prime256v1")
-      throw failure(`${secret} was not made by stepraft cert: certify with the tools that made it.`)
+      throw failure(`${secret} was not made by stepraft cert: use the tools that made it.`)
     if (certificate === undefined)
       throw failure(`${secret} is the key of no certificate in ${certificates}: bring the two that belong together.`)
     return { certificate, key }
@@ -158,6 +163,6 @@ export const certifyIn = ({ folder, name, purpose, hosts, days, replace }: Certi
       : `the client ${name}, a user of that name where there are users`
   const short = made.ends.getTime() === spanOf(new X509Certificate(authority.certificate))[1].getTime()
   say(
-    `${certOf(folder, name)}: for ${use}, until ${day(made.ends)}${short ? ", when its authority ends" : ""} (tls-cert).\n${keyOf(folder, name)}: its key (tls-key). A running node takes up new files without a restart.`,
+    `${certOf(folder, name)}: for ${use}, until ${day(made.ends)}${short ? ", when its authority ends" : ""} (tls-cert).\n${keyOf(folder, name)}: its key (tls-key). A running node starts to use new files without a restart.`,
   )
 }

@@ -8,7 +8,7 @@ import { endpointsOf, type EndpointFlags, endpointFlags } from "./endpointFlags.
 
 const shared = {
   ...endpointFlags,
-  timeout: intFlag("timeout", "Milliseconds until the command is given up, with all its repetitions", 5_000),
+  timeout: intFlag("timeout", "Milliseconds until the command, with all its retries, is given up", 5_000),
 }
 
 /** The code is loaded when a command runs, not when the help is shown. */

@@ -270,7 +270,7 @@ export const inspectSnapshot = async (data: string, output: OutputFormat): Promi
             ? "unreadable"
             : covers.index === 0
               ? "with the first entry"
-              : `after entry ${countText(covers.index)} of term ${countText(covers.term)}, checksum ${hex(covers.chain)}, ${timeText(covers.time)}; what is before stands in the state alone`,
+              : `after entry ${countText(covers.index)} of term ${countText(covers.term)}, checksum ${hex(covers.chain)}, ${timeText(covers.time)}; only the state covers what is before that`,
         ],
         [
           "state reaches",

@@ -14,8 +14,8 @@ export const lockCommand = Command.make(
       Argument.atLeast(1),
     ),
     ...endpointFlags,
-    ttl: intFlag("ttl", "Milliseconds that the lock outlasts a holder who dies", 10_000, 1_000),
-    wait: maybeInt("wait", "Milliseconds to wait for it (default: as long as it takes)", 1),
+    ttl: intFlag("ttl", "Milliseconds that the lock lasts after its holder has crashed", 10_000, 1_000),
+    wait: maybeInt("wait", "Milliseconds to wait for the lock (default: as long as it takes)", 1),
     timeout,
   },
   (o) =>
@@ -54,7 +54,7 @@ export const watchCommand = Command.make(
   {
     key: Argument.String("key").pipe(Argument.withDescription("The key")),
     ...endpointFlags,
-    interval: intFlag("interval", "Milliseconds between two looks", 500, 10),
+    interval: intFlag("interval", "Milliseconds between two reads", 500, 10),
     timeout,
   },
   (o) =>
@@ -67,7 +67,7 @@ export const watchCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Print a value whenever it changes"),
   Command.withDescription(
-    "Print the value of a key now and whenever it has changed, until interrupted. It looks again and again, so a value that stood between two looks only is not seen. Through an outage it goes on, and says on stderr that it did not look meanwhile.",
+    "Print the value of a key now and whenever it has changed, until interrupted. It reads the key at intervals, so a value that is replaced between two reads is not seen. It continues through an outage, and reports on stderr that changes in between were not seen.",
   ),
   Command.withExamples([
     { command: "stepraft watch config | while read -r line; do ./apply.sh; done", description: "act on it" },

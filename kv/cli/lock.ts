@@ -132,11 +132,14 @@ export const runLocked = (options: LockOptions, signal: AbortSignal): Promise<vo
     if (code !== exitCodes.fine) throw failure("", code)
   })
 
-/** What is over once the cluster is well again. */
+/** Errors that are over once the cluster is healthy again. */
 const isOutage = (error: unknown): error is Error =>
   error instanceof NoLeader || error instanceof TimedOut || error instanceof Unknown
 
-/** The first look must succeed: nobody may have been asked at all. Later it goes on after an outage, and says that it did not look meanwhile. */
+/**
+ * The first read must succeed: otherwise it may be that no node was there at all. Later the watch continues after an
+ * outage, and reports that changes in between were not seen.
+ */
 export const watchKey = (
   options: DataOptions & { readonly key: string; readonly intervalMs: number },
   signal: AbortSignal,
@@ -157,7 +160,7 @@ export const watchKey = (
         before = now
       } catch (error) {
         if (before === undefined || !isOutage(error)) throw error
-        if (outageSince === null) process.stderr.write(`stepraft: ${error.message}; it goes on looking\n`)
+        if (outageSince === null) process.stderr.write(`stepraft: ${error.message}; still trying\n`)
         outageSince ??= asked
       }
     }

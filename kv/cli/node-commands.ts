@@ -156,7 +156,7 @@ export const serveCommand = Command.make(
 ).pipe(
   Command.withShortDescription("Run one node"),
   Command.withDescription(
-    "Run one node of a cluster. What is not given as a flag is taken from the environment (STEPRAFT_ID, STEPRAFT_DATA, STEPRAFT_CLIENT, STEPRAFT_PEER, STEPRAFT_PEERS, …), then from the JSON file. SIGTERM hands leadership over and stops it, with exit code 0; exit code 1 means that it stopped itself and said why, 3 that no restart will mend that (in a unit file: RestartPreventExitStatus=2 3). Defaults, and when to change one: kv/SETTINGS.md.",
+    "Run one node of a cluster. What is not given as a flag is taken from the environment (STEPRAFT_ID, STEPRAFT_DATA, STEPRAFT_CLIENT, STEPRAFT_PEER, STEPRAFT_PEERS, …), then from the JSON file. SIGTERM hands leadership over and stops the node, with exit code 0. Exit code 1 means that the node stopped itself and logged why; 3 means that a restart would not help (in a unit file: RestartPreventExitStatus=2 3). Defaults, and when to change one: kv/SETTINGS.md.",
   ),
   Command.withExamples([
     {

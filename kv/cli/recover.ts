@@ -43,7 +43,7 @@ const linesOf = (plan: Plan): readonly (readonly [string, string])[] => {
       "uncertain",
       uncertain === 0 && best.damage.length === 0 && best.refused === null
         ? "nothing: all of it is known to be committed"
-        : `the last ${countText(uncertain)} entries of these may never have been acknowledged; they are executed all the same`,
+        : `the last ${countText(uncertain)} entries of these may never have been acknowledged; they are executed anyway`,
     ],
     [
       "may be lost",

@@ -67,8 +67,8 @@ export const summary = ({ nodes, leader }: ClusterStatus, paint: Paint): string 
     .join(" · ")
 
 /**
- * The same line without its figures, which change while nothing happens ("no leader for 12 s"): a new line is printed
- * if this changes.
+ * The line of `summary` without the figures that change while nothing happens ("no leader for 12 s"), after the
+ * leader's name. A new line is printed only if this changes.
  */
 export const changeOf = (cluster: ClusterStatus): string =>
   `${cluster.leader ?? ""} ${summary(cluster, unpainted).replace(/\d[\d,.]*(?= (?:ms|s|min|h|days|bytes|[kMG]B)\b)/g, "")}`

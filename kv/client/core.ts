@@ -176,7 +176,7 @@ export const makeCore = (
   const deny = (reason: string, denied: Denied): void => {
     for (const operation of queue) {
       const command = commandName(operation.task)
-      const message = `an earlier try of ${command} may have taken effect; then this client was not let in any more: ${reason}`
+      const message = `an earlier attempt of ${command} may have taken effect; after that this client's login was refused: ${reason}`
       settle(operation, operation.uncertain ? new Unknown({ command, message }) : serverError(operation, denied))
     }
     leave(reason)

@@ -74,7 +74,7 @@ export const noLeader = (view: ClusterView): readonly Finding[] => {
   )
     return say(
       `${listText(starting)} ${one(starting, "is", "are")} still starting: ${starting.map((id) => `${id}: ${brief(view.at(id)?.status.health ?? "")}`).join("; ")}`,
-      `Wait until ${one(starting, "it has", "they have")} read ${one(starting, "its log", "their logs")}; stepraft status shows how far that is.`,
+      `Wait until ${one(starting, "it has", "they have")} read ${one(starting, "its log", "their logs")}; stepraft status shows the progress.`,
     )
   const { electionMin } = settingsOf(view)
   const links = up.flatMap(({ id, details }) =>
@@ -98,8 +98,8 @@ export const noLeader = (view: ClusterView): readonly Finding[] => {
     .map(({ id }) => id)
   if (stuck.length > 0)
     return say(
-      `no vote can be written down: the ${one(stuck, "disk", "disks")} of ${listText(stuck)} ${one(stuck, "does", "do")} not answer`,
-      `See to the ${one(stuck, "disk", "disks")} of ${listText(stuck)}.`,
+      `no vote can be made durable: the ${one(stuck, "disk", "disks")} of ${listText(stuck)} ${one(stuck, "does", "do")} not answer`,
+      `Check the ${one(stuck, "disk", "disks")} of ${listText(stuck)}.`,
     )
   return say(
     told === "" || told === "ok" ? "an election is under way" : told,
@@ -162,7 +162,7 @@ export const commitStalled = (view: ClusterView): readonly Finding[] => {
       [id, ...behind],
       `${id} leads in term ${status.term}; its log reaches ${status.lastIndex} and its commit index has been ${status.commitIndex} for ${span(waited)}`,
       `no majority of the ${voters.length} voters has acknowledged what follows: ${causes.length === 0 ? `${id} alone has it` : causes.join("; ")}`,
-      `See to ${waiting.length === 0 ? id : listText(waiting)}${lacking > 0 && lacking < waiting.length ? `: ${lacking} of them ${lacking === 1 ? "is" : "are"} enough` : ""}. Nothing that was acknowledged is lost; what waits is committed as soon as a majority has it on disk.`,
+      `Look after ${waiting.length === 0 ? id : listText(waiting)}${lacking > 0 && lacking < waiting.length ? `: ${lacking} of them ${lacking === 1 ? "is" : "are"} enough` : ""}. Nothing that was acknowledged is lost; what is waiting is committed as soon as a majority has it on disk.`,
     ),
   ]
 }
@@ -216,7 +216,10 @@ export const snapshotFailing = (view: ClusterView): readonly Finding[] => {
 }
 const leaderText = ({ id }: Up): string => `the leader ${id}`
 
-/** Found otherwise, or nothing that ails the cluster: the role of whoever asks. */
+/**
+ * Errors that have a finding of their own, or that are no problem of the cluster, such as the role of the user who
+ * asks.
+ */
 const NO_TIMEOUT: ReadonlySet<string> = new Set(["SPACELOW", "LOADING", "MOVED", "NOPERM"])
 const isBad = ({ error, ms }: Probe): boolean => (error === null ? ms > SLOW_ANSWER_MS : !NO_TIMEOUT.has(error))
 const probeText = (id: string, { kind, ms, error, text }: Probe): string =>
@@ -293,7 +296,7 @@ const CAUSES: ReadonlySet<string> = new Set([
   "out-of-descriptors",
 ])
 
-/** It was reached: what is wrong is between it and whoever asks. */
+/** The node was reached: the problem is between it and the client that asks. */
 const SHUT = /\b(?:NOAUTH|WRONGPASS|NOPERM|TLS|certificate)\b/
 export const unreachable = (view: ClusterView): readonly Finding[] => {
   const { silent, voters, up } = view
@@ -310,7 +313,7 @@ export const unreachable = (view: ClusterView): readonly Finding[] => {
     const cause = shut
       ? "it runs, but does not accept this client"
       : heard.length > 0
-        ? `${listText(heard)} ${one(heard, "hears", "hear")} from it, so its process lives: its port for clients is closed to this machine, or full`
+        ? `${listText(heard)} ${one(heard, "hears", "hear")} from it, so its process lives: its client port cannot be reached from this machine, or it has too many clients`
         : hangs.length > 0
           ? `not a byte from it for ${span(Math.min(...hangs.map(({ silentMs }) => silentMs ?? 0)))}, and no connection was closed: its process is paused or hangs, or its machine or network is gone`
           : (node.silence ?? "").includes("ECONNREFUSED")

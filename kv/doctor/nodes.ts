@@ -48,7 +48,7 @@ const rolledBack = (view: ClusterView): readonly Finding[] =>
             `${why}: ${brief(up.status.health)}`,
             why === "Superseded"
               ? "a copy of its directory was started after it"
-              : "its directory was put back to an earlier state, is a copy, or its log was cut",
+              : "its directory was restored to an earlier state, is a copy, or its log was cut",
             `Its vote and acknowledgements count no more. ${LOST_MEMBER_ADVICE.replaceAll("NAME", up.id)}`,
           ),
         ]
@@ -145,8 +145,8 @@ const space = (view: ClusterView): readonly Finding[] => {
           .filter((id) => !full.some((up) => up.id === id))
           .map((id) => `${id} has told the leader that its disk is full`),
       ].join("; "),
-      `the ${one(nodes, "disk", "disks")} of ${listText(nodes)} ${one(nodes, "is", "are")} nearly full${refuses ? ": writes are refused (SPACELOW)" : ": the others go on"}`,
-      `Free some space there, or enlarge the ${one(nodes, "disk", "disks")}: all goes on by itself above the high-water mark (--low-water, --high-water). Do not delete files of the node.`,
+      `the ${one(nodes, "disk", "disks")} of ${listText(nodes)} ${one(nodes, "is", "are")} nearly full${refuses ? ": writes are refused (SPACELOW)" : ": the other nodes continue"}`,
+      `Free some space there, or enlarge the ${one(nodes, "disk", "disks")}: above the high-water mark writes are accepted again without a restart (--low-water, --high-water). Do not delete files of the node.`,
     ),
   ]
 }
@@ -387,14 +387,14 @@ const memberLists = (view: ClusterView): readonly Finding[] => {
           say(
             other,
             `${listText(other)} ${one(other, "knows", "know")} other members than the leader ${leader.id}`,
-            "a change is being committed just now",
+            "a change of the members is being committed at this moment",
             "Ask again; stepraft member list shows the leader's list.",
           ),
         ]),
     ...missing.map(({ id, absent }) =>
       say(
         [id],
-        `${listText(absent)} ${one(absent, "is a member", "are members")} that ${id} does not know where to find`,
+        `${listText(absent)} ${one(absent, "is a member", "are members")} whose ${one(absent, "address", "addresses")} ${id} does not know`,
         `the --peers of ${id} do not name ${listText(absent)}, and the configuration of the cluster holds no address for ${one(absent, "it", "them")}`,
         `Add ${listText(absent)} to --peers of ${id}, or start ${listText(absent)} with --advertise-peer.`,
       ),
@@ -404,9 +404,9 @@ const memberLists = (view: ClusterView): readonly Finding[] => {
       : [
           say(
             waiting,
-            `${listText(waiting)} ${one(waiting, "dials", "dial")} the members and ${one(waiting, "is", "are")} none`,
-            `${one(waiting, "it was", "they were")} not taken in yet, or removed`,
-            `If ${one(waiting, "it is", "they are")} to belong to the cluster: ${waiting.map((id) => `stepraft member add ${id}`).join(", ")}. Else stop ${one(waiting, "it", "them")}.`,
+            `${listText(waiting)} ${one(waiting, "connects", "connect")} to the members but ${one(waiting, "is not a member", "are not members")}`,
+            `${one(waiting, "it has", "they have")} not become ${one(waiting, "a member", "members")} yet, or ${one(waiting, "was", "were")} removed`,
+            `If ${one(waiting, "it is", "they are")} to belong to the cluster: ${waiting.map((id) => `stepraft member add ${id}`).join(", ")}. Otherwise stop ${one(waiting, "it", "them")}.`,
           ),
         ]),
   ]

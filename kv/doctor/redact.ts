@@ -1,9 +1,10 @@
 /**
- * A node's log may quote what clients sent: a damaged key, an error of this program that names its input. What leaves the
- * house does not. What is quoted is left out, so is the message of an internal error, and a line that is none of the log.
+ * A node's log may quote what clients sent: a damaged key, or the message of an internal error that contains its input.
+ * Diagnostics that are given to others must not contain such data. So quoted text, the messages of internal errors, and
+ * lines that are not in the format of the log are left out.
  */
 
-/** As interpreters/node/log.ts writes it. */
+/** The format that interpreters/node/log.ts writes. */
 const AS_TEXT = /^\d{4}-\d\d-\d\dT[\d:.]+Z (?:debug|info|warn|error) +\S+ /u
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
@@ -16,12 +17,14 @@ const asJson = (line: string): Readonly<Record<string, unknown>> | null => {
   }
 }
 
-/** In double quotes, escaped as JSON is, or in single ones as Redis' errors have them; to the end if it was cut off. */
+/**
+ * Text in double quotes, escaped as in JSON, or in single quotes, as in Redis errors; up to the end if it was cut off.
+ */
 const QUOTED = /"(?:[^"\\]|\\.)*(?:"|$)|(?<![\p{L}\p{N}])'(?:[^'\\]|\\.)*(?:'(?![\p{L}\p{N}])|$)/gu
 export const withoutQuotes = (text: string): string =>
   text.replace(QUOTED, (quoted) => `(${quoted.length} characters left out)`)
 
-/** Of an error with its stack: which kind it is, and where. */
+/** An error with its stack: only its kind and where it was thrown are kept. */
 const INTERNAL = /(Please report it\. |internal error[^:]*: )(.*)$/u
 const FRAMES = /(?: ⏎ +at [^⏎]*)+$/u
 const withoutMessage = (text: string): string =>
@@ -38,10 +41,10 @@ export const withoutData = (line: string): string => {
   }
   return AS_TEXT.test(line)
     ? withoutQuotes(withoutMessage(line))
-    : `(a line of ${line.length} characters that is none of the log, left out)`
+    : `(a line of ${line.length} characters that is not in the log's format, left out)`
 }
 
-/** The same value, and in no text of it what is quoted. */
+/** The same value, with all quoted text in it left out. */
 export const quietly = (value: unknown): unknown => {
   if (typeof value === "string") return withoutQuotes(value)
   if (Array.isArray(value)) return value.map(quietly)

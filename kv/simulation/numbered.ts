@@ -72,7 +72,7 @@ export class NumberedClient {
         if (reply.code === "OUTOFORDER" && i === 0)
           throw new PropertyViolated(
             "ExactlyOnce",
-            `number ${first} of a session is answered as out of order, though all before it have been acknowledged`,
+            `number ${first} of a session is answered as out of order, although all before it have been acknowledged`,
           )
         if (reply.code === "OUTOFORDER" || again.has(reply.code)) return false
       }

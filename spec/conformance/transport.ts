@@ -59,7 +59,7 @@ export const transportConformance = (
       {
         name: "members find each other",
         demands:
-          "members that join are told as `connected` to each other, once, whoever was first; what one sends and flushes arrives at the one it is for, from the member that sent it",
+          "members that join are told as `connected` to each other, once, in whatever order they join; what one sends and flushes arrives at the one it is for, from the member that sent it",
         why: "a cluster whose members cannot all reach one another elects nobody, or somebody who cannot lead",
         run: () =>
           network(async (join) => {
@@ -286,7 +286,7 @@ export const transportConformance = (
       {
         name: "a start that went back is refused",
         demands:
-          "whoever has met a start of a directory exchanges nothing with one that does not come after it: put back to an earlier state (its line of starts does not hold that one), or an earlier start that lives again",
+          "a member that has seen a start of a directory exchanges nothing with a start that does not come after it: a directory that was restored to an earlier state (its recorded starts do not contain that one), or an earlier start that runs again",
         why: "a directory that was put back has forgotten votes and acknowledgements: it could vote twice, and a majority could lose what it acknowledged",
         run: async () => {
           for (const [met, told] of [

@@ -90,7 +90,7 @@ const checkStart = (seen: ComparedStep, steady: Steady, at: number, slack: numbe
       fail(
         "ClockSteady",
         node,
-        `gives up on clocks that agree after ${clock.monotonic - role.since} ms, though others may tell theirs yet`,
+        `decides after ${clock.monotonic - role.since} ms that the clocks disagree, although other voters have not reported theirs yet`,
       )
     const trusted = effect.rule === "clock.stepped" && isMajorityRight(steady, seen, at)
     // A server that was away and has not heard the time since may have another time.

@@ -18,7 +18,10 @@ const inForce = (seen: ComparedStep) => recordedConfigurationAt(seen.before.conf
 const isUpToDate = (candidate: { lastLogTerm: Term; lastLogIndex: Index }, lastTerm: Term, lastIndex: Index): boolean =>
   candidate.lastLogTerm === lastTerm ? candidate.lastLogIndex >= lastIndex : candidate.lastLogTerm > lastTerm
 
-/** The request that a grant answers. It is in the batch, because requests wait for nothing but the disk. */
+/**
+ * The request that a grant answers. It is in the same batch of events as the grant, because a request is answered as
+ * soon as the disk allows.
+ */
 const checkUpToDate = (
   { node, events, before, state }: ComparedStep,
   candidate: Member,

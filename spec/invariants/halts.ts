@@ -39,7 +39,7 @@ export const checkContradiction = (seen: ComparedStep, message: Message): void =
     fail(
       "ConflictHalts",
       node,
-      `goes on, though ${message.type} of the leader of term ${message.term} says otherwise of entry ${index}, which is committed here`,
+      `continues, although ${message.type} of the leader of term ${message.term} says otherwise of entry ${index}, which is committed here`,
     )
 }
 

@@ -81,7 +81,7 @@ class Clients implements WorldClients {
     if (this.refused.has(id))
       throw new PropertyViolated(
         "ExactlyOnce",
-        `command ${id - FIRST_ID} is executed as entry ${index}, though its client was told that it never would be`,
+        `command ${id - FIRST_ID} is executed as entry ${index}, although its client was told that it never would be`,
       )
     this.executed.set(id, { index, bytes: outcome.type === "result" ? outcome.bytes : null })
   }
@@ -167,7 +167,7 @@ class Clients implements WorldClients {
       if (found.index <= since)
         throw new PropertyViolated(
           "Linearizability",
-          `command ${id - FIRST_ID} is entry ${found.index}, though entry ${since} had been answered before it was sent`,
+          `command ${id - FIRST_ID} is entry ${found.index}, although entry ${since} had been answered before it was sent`,
         )
       this.told = Math.max(this.told, found.index)
     })
@@ -184,7 +184,7 @@ class Clients implements WorldClients {
       if (position < since)
         throw new PropertyViolated(
           "Linearizability",
-          `a read at ${server} sees the state through entry ${position}, though entry ${since} had been answered before it was asked for`,
+          `a read at ${server} sees the state through entry ${position}, although entry ${since} had been answered before it was asked for`,
         )
     })
     yield* this.answer(() => answered || boot.ended())

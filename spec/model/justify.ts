@@ -213,7 +213,7 @@ const onSend = (told: ServerStep, to: Member, message: Message): Wrong => {
       return answersQuestion(told, to, message) ?? between(told, message.term)
     case "ForwardProposal":
       return end.role === "leader" && start.role === "leader"
-        ? "forwards a proposal, though it leads"
+        ? "forwards a proposal, although it leads"
         : between(told, message.term)
     case "ForwardProposalReply":
       return between(told, message.term)

@@ -30,8 +30,8 @@ const withPayloads = (action: Action, payloadOf: (id: number) => HexPayload): Ac
 }
 
 /**
- * Generated as the simulator does, with its schedules; shrunk by leaving out and simplifying, one candidate after the
- * other.
+ * Scripts for fast-check. They are generated as the simulator generates them, with its schedules; they are shrunk by
+ * leaving actions out or simplifying them, one candidate at a time.
  */
 class ScriptArbitrary extends fc.Arbitrary<Script> {
   private readonly make: (seed: number) => Script

@@ -324,7 +324,7 @@ export const checkProgress = (world: World, checks: ProgressChecks): string | nu
       return `${leftover.good.join(", ")} are a healthy majority, and execute no write within ${bound} ms while ${leftover.bad.join(", ")} are not: ${picture(world)}`
     const deposed = unrest(world)
     if (deposed !== null)
-      return `${deposed}, though ${leftover.good.join(", ")} are a healthy majority; ${leftover.bad.join(", ")} are not: ${picture(world)}`
+      return `${deposed}, although ${leftover.good.join(", ")} are a healthy majority; ${leftover.bad.join(", ")} are not: ${picture(world)}`
   }
   mend(world, [])
   const wanted = configurationOfMost(world)

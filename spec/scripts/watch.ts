@@ -79,7 +79,7 @@ export const watchWorld = ({
       if (witness !== null)
         throw new PropertyViolated(
           "StaleDirectoryRefused",
-          `${node} starts from a directory that was put back, though ${witness} has met a later start of it and is in reach`,
+          `${node} starts from a directory that was restored to an earlier state, although ${witness} has seen a later start of it and is reachable`,
         )
       check?.started(node, recovered, wentBack)
       if (wentBack && check?.promised() !== true) promised = false

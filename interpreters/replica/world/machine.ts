@@ -105,8 +105,8 @@ const applied = <State, Command, Result>(
 /** `asked`: which non-deterministic sources it used. */
 const askedFor = (asked: ReadonlySet<string>): string =>
   asked.size === 0
-    ? "It asks for nothing that is known to differ: look for a variable outside of the state that apply changes, or a random source of Node"
-    : `It asks ${[...asked].join(", ")}`
+    ? "It uses no known source of differences: look for a variable outside of the state that apply changes, or a random source of Node"
+    : `It uses ${[...asked].join(", ")}`
 const ADVICE =
   "apply must use nothing but state, command and context: take the time from context.time, and make what is random part of the command before it is executed"
 

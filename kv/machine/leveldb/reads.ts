@@ -28,7 +28,7 @@ import type { Call, Keyspace, Reply } from "../../types.ts"
 export const rebuildingReply = error("this node is being rebuilt from a peer; ask another node", "REBUILDING")
 
 export const noRoomReply = error(
-  "this node has no room to execute committed commands; it continues by itself once there is. Ask another node",
+  "this node has no disk space to execute committed commands; it continues by itself once there is some. Ask another node",
   "LOADING",
 )
 
@@ -158,7 +158,10 @@ export class Reads {
     }
   }
 
-  /** Pins a state for a read that takes several turns: never one that immediate reads do not see yet. */
+  /**
+   * Pins a state for a read that takes several turns. It waits while a batch is being written, so the pinned state is
+   * one that immediate reads see already.
+   */
   private async pinned(most: number, task: (view: KeyspaceView, snapshot: Snapshot) => Promise<Reply>): Promise<Reply> {
     while (this.writing !== null) await this.thawed
     const snapshot = this.db.snapshot()
