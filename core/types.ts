@@ -45,7 +45,10 @@ export interface Configuration {
    * them.
    */
   readonly addresses?: Addresses
-  /** What members may write: the feature level, which every one of them can do, and which never falls. Default: 1, the first. */
+  /**
+   * The feature level: what members may write. Every one of them supports it, and it never falls. Default: 1, the
+   * first.
+   */
   readonly level?: number
 }
 export type Addresses = Readonly<Record<string, string>>

@@ -30,7 +30,7 @@ export interface LocalHello {
   readonly recovered: DurablePosition
   /** Why its directory is not to be trusted, as a peer has told it. Such a node says nothing else any more. */
   readonly refused: string | null
-  /** Default: what this version can do, in a cluster of the first level. */
+  /** Default: what this version supports, in a cluster of the first level. */
   readonly features?: Features
 }
 export interface Hello extends LocalHello {

@@ -148,7 +148,7 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
       unlisted: [{ name: "n2", member: n2, empty: false, features: fresh.features, address: "h:2" }],
     },
     "no leader",
-    /is known here, though a majority is connected \(n2 is a member and not in the peer list of n1: add n2=h:2\)/,
+    /is known here, although a majority is connected \(n2 is a member and not in the peer list of n1: add n2=h:2\)/,
   ],
   [
     "all connected",

@@ -26,7 +26,8 @@ export const createLog = async (
   files: Files = nodeFiles,
 ): Promise<CreatedLog> => {
   const self = { name, incarnation: randomBytes(8).toString("hex") }
-  // What the state was written with stays readable for members that can do its level only.
+  // The state was written at this feature level: a new cluster that started at a lower level could have members that
+  // cannot read it.
   const { level } = after.configuration
   const founding: Configuration = {
     voters: [self],

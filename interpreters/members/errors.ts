@@ -52,7 +52,7 @@ export class MemberNoLeader extends MemberError {
   constructor(seconds: number, leader: string | null, begun: boolean) {
     const what = leader === null ? "no leader is known" : `the leader, ${leader}, did not answer`
     super(
-      `${what} for ${seconds} s: see that a majority of the members runs and is connected. ${begun ? "What was begun may still be completed" : "Nothing was changed"}; make the same call again, at any node`,
+      `${what} for ${seconds} s: check that a majority of the members runs and is connected. ${begun ? "What was begun may still be completed" : "Nothing was changed"}; make the same call again, at any node`,
       leader,
     )
     this.executed = begun ? "unknown" : "no"

@@ -142,7 +142,7 @@ export const isCaughtUp = (view: LeaderView, member: Member): boolean => {
 const catchingUp = (view: LeaderView, member: Member): GoalStep => {
   const catchUp = catchUpOf(view, member)
   const { name, matchIndex, lastIndex, bytesLeft, snapshotSent } = catchUp
-  if (!isReachable(view, member)) return wait(`${name} cannot be heard: see that it runs and is connected`, catchUp)
+  if (!isReachable(view, member)) return wait(`${name} is not connected: check that it runs and is connected`, catchUp)
   if (snapshotSent !== null)
     return wait(`${name} is catching up: ${snapshotSent} bytes of a snapshot have been sent`, catchUp)
   return wait(
@@ -194,7 +194,7 @@ const newcomer = (view: LeaderView, name: string, address: string | null): Prese
   return wait(
     at === null
       ? `${name} has never connected: start it with an empty directory and the addresses of this cluster, or give its address`
-      : `${name} is not connected at ${at}: see that it runs`,
+      : `${name} is not connected at ${at}: check that it runs`,
   )
 }
 const isStep = (found: Presence | GoalStep): found is GoalStep => "type" in found
@@ -390,7 +390,7 @@ const stepToTransfer = (
       "notAVoter",
       `${to} is no voter, so it cannot lead. ${self.name} goes on. The voters are ${list(now.voters)}`,
     )
-  if (!isReachable(view, target)) return wait(`${to} cannot be heard: see that it runs and is connected`)
+  if (!isReachable(view, target)) return wait(`${to} is not connected: check that it runs and is connected`)
   // While leadership is being handed over the leader accepts no writes. So this waits until the target can take over at
   // once.
   return isCaughtUp(view, target)

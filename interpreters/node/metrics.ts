@@ -56,7 +56,7 @@ const server = (alive: ServerParts, status: ServerStatus): readonly Metric[] => 
       "The feature level of the cluster: what its members may write.",
       status.features.level,
     ),
-    gauge("server_feature_level_max", "The highest feature level that this server can do.", status.features.highest),
+    gauge("server_feature_level_max", "The highest feature level that this server supports.", status.features.highest),
     gauge("server_has_leader", "1 if a leader is known here.", status.leader !== null),
     gauge("server_is_leader", "1 if this server leads.", status.role === "leader"),
     gauge("server_is_learner", "1 if this server is a learner.", status.role === "learner"),

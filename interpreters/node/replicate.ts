@@ -85,7 +85,10 @@ export interface ReplicateOptions<State, Command, Result> {
    * off.
    */
   readonly autopilot?: Autopilot
-  /** The feature level that the cluster does not rise above while this server says so. Default: what every member can do. */
+  /**
+   * The cluster does not rise above this feature level while this server is set to it. Default: the level that every
+   * member supports.
+   */
   readonly featureLevelMax?: number
   /** Compares the results of all servers at this interval, in milliseconds (NotDeterministic). Default: never. */
   readonly compareEvery?: number

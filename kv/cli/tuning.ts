@@ -37,7 +37,7 @@ const texts = {
   clientMemory:
     "Limit on the memory in bytes for all clients together (default: a quarter of the memory that this process may use)",
   featureLevelMax:
-    "The feature level that the cluster does not rise above while this node says so (default: what every member can do)",
+    "The cluster does not rise above this feature level while this node has the flag (default: the level that every member supports)",
 } as const satisfies Partial<Record<Setting, string>>
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)

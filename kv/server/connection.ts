@@ -42,9 +42,9 @@ export class Connection implements Job, Account {
   private readonly reading: Reading
   /** The head's reply, of which a part was sent. */
   private pieces: Pieces | null = null
-  /** The number of outstanding writes with perhaps large replies, and the size expected of each: that of the last ones. */
+  /** The number of outstanding writes whose replies may be large. */
   private returning = 0
-  private expected: number
+  private expected: number // The expected size of such a reply: that of the last ones.
   /** Too much outstanding: no more commands are started. */
   private held = false
   /** Nothing is read from the socket. */

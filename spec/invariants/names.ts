@@ -20,7 +20,7 @@ export const invariants = {
   LeaderAppendOnly: "a leader never overwrites or deletes entries in its log (paper Figure 3)",
   LogMatching: "two logs that hold an entry with the same index and term are identical up to it (paper Figure 3)",
   ChainTrue:
-    "each entry's chained checksum covers itself and the one before it, on disks, in snapshots and in messages",
+    "each entry's chained checksum covers the entry and the checksum of the one before it, on disks, in snapshots and in messages",
   ClockMonotonic: "stamps never decrease along a log, nor does a leader's replicated time within its term",
   ClockSteady:
     "replicated time runs at between 0.9 and 1.1 of real time, give or take a second, whatever wall clocks show; after an outage of the whole cluster it continues from the time on which a right majority agrees",

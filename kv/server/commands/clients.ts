@@ -180,7 +180,11 @@ export const clientCommands = [
       setinfo,
     ),
     // Nothing is evicted here, and reads leave no trace, so these settings have nothing to change.
-    "no-evict": sub("ON|OFF", "Changes nothing: the client that holds the most memory is closed first.", onOff),
+    "no-evict": sub(
+      "ON|OFF",
+      "Changes nothing: if memory is short, the client that uses the most is closed, whatever its setting.",
+      onOff,
+    ),
     "no-touch": sub("ON|OFF", "Changes nothing: reads leave no trace.", onOff),
     reply: sub("ON|OFF|SKIP", "Whether commands are answered; SKIP: all but the next.", reply),
     consistency: sub(
