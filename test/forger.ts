@@ -1,12 +1,12 @@
 /** An attacker at the port for peers who is no member: what it sends, and under which name. */
-import { connect, type Socket } from "node:net"
+import { connect, createServer, type Socket } from "node:net"
 import * as tls from "node:tls"
 import type { Message } from "../core/index.ts"
 import { ByteWriter } from "../interpreters/bytes.ts"
 import { payloadOf } from "../interpreters/payload.ts"
 import { writeMessage } from "../interpreters/tcp/codec.ts"
-import { closeFrame, openFrame } from "../interpreters/tcp/frame.ts"
-import type { Greeting } from "../interpreters/tcp/handshake.ts"
+import { closeFrame, FRAME_HEADER, openFrame } from "../interpreters/tcp/frame.ts"
+import { PREAMBLE, readHandshake, type Greeting, type PeerHello } from "../interpreters/tcp/handshake.ts"
 import { chained } from "./chained.ts"
 import { memberOf, preambleAndHello } from "./tcp.nodes.ts"
 
@@ -82,3 +82,24 @@ export const forge = (
   socket.once("data", () => socket.write(Buffer.concat(messages.map(frame))))
   return { socket, heard: () => heard, over }
 }
+
+/** Waits at the port of a member that is down for another one that dials it, and hears what that one says of itself. */
+export const overhear = (port: number, name: string): Promise<PeerHello> =>
+  new Promise((resolve, reject) => {
+    const server = createServer((socket) => {
+      let heard = Buffer.alloc(0)
+      socket.on("error", () => {})
+      socket.on("data", (chunk) => {
+        heard = Buffer.concat([heard, chunk])
+        const from = PREAMBLE + FRAME_HEADER
+        if (heard.length < from || heard.length < from + heard.readUInt32BE(PREAMBLE)) return
+        socket.destroy()
+        const frame = readHandshake(heard, from, from + heard.readUInt32BE(PREAMBLE))
+        if (frame?.type !== "Hello" || frame.hello.member.name !== name) return
+        server.close()
+        resolve(frame.hello)
+      })
+    })
+    server.once("error", reject)
+    server.listen(port, "127.0.0.1")
+  })

@@ -7,9 +7,9 @@ import { join } from "node:path"
 import * as tls from "node:tls"
 import { expect, test } from "vitest"
 import { makeAuthority } from "../interpreters/tls/index.ts"
-import { until, type Cluster, type Watched } from "./cluster.ts"
+import { until, withCluster, type Cluster, type Watched } from "./cluster.ts"
 import { ask, impostor, withSecuredCluster, type Secured } from "./doors.kit.ts"
-import { forge, forgeries } from "./forger.ts"
+import { forge, forgeries, overhear } from "./forger.ts"
 import { memberOf, preambleAndHello } from "./tcp.nodes.ts"
 import { authority, DAY, shownBy, stranger } from "./tls.kit.ts"
 import { startWorkload, verify, type Workload } from "./workload.ts"
@@ -356,4 +356,19 @@ test("whoever does not belong here is refused at both ends, in words that say wh
     await rotate(secured, load)
     const { wrong } = await verify(cluster, [load])
     expect(wrong).toEqual([])
+  }))
+
+test("in the clear, whoever gets to the place of a member is one: he speaks for the leader, and uses up the terms", () =>
+  withCluster({}, async (cluster) => {
+    const leader = await cluster.leader()
+    const [away = "", other = ""] = await cluster.followers()
+    await cluster.kill(away)
+    const { member, ...hello } = await overhear(cluster.member(away).peerPort, leader)
+    const { term = 0 } = (await cluster.status(other)) ?? {}
+    const huge = forgeries(term)["a term that uses up many"]
+    if (huge === undefined) throw new Error("no such message")
+    const local = { ...hello, clientAddress: "evil:1" }
+    const forged = forge(cluster.member(other).peerPort, null, leader, other, local, [huge], member.incarnation)
+    await until("it is believed", async () => ((await cluster.status(other))?.term ?? 0) >= 2 ** 32)
+    forged.socket.destroy()
   }))

@@ -100,6 +100,24 @@ describe("the client library", () => {
     expect(await told("node")).toBe("believed")
     expect(await told("client")).toContain("purpose")
   })
+  test("reads its certificates once, however many connections there are", async () => {
+    let reads = 0
+    const secured = {
+      get ca() {
+        reads++
+        return ca
+      },
+    }
+    for (let i = 0; i < 3; i++) {
+      const socket = socketTo({ host: "localhost", port: portOf("n1") }, secured)
+      await new Promise<void>((resolve, reject) => {
+        socket.once("secureConnect", resolve)
+        socket.once("error", reject)
+      })
+      socket.destroy()
+    }
+    expect(reads).toBe(1)
+  })
   test("says why it does not believe a node, and what a node in TLS wants", async () => {
     const endpoints = `127.0.0.1:${portOf("n1")}`
     for (const tls of [{ ca: stranger.certificate }, true])

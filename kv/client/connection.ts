@@ -51,7 +51,7 @@ const UNKNOWN_AUTHORITY: ReadonlySet<string> = new Set([
 ])
 
 type Secured = NonNullable<Access["tls"]>
-/** To read certificates and keys takes milliseconds, longer than the handshake itself: connections share what was read. */
+/** To read certificates and keys takes half as long as a handshake, so the connections of a client share what was read. */
 const contexts = new WeakMap<Secured, tls.SecureContext>()
 const contextOf = (secured: Secured): tls.SecureContext => {
   const known = contexts.get(secured)
