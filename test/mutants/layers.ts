@@ -72,7 +72,7 @@ export const layers: readonly Layer[] = [
   search("explorer", ["core"], "test/explore.ts"),
   suite("drivers", ["driver"], /^driver\./),
   suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model|crash)/),
-  suite("models", ["machine", "service"], /^(service\.property|machine\.(model|crash))\./),
+  suite("models", ["machine", "service"], /^(service\.property|machine\.(model|crash)|world\.clients)\./),
   suite("files", ["file"], /^file\./),
   suite("transport", ["core", "file", "transport"], /^(tcp|starts|port)\./),
   suite("contract", ["driver", "file", "transport", "machine", "replica"], /^(conformance|memory)\./),
