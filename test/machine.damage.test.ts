@@ -310,7 +310,7 @@ describe("the way back", () => {
     await raw.put(identityKey, identity)
     await raw.close()
     await expect(open(held.directory)).rejects.toThrow(
-      new RegExp(`are of format ${FORMAT - 1}; this version reads and writes format ${FORMAT}. Nothing was touched`),
+      new RegExp(`are of format ${FORMAT - 1}; this version reads format ${FORMAT}. Nothing was touched`),
     )
     raw = new ClassicLevel<Buffer, Buffer>(directory, options)
     expect(await raw.get(identityKey)).toEqual(identity)

@@ -66,10 +66,10 @@ export class WrongCluster extends Data.TaggedError("WrongCluster")<{
 export class WrongFormat extends Data.TaggedError("WrongFormat")<{
   readonly file: string
   readonly found: number
-  readonly known: number
+  readonly known: string
 }> {
   override get message(): string {
-    return `${this.file} is written in format ${this.found}; this program reads format ${this.known}. Nothing was changed. Start the version of the program that wrote it.`
+    return `${this.file} is written in format ${this.found}; this version reads format ${this.known}. Nothing was changed. Start the version that wrote it, or a later one.`
   }
 }
 export class IdentityUnreadable extends Data.TaggedError("IdentityUnreadable")<{

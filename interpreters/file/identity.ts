@@ -52,19 +52,20 @@ export const unstartedFormat = (identity: Identity): DirectoryFormat => ({
 
 const FILE = "FORMAT"
 /**
- * What changed in version 4: configurations carry the addresses of members, and entries are folded into the chained
- * checksum in another way.
+ * The format of what is written in the directory. 5 is the first that was published: what was written in it, or in any later
+ * one, is read for good. A new format is written from a feature level on (kv/UPGRADES.md): this file tells it before a segment
+ * does, so an older version refuses the directory by name.
  */
-const VERSION = 4
+export const LOG_FORMAT = 5
 /** The first line tells people and later versions what this is; the rest is binary. */
 const TITLE = /^stepraft data directory, format ([1-9]\d{0,8})\n/
 
 export const encodeFormat = (
   { identity, first, last, start: own, met, refused, synced }: DirectoryFormat,
-  version = VERSION,
+  format = LOG_FORMAT,
 ): Buffer => {
   const w = new ByteWriter()
-  w.raw(Buffer.from(`stepraft data directory, format ${version}\n`))
+  w.raw(Buffer.from(`stepraft data directory, format ${format}\n`))
   const start = w.length
   w.u48(first)
   w.u48(last)
@@ -89,11 +90,32 @@ export const encodeFormat = (
   return w.take()
 }
 
+const fieldsIn = (r: ByteReader): DirectoryFormat => {
+  const first = r.u48()
+  const last = r.u48()
+  const self = readMember(r)
+  const cluster = r.flag() ? r.text() : null
+  const founding = r.flag() ? readConfiguration(r) : null
+  const own = readStart(r)
+  const synced = { segment: r.u48(), bytes: r.u48() }
+  const refused = r.flag() ? { reason: r.text(), by: r.text(), detail: r.text() } : null
+  const met = Array.from({ length: r.u8() }, () => ({
+    member: readMember(r),
+    start: readStart(r),
+    term: r.u48(),
+    index: r.u48(),
+  }))
+  return { identity: { self, cluster, founding }, first, last, start: own, met, refused, synced }
+}
+/** How the file is read, by its format. */
+const READERS: Readonly<Record<number, (r: ByteReader) => DirectoryFormat>> = { 5: fieldsIn }
+
 export const decodeFormat = (file: string, bytes: Buffer): DirectoryFormat => {
   const title = TITLE.exec(bytes.toString("latin1", 0, 64))
   if (title === null) throw new IdentityUnreadable({ file, reason: "it does not start like a stepraft data directory" })
   const found = Number(title[1])
-  if (found !== VERSION) throw new WrongFormat({ file, found, known: VERSION })
+  const read = READERS[found]
+  if (read === undefined) throw new WrongFormat({ file, found, known: Object.keys(READERS).join(", ") })
   const start = title[0].length
   const end = bytes.length - 4
   if (end < start || crc32(bytes.subarray(start, end)) !== bytes.readUInt32BE(end)) {
@@ -101,23 +123,11 @@ export const decodeFormat = (file: string, bytes: Buffer): DirectoryFormat => {
   }
   try {
     const r = new ByteReader(bytes, start, end)
-    const first = r.u48()
-    const last = r.u48()
-    const self = readMember(r)
-    const cluster = r.flag() ? r.text() : null
-    const founding = r.flag() ? readConfiguration(r) : null
-    const own = readStart(r)
-    const synced = { segment: r.u48(), bytes: r.u48() }
-    const refused = r.flag() ? { reason: r.text(), by: r.text(), detail: r.text() } : null
-    const met = Array.from({ length: r.u8() }, () => ({
-      member: readMember(r),
-      start: readStart(r),
-      term: r.u48(),
-      index: r.u48(),
-    }))
+    const format = read(r)
     r.done()
+    const { first, last } = format
     if (first < 1 || last < first - 1) throw new MalformedBytes(`no log has the segments ${first} to ${last}`)
-    return { identity: { self, cluster, founding }, first, last, start: own, met, refused, synced }
+    return format
   } catch (error) {
     if (error instanceof MalformedBytes) throw new IdentityUnreadable({ file, reason: error.message })
     throw error

@@ -8,10 +8,10 @@ import { MalformedBytes, ByteReader } from "../bytes.ts"
 import type { Stored } from "../contract.ts"
 import { errnoOf } from "./errors.ts"
 import { readFully, type Files } from "./files.ts"
-import { LOG_FRAME_HEADER, inspectFrame, isFrameHeader, readPersist, SECTOR, type PersistRecord } from "./frame.ts"
+import { LOG_FRAME_HEADER, inspectFrame, isFrameHeader, SECTOR, type PersistRecord } from "./frame.ts"
 import { readFormat, type DirectoryFormat } from "./identity.ts"
 import { Rebuilt } from "./recovery.ts"
-import { readHead, segmentNumber, segmentPath } from "./segment.ts"
+import { readHead, segmentNumber, segmentPath, type ReadPersist } from "./segment.ts"
 
 export interface LogDamage {
   readonly file: string
@@ -54,6 +54,7 @@ interface Reading {
 const readSegment = (file: string, number: number, bytes: Buffer, isLast: boolean, reading: Reading): SegmentFound => {
   let [records, first, last, at] = [0, Infinity, 0, 0]
   let tornAt: number | null = null
+  let read: ReadPersist | null = null
   const take = (change: PersistRecord): void => {
     if (reading.intact && reading.rebuilt !== null) reading.rebuilt.apply(change)
     const start = change.entries[0]
@@ -63,11 +64,11 @@ const readSegment = (file: string, number: number, bytes: Buffer, isLast: boolea
   }
   const body = (end: number): void => {
     const r = new ByteReader(bytes, at + LOG_FRAME_HEADER, end)
-    if (at > 0) for (let change = readPersist(r); change !== null; change = readPersist(r)) take(change)
-    else {
-      const head = readHead(r)
-      if (reading.intact) reading.rebuilt ??= new Rebuilt(head)
-    }
+    if (at === 0) {
+      const { summary, persist } = readHead(r)
+      if (reading.intact) reading.rebuilt ??= new Rebuilt(summary)
+      read = persist
+    } else if (read !== null) for (let change = read(r); change !== null; change = read(r)) take(change)
   }
   const damaged = (reason: string, from = at + SECTOR): void => {
     let resumes: number | null = null

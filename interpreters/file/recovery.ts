@@ -4,10 +4,10 @@ import type { Entry, HardState, LogBase } from "../../core/index.ts"
 import { MalformedBytes, ByteReader } from "../bytes.ts"
 import type { Stored } from "../contract.ts"
 import { errnoOf, LogCorrupted, LogCutShort, SegmentMissing } from "./errors.ts"
-import { LOG_FRAME_HEADER, inspectFrame, readPersist, type PersistRecord, type LogSummary } from "./frame.ts"
+import { LOG_FRAME_HEADER, inspectFrame, type PersistRecord, type LogSummary } from "./frame.ts"
 import { datasync, readFully, type Files, type OpenFile } from "./files.ts"
 import { asSyncFailed, type DirectoryFormat } from "./identity.ts"
-import { encodeHead, readHead, segmentNumber, segmentPath, type Segment } from "./segment.ts"
+import { encodeHead, readHead, segmentNumber, segmentPath, type ReadPersist, type Segment } from "./segment.ts"
 
 /**
  * The log as it is built from its records. It may start with a gap: the first segment kept can begin after entries that
@@ -133,6 +133,7 @@ const readSegment = (
   let head = 0
   let at = 0
   let highest = 0
+  let read: ReadPersist | null = null
   while (at < bytes.length) {
     const found = inspectFrame(bytes, number, at)
     if (found.type === "damaged") throw damaged(at, found.reason)
@@ -143,8 +144,11 @@ const readSegment = (
     }
     try {
       const r = new ByteReader(bytes, at + LOG_FRAME_HEADER, found.end)
-      if (at === 0) rebuilt = startOf(readHead(r), before)
-      else if (rebuilt !== undefined) highest = Math.max(highest, readBody(r, rebuilt))
+      if (at === 0) {
+        const { summary, persist } = readHead(r)
+        rebuilt = startOf(summary, before)
+        read = persist
+      } else if (rebuilt !== undefined && read !== null) highest = Math.max(highest, readBody(r, read, rebuilt))
     } catch (error) {
       throw error instanceof MalformedBytes ? damaged(at, error.message) : error
     }
@@ -167,9 +171,9 @@ const startOf = (head: LogSummary, before: Rebuilt | undefined): Rebuilt => {
 }
 
 /** The highest index of the entries in it. */
-const readBody = (r: ByteReader, rebuilt: Rebuilt): number => {
+const readBody = (r: ByteReader, read: ReadPersist, rebuilt: Rebuilt): number => {
   let highest = 0
-  for (let change = readPersist(r); change !== null; change = readPersist(r)) {
+  for (let change = read(r); change !== null; change = read(r)) {
     rebuilt.apply(change)
     highest = Math.max(highest, change.entries.at(-1)?.index ?? 0)
   }

@@ -1,9 +1,9 @@
 /** A segment is one file of the log: a head frame with the summary of everything before it, then frames of Persists. */
 import { join } from "node:path"
 import { MalformedBytes, readBase, writeBase, ByteWriter, type ByteReader } from "../bytes.ts"
-import { beginFrame, readHardState, sealFrame, writeHardState, type LogSummary } from "./frame.ts"
+import { beginFrame, readHardState, readPersist, sealFrame, writeHardState, type LogSummary } from "./frame.ts"
 import { datasync, writeFully, type Files, type OpenFile } from "./files.ts"
-import { asSyncFailed } from "./identity.ts"
+import { LOG_FORMAT, asSyncFailed } from "./identity.ts"
 
 export interface Segment {
   readonly number: number
@@ -23,19 +23,29 @@ export const segmentNumber = (name: string): number | undefined => {
   return digits === undefined ? undefined : Number(digits)
 }
 
-const TITLE = "stepraft log"
+/** How the records of a segment are read, by its own format. */
+const READERS: Readonly<
+  Record<number, { readonly summary: (r: ByteReader) => LogSummary; readonly persist: ReadPersist }>
+> = {
+  5: { summary: (r) => ({ hardState: readHardState(r), base: readBase(r), lastIndex: r.u48() }), persist: readPersist },
+}
+/** The next Persist of a frame's body, or null at its end. */
+export type ReadPersist = typeof readPersist
+
+const TITLE = /^stepraft log, format (\d+)$/
 export const encodeHead = (number: number, { hardState, base, lastIndex }: LogSummary): Buffer => {
   const w = new ByteWriter()
   beginFrame(w)
-  w.text(TITLE)
+  w.text(`stepraft log, format ${LOG_FORMAT}`)
   writeHardState(w, hardState)
   writeBase(w, base)
   w.u48(lastIndex)
   return sealFrame(w, number, 0)
 }
-export const readHead = (r: ByteReader): LogSummary => {
-  if (r.text() !== TITLE) throw new MalformedBytes("this is not the head of a segment")
-  return { hardState: readHardState(r), base: readBase(r), lastIndex: r.u48() }
+export const readHead = (r: ByteReader): { readonly summary: LogSummary; readonly persist: ReadPersist } => {
+  const read = READERS[Number(TITLE.exec(r.text())?.[1])]
+  if (read === undefined) throw new MalformedBytes("this is not the head of a segment that this version reads")
+  return { summary: read.summary(r), persist: read.persist }
 }
 
 /**

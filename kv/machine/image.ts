@@ -16,9 +16,13 @@ import type { Item } from "./commands/view.ts"
 
 /** Large enough that frames and turns cost little, small enough to be made in a few milliseconds. */
 export const CHUNK = 256 << 10
-/** What changed in format 5: the position's configuration carries the addresses of members. */
-const FORMAT = 5
-/** Twice the size of a session that keeps as much as it may. */
+/**
+ * 6 is the first format that was published: images in it, and in any later one, are read for good. A new one is written from a
+ * feature level on (kv/UPGRADES.md): the position in the header tells the level of the cluster.
+ */
+const FORMAT = 6
+const READABLE: ReadonlySet<number> = new Set([6])
+/** A session with the most that it may keep fits twice. */
 const MAX_FRAME = 64 << 20
 
 const HEADER = 0
@@ -187,7 +191,10 @@ export class ImageReader {
     if (kind === HEADER) {
       this.begun = true
       const format = r.u32()
-      if (format !== FORMAT) throw new MalformedBytes(`format ${format}, this version reads ${FORMAT}`)
+      if (!READABLE.has(format))
+        throw new MalformedBytes(
+          `it is of format ${format}, and this version reads format ${[...READABLE].join(", ")}: use the version that wrote it, or a later one`,
+        )
       const base = readBase(r)
       r.done()
       return { type: "header", base }

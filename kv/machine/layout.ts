@@ -26,8 +26,12 @@ import type { Session } from "./sessions.ts"
 import type { Item } from "./commands/view.ts"
 import type { Reply } from "../types.ts"
 
-/** What changed in format 5: the position's configuration carries the addresses of members. */
-export const FORMAT = 5
+/**
+ * The format of the records. 6 is the first that was published: what was written in it, or in any later one, is read for good.
+ * A new format is written from a feature level on, identity first (kv/UPGRADES.md).
+ */
+export const FORMAT = 6
+export const READABLE: ReadonlySet<number> = new Set([6])
 export const META = 0x10
 export const MARKER = 0x20
 export const SESSION = 0x30
@@ -192,7 +196,7 @@ export const encodeIdentity = (identity: StateIdentity, begins: number): Buffer 
 export const decodeIdentity = (value: Buffer): StateIdentity & { readonly begins: number } =>
   unseal(identityKey, value, (r) => {
     const identity = { format: r.u32(), cluster: r.text(), node: r.text() }
-    if (identity.format === FORMAT) return { ...identity, begins: r.u48() }
+    if (READABLE.has(identity.format)) return { ...identity, begins: r.u48() }
     // In another format nothing more is known; the caller refuses it by name.
     r.at = r.end
     return { ...identity, begins: 0 }

@@ -13,7 +13,13 @@ import type { ExecutorImage } from "./execution.ts"
 import { LineReader, linesOf, makePacer, MalformedSlices } from "./slices.ts"
 import type { Draft, Snapshot } from "./store.ts"
 
-const FORMAT = "stepraft replica 1"
+/**
+ * 1 is the first format that was published: it and every later one is read for good. A new one is written from a feature level
+ * on (kv/UPGRADES.md).
+ */
+const FORMAT = 1
+const READABLE: ReadonlySet<number> = new Set([1])
+const TITLE = /^stepraft replica (\d+)$/
 /** Text is collected up to this many characters before it is written. */
 const PIECE = 1 << 16
 const READ = 1 << 18
@@ -21,6 +27,16 @@ const READ = 1 << 18
 /** These bytes are no snapshot of this program, or are incomplete or damaged. */
 export class SnapshotDamaged extends Error {
   override readonly name = "SnapshotDamaged"
+}
+
+/** Nothing is wrong with it, and it must not be put aside as damaged. */
+export class SnapshotOfOtherVersion extends Error {
+  override readonly name = "SnapshotOfOtherVersion"
+  constructor(found: string) {
+    super(
+      `the snapshot of the state machine is of format ${found}, and this version reads format ${[...READABLE].join(", ")}. Nothing was changed: start the version that wrote it, or a later one`,
+    )
+  }
 }
 
 export interface SnapshotContent<State> {
@@ -47,7 +63,7 @@ export const writeSnapshot = async <State>(
     text = ""
     await put(bytes)
   }
-  text += `${FORMAT}\n${JSON.stringify({ id, executor })}\n`
+  text += `stepraft replica ${FORMAT}\n${JSON.stringify({ id, executor })}\n`
   if (codec === undefined) {
     for (const line of linesOf(state)) {
       text += line
@@ -82,10 +98,10 @@ export const readSnapshot = async <State>(
   const line = (text: string): void => {
     lineNumber += 1
     if (lineNumber === 1) {
-      if (text !== FORMAT)
-        throw new SnapshotDamaged(
-          `it begins with ${JSON.stringify(text.slice(0, 40))}, not with ${JSON.stringify(FORMAT)}: another version wrote it, or something else did`,
-        )
+      const format = TITLE.exec(text)?.[1]
+      if (format === undefined)
+        throw new SnapshotDamaged(`it begins with ${JSON.stringify(text.slice(0, 40))}, which no snapshot does`)
+      if (!READABLE.has(Number(format))) throw new SnapshotOfOtherVersion(format)
     } else if (lineNumber === 2) header = JSON.parse(text) as Omit<SnapshotContent<State>, "state">
     else if (text.startsWith("*")) own = { wanted: Number(text.slice(1)), got: 0, parts: [] }
     else lines.push(text)

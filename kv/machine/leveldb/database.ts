@@ -8,6 +8,7 @@ import {
   DATA,
   DEADLINE,
   FORMAT,
+  READABLE,
   type StateIdentity,
   MARKER,
   type Position,
@@ -215,8 +216,8 @@ export const deleteItem = (batch: Batch, generation: number, key: Buffer, large:
  */
 export const readContents = async (db: LevelDb, identity: StateIdentity, idle: number): Promise<DatabaseContents> => {
   const found = decodeIdentity(required(db, identityKey, "identity marker"))
-  if (found.format !== identity.format)
-    throw new MachineOutdated({ directory: db.location, found: found.format, wanted: identity.format })
+  if (!READABLE.has(found.format))
+    throw new MachineOutdated({ directory: db.location, found: found.format, wanted: [...READABLE].join(", ") })
   if (found.cluster !== identity.cluster || found.node !== identity.node) {
     throw new BadRecord(
       `it belongs to node ${found.node} of cluster ${found.cluster}, not to node ${identity.node} of cluster ${identity.cluster}`,

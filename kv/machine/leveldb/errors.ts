@@ -28,10 +28,10 @@ export class MachineGone extends Data.TaggedError("MachineGone")<{ readonly dire
 export class MachineOutdated extends Data.TaggedError("MachineOutdated")<{
   readonly directory: string
   readonly found: number
-  readonly wanted: number
+  readonly wanted: string
 }> {
   override get message(): string {
-    return `The data in ${this.directory} are of format ${this.found}; this version reads and writes format ${this.wanted}. Nothing was touched. Start the version that wrote them.`
+    return `The data in ${this.directory} are of format ${this.found}; this version reads format ${this.wanted}. Nothing was touched. Start the version that wrote them, or a later one.`
   }
 }
 export type MachineError = MachineLocked | MachineOutdated | MachineUnusable
