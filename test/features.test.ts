@@ -1,9 +1,14 @@
 /** The feature level: in the configuration, raised once every member can, never lowered. kv/UPGRADES.md has the rules. */
+import { join } from "node:path"
 import { describe, expect, test } from "vitest"
 import { configurationOf, levelOf, type Member } from "../core/index.ts"
-import { committedLevel, ownFeatures, type Features } from "../interpreters/features.ts"
+import { committedLevel, HIGHEST_LEVEL, ownFeatures, type Features } from "../interpreters/features.ts"
+import { inspectLog, layLog, nodeFiles } from "../interpreters/file/index.ts"
 import { heldBy, nextStep, raise, type Presence, type LeaderView } from "../interpreters/members/index.ts"
+import { beginning, LevelTooHigh } from "../interpreters/node/index.ts"
+import { isLasting } from "../kv/node/errors.ts"
 import { levelRefusal } from "../kv/service/gate.ts"
+import { withLocalCluster } from "./node.help.ts"
 import { accepted, append, leader, member, members, server, voting, type Server } from "./server.ts"
 
 const runs = (level: number, version = `0.${level}.0`): Features => ({ ...ownFeatures, version, level })
@@ -133,4 +138,29 @@ test("a command of a level is refused by name until the level is committed", () 
   expect(asked("set", "get")).toBeUndefined()
   const risen = { ...it.state, configurations: [{ index: 0, configuration: { ...voting("abc"), level: 2 } }] }
   expect(levelRefusal([[Buffer.from("tally")]], gated, risen, () => ({ features }))).toBeNull()
+})
+
+test("a directory that is made of data keeps their level, and a version that cannot do it does not start there, by name", () =>
+  withLocalCluster(1, async ({ nodes: [node] }) => {
+    if (node === undefined) throw new Error("no node")
+    const log = join(node.config.dataDir, "log")
+    const configuration = { ...voting("abc"), level: 2 }
+    await layLog(log, "n1", "c", 3, { index: 5, term: 2, time: 0, chain: 0, configuration })
+    const found = await inspectLog(nodeFiles, log)
+    expect([found?.format.identity.founding?.level, found?.stored?.base.configuration.level]).toEqual([2, 2])
+    const refused = await node.start().catch((error: unknown) => error)
+    expect(refused).toBeInstanceOf(LevelTooHigh)
+    expect(isLasting(refused as LevelTooHigh)).toBe(true)
+    expect(String(refused)).toMatch(/is at feature level 2, .*which does levels up to 1\. Nothing was changed/)
+    await node.stop()
+    expect(await inspectLog(nodeFiles, log)).toMatchObject({ stored: found?.stored })
+  }))
+
+test("a node that is told to do no more than a level says so", () => {
+  const at = { host: "127.0.0.1", port: 1 }
+  expect([beginning("n1", at, 1), beginning("n1", at, 9), beginning("n1", at)].map((one) => one.highestLevel)).toEqual([
+    1,
+    HIGHEST_LEVEL,
+    HIGHEST_LEVEL,
+  ])
 })

@@ -1,6 +1,6 @@
 /** The real service and the real client on a simulated network, and the helpers of the K scenarios. */
 import { expect, test } from "vitest"
-import { seconds, type Cluster, type StoryWork } from "../interpreters/simulation/index.ts"
+import { seconds, type Cluster, type StoryWork, type WorldStep } from "../interpreters/simulation/index.ts"
 import {
   goodNetwork,
   KvAnswerWrong,
@@ -21,6 +21,8 @@ export interface KvOptions {
   readonly unreliable?: boolean
   /** The log is trimmed when it is larger than this; null: never. */
   readonly most?: number | null
+  /** Also called with each step. */
+  readonly observe?: (step: WorldStep) => void
 }
 
 /** One request in five is lost, or its reply, and with it the connection. */
@@ -35,7 +37,7 @@ export class KvWorld {
   readonly most: number | null
   private readonly net: ClientNetwork
   private clients = 0
-  constructor({ servers = 5, seed = 1, unreliable: lossy = false, most = null }: KvOptions) {
+  constructor({ servers = 5, seed = 1, unreliable: lossy = false, most = null, observe }: KvOptions) {
     this.most = most
     this.net = lossy ? unreliable : goodNetwork
     this.cluster = watched({
@@ -47,7 +49,7 @@ export class KvWorld {
         forwardProposals: true,
         ...(most === null ? { snapshotBytes: 1e9 } : { snapshotBytes: most, trailingLogBytes: 0 }),
       },
-      ...this.services.hooks(),
+      ...this.services.hooks(observe === undefined ? {} : { observe }),
     })
     this.services.attach(this.cluster.world)
     this.cluster.go(this.services.serve())
