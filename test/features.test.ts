@@ -3,9 +3,9 @@ import { join } from "node:path"
 import { describe, expect, test } from "vitest"
 import { configurationOf, levelOf, type Member } from "../core/index.ts"
 import { committedLevel, HIGHEST_LEVEL, ownFeatures, type Features } from "../interpreters/features.ts"
-import { inspectLog, layLog, nodeFiles } from "../interpreters/file/index.ts"
+import { inspectLog, createLog, nodeFiles } from "../interpreters/file/index.ts"
 import { heldBy, nextStep, raise, type Presence, type LeaderView } from "../interpreters/members/index.ts"
-import { beginning, LevelTooHigh } from "../interpreters/node/index.ts"
+import { LevelTooHigh, newServerParts } from "../interpreters/node/index.ts"
 import { isLasting } from "../kv/node/errors.ts"
 import { levelRefusal } from "../kv/service/gate.ts"
 import { withLocalCluster } from "./node.help.ts"
@@ -145,7 +145,7 @@ test("a directory that is made of data keeps their level, and a version that can
     if (node === undefined) throw new Error("no node")
     const log = join(node.config.dataDir, "log")
     const configuration = { ...voting("abc"), level: 2 }
-    await layLog(log, "n1", "c", 3, { index: 5, term: 2, time: 0, chain: 0, configuration })
+    await createLog(log, "n1", "c", 3, { index: 5, term: 2, time: 0, chain: 0, configuration })
     const found = await inspectLog(nodeFiles, log)
     expect([found?.format.identity.founding?.level, found?.stored?.base.configuration.level]).toEqual([2, 2])
     const refused = await node.start().catch((error: unknown) => error)
@@ -158,9 +158,7 @@ test("a directory that is made of data keeps their level, and a version that can
 
 test("a node that is told to do no more than a level says so", () => {
   const at = { host: "127.0.0.1", port: 1 }
-  expect([beginning("n1", at, 1), beginning("n1", at, 9), beginning("n1", at)].map((one) => one.highestLevel)).toEqual([
-    1,
-    HIGHEST_LEVEL,
-    HIGHEST_LEVEL,
-  ])
+  expect(
+    [newServerParts("n1", at, 1), newServerParts("n1", at, 9), newServerParts("n1", at)].map((one) => one.highestLevel),
+  ).toEqual([1, HIGHEST_LEVEL, HIGHEST_LEVEL])
 })

@@ -7,7 +7,7 @@
 import { describe, expect, test } from "vitest"
 import { configurationOf, levelOf, type Entry, type State } from "../core/index.ts"
 import { committedLevel, type Features } from "../interpreters/features.ts"
-import { judge, type Hello } from "../interpreters/hello.ts"
+import { checkHello, type Hello } from "../interpreters/hello.ts"
 import { raise, type LeaderView } from "../interpreters/members/index.ts"
 import { payloadOf } from "../interpreters/payload.ts"
 import { seconds, type Cluster, type StoryWork, type WorldStep } from "../interpreters/simulation/index.ts"
@@ -59,7 +59,7 @@ class Versions {
     const { c } = this
     if (!c.isUp(one) || !c.isUp(other)) return true
     const local = this.hello(one, other)
-    return judge(local.member, local, () => true, this.hello(other, one), null) === null
+    return checkHello(local.member, local, () => true, this.hello(other, one), null) === null
   }
   /** Whoever starts, and whoever's level has changed, shakes hands with all others. */
   shakeHands(): void {
