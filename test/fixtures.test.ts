@@ -106,7 +106,7 @@ const write = async (): Promise<Buffer> => {
   await onStore(join(root, "store"), async ({ nodes: [node], connect }) => {
     if (node === undefined) throw new Error("no node")
     const client = await connect(node)
-    const key = String(await client.call("STEPRAFT", "SESSION", "OPEN", "me"))
+    const key = (await client.call("STEPRAFT", "SESSION", "OPEN", "me")) as string
     writeFileSync(join(root, "session"), key)
     for (let i = 0; i < 60; i++) await client.call("SET", `k${i}`, "v".repeat(i))
     await client.call("SET", "large", "large".repeat(1000))
@@ -118,14 +118,15 @@ const write = async (): Promise<Buffer> => {
     await until("a snapshot was taken", () => node.status().snapshotIndex > 0)
     await saveBackup({ from: node.config.client, file: join(root, "backup"), local: false, timeout: 30_000 })
     const image = await node.running?.machine()?.openSnapshot()
+    if (image === undefined) throw new Error("no machine")
     const pieces: Uint8Array[] = []
-    for (let last = false, offset = 0; !last && image !== undefined;) {
+    for (let last = false, offset = 0; !last;) {
       const piece = await image.read(offset)
       pieces.push(piece.bytes)
       offset += piece.bytes.length
       last = piece.last
     }
-    await image?.close()
+    await image.close()
     writeFileSync(join(root, "image"), Buffer.concat(pieces))
   })
   const replica = await open(join(root, "replica"))

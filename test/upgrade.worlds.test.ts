@@ -5,7 +5,7 @@
  * version cannot read; invariants are checked at every step, and what clients see is linearizable.
  */
 import { describe, expect, test } from "vitest"
-import { configurationOf, levelOf, type Entry, type State } from "../core/index.ts"
+import { configurationOf, levelOf, type Entry } from "../core/index.ts"
 import { committedLevel, type Features } from "../interpreters/features.ts"
 import { checkHello, type Hello } from "../interpreters/hello.ts"
 import { raise, type LeaderView } from "../interpreters/members/index.ts"
@@ -117,12 +117,12 @@ class Versions {
     this.c.world.propose(name, [{ ...NEWER }])
     return true
   }
-  check({ node, state }: Pick<WorldStep, "node" | "state">): void {
+  check({ node, state }: WorldStep): void {
     const level = this.levelOf(node)
     if (level >= 2) return
     const found = levelOf(configurationOf(state))
     if (found > level) throw new Unreadable(`${node} does level ${level}, and its cluster is at ${found}`)
-    const { log } = state as State
+    const { log } = state
     for (let index = log.lastIndex; index > log.base.index && index > log.lastIndex - 20; index--) {
       const entry = log.entry(index)
       if (entry !== undefined && isNewer(entry))
@@ -152,22 +152,22 @@ const story = ({ seed, lasts, finish }: Story): Versions & { readonly newer: num
   versions = all
   const users = Array.from({ length: 2 }, () => it.client())
   const counts = users.map(() => 0)
-  let [over, newer] = [false, 0]
+  const so = { over: false, newer: 0 }
   const think = Math.max(50, Math.ceil(lasts / 400))
   function* load(user: KvUser, i: number): StoryWork<void> {
-    while (!over) {
+    while (!so.over) {
       yield* user.append(`k${i}`, `${user.name}.${counts[i]} `)
       counts[i] = (counts[i] ?? 0) + 1
       yield think
     }
   }
   function* leaders(): StoryWork<void> {
-    while (!over) {
+    while (!so.over) {
       yield 250
       for (const name of c.live) all.look(name)
       // A follower that has got the raise tells it from now on.
       all.shakeHands()
-      for (const name of c.names) if (all.writeNewer(name)) newer += 1
+      for (const name of c.names) if (all.writeNewer(name)) so.newer += 1
     }
   }
   const restart = function* (name: string, level: number): StoryWork<void> {
@@ -195,16 +195,16 @@ const story = ({ seed, lasts, finish }: Story): Versions & { readonly newer: num
     if (finish) {
       for (const name of c.names) yield* restart(name, 2)
       for (let i = 0; i < 6; i++) yield* restart(c.any(c.names), 1 + c.random.below(2))
-      while (c.live.length < 3 || newer === 0) yield 200
+      while (c.live.length < 3 || so.newer === 0) yield 200
     }
-    over = true
+    so.over = true
   }
   const tasks = [c.go(operator()), c.go(leaders()), ...users.map((user, i) => c.go(load(user, i)))]
   c.finish(tasks, lasts * 4 + seconds(240))
   const reader = it.client()
   for (const [i, user] of users.entries()) expectAppends(it.do(reader.get(`k${i}`)), user.name, counts[i] ?? 0)
   it.expectLinearizable()
-  return Object.assign(all, { newer })
+  return Object.assign(all, { newer: so.newer })
 }
 
 describe("servers of two versions", () => {
