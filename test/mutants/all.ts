@@ -10,6 +10,7 @@ import { durability } from "./durability.ts"
 import { edges } from "./edges.ts"
 import { election } from "./election.ts"
 import { faults } from "./faults.ts"
+import { features } from "./features.ts"
 import { halts } from "./halts.ts"
 import { judges } from "./judges.ts"
 import { log } from "./log.ts"
@@ -58,5 +59,6 @@ export const families: Readonly<Record<string, readonly Seeded[]>> = {
   contracts,
   backups,
   faults,
+  features,
 }
 export const seeded: readonly Seeded[] = Object.values(families).flat()

@@ -121,8 +121,8 @@ const file: readonly Seeded[] = [
     patches: [
       {
         file: "interpreters/file/recovery.ts",
-        find: "highest = Math.max(highest, readBody(r, rebuilt))",
-        replace: "readBody(r, rebuilt)",
+        find: "highest = Math.max(highest, readBody(r, read, rebuilt))",
+        replace: "readBody(r, read, rebuilt)",
       },
     ],
   },

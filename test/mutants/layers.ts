@@ -82,6 +82,7 @@ export const layers: readonly Layer[] = [
   suite("replicas", ["replica"], /^(replica|node\.replicate|lease)\./),
   suite("members", ["members"], /^members\./),
   suite("judges", ["judge"], /^linearizability\./),
+  suite("upgrades", ["core", "driver", "file", "transport", "members", "node"], /^(features|fixtures)\./),
   suite(
     "nodes",
     ["members", "core", "driver", "file", "transport", "machine", "service", "server", "node"],
