@@ -22,7 +22,7 @@ export const CHUNK = 256 << 10
  */
 const FORMAT = 6
 const READABLE: ReadonlySet<number> = new Set([6])
-/** A session with the most that it may keep fits twice. */
+/** Twice the size of a session that keeps as much as it may. */
 const MAX_FRAME = 64 << 20
 
 const HEADER = 0
