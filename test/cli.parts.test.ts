@@ -61,6 +61,7 @@ const emptyRow: NodeRow = {
   logBytes: null,
   uptimeMs: null,
   version: null,
+  features: null,
 }
 const until = (condition: () => boolean): Promise<unknown> => inTime("what the test waits for", condition)
 

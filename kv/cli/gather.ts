@@ -30,6 +30,8 @@ export interface NodeRow {
   readonly logBytes: number | null
   readonly uptimeMs: number | null
   readonly version: string | null
+  /** The feature level of the cluster, the highest that the node can do, and who keeps the cluster below it. */
+  readonly features: NodeStatus["features"] | null
 }
 export interface ClusterStatus {
   readonly nodes: readonly NodeRow[]
@@ -69,6 +71,7 @@ const answering = (status: NodeStatus, leader: NodeStatus | null): NodeRow => {
     logBytes: status.logBytes,
     uptimeMs: status.uptimeMs,
     version: status.version,
+    features: status.features,
   }
 }
 
@@ -92,6 +95,7 @@ const silent = (peer: PeerStatus, reason: string): NodeRow => ({
   logBytes: null,
   uptimeMs: null,
   version: null,
+  features: null,
 })
 
 /** The node that was last seen at each address, so that a crashed node keeps its row and its name. */
