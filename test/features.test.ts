@@ -151,7 +151,7 @@ test("a directory that is made of data keeps their level, and a version that can
     const refused = await node.start().catch((error: unknown) => error)
     expect(refused).toBeInstanceOf(LevelTooHigh)
     expect(isLasting(refused as LevelTooHigh)).toBe(true)
-    expect(String(refused)).toMatch(/is at feature level 2, .*which does levels up to 1\. Nothing was changed/)
+    expect(String(refused)).toMatch(/is at feature level 2, .*which supports levels up to 1\. Nothing was changed/)
     await node.stop()
     expect(await inspectLog(nodeFiles, log)).toMatchObject({ stored: found?.stored })
   }))

@@ -102,7 +102,7 @@ longTest("upgraded, taken back and upgraded again under load and kills; then no 
       await well(id)
     }
     expect(textOf(await ask(cluster, "n1", "TALLY", "t"))).toBe(
-      `ERR TALLY needs feature level 2; the cluster is at 1 because n3 runs version ${(await cluster.status("n3"))?.version} and does levels up to 1. Nothing was executed.`,
+      `ERR TALLY needs feature level 2; the cluster is at 1 because n3 runs version ${(await cluster.status("n3"))?.version}, which supports levels up to 1. Nothing was executed.`,
     )
     expect(await ask(cluster, "n1", "CAS", "created", "", "x")).toBe(0)
     await replaced("n3", "n1")
@@ -134,7 +134,7 @@ longTest("upgraded, taken back and upgraded again under load and kills; then no 
     await cluster.kill("n2", "SIGTERM")
     cluster.start("n2")
     await until("n2 has ended", () => !cluster.running("n2"))
-    expect(cluster.process("n2").output()).toContain("is at feature level 2, which no later version takes back")
+    expect(cluster.process("n2").output()).toContain("is at feature level 2, which cannot be lowered again")
     await goesOn()
     runs.set("n2", next.program)
     cluster.start("n2")
