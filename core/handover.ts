@@ -28,7 +28,7 @@ export const handOver = (turn: Turn): boolean => {
 export const onSpaceChanged = (turn: Turn, low: boolean): void => {
   const { state } = turn
   state.spaceLow = low
-  // A follower tells the leader at once, so that it stops sending entries that no quorum can store.
+  // A follower reports this to the leader at once, so that it stops sending entries that no quorum can store.
   const follower = asFollower(state)
   if (follower !== null) follower.reply ??= "accept"
   const leader = asLeader(state)

@@ -1,6 +1,6 @@
 /**
  * Stepping through a simulated world: time is a list of immutable worlds, and the cursor an index into it. Frames are
- * made on demand; going back costs nothing. An action by hand at an earlier frame begins a branch there, and the later
+ * made on demand; going back costs nothing. A user's action at an earlier frame begins a branch there, and the later
  * frames stay on their own branch. A user interface (terminal, browser) shows the session and drives it; the session
  * depends on none.
  */
@@ -397,7 +397,7 @@ export const openSession = (script: Script, options: DebugSessionOptions = {}): 
     },
     act: (action) => {
       if (frame().violation !== null) return
-      // An action by hand leaves the script's plan, on a new branch: the script's next actions were meant for another
+      // A user's action leaves the script's plan, on a new branch: the script's next actions were meant for another
       // world.
       if (at + 1 < line.frames.length || line.todo.length > 0) begin()
       push(action, frame().world.now)

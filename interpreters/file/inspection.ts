@@ -164,7 +164,7 @@ export const inspectLog = async (files: Files, directory: string): Promise<LogFo
     reading.damage.push({ file: segmentPath(directory, number), offset: null, reason, resumes: null })
     reading.intact = false
   }
-  // However many FORMAT lists: a row of missing ones is told once.
+  // Consecutive missing files are reported once, however many FORMAT lists.
   const gone = (from: number, to: number): void => {
     if (from < to) damaged(from, `it is gone, and so is every file after it through ${segmentPath(directory, to)}`)
     else if (from === to) damaged(from, "it is gone")

@@ -323,7 +323,7 @@ export const unreachable = (view: ClusterView): readonly Finding[] => {
     const next = shut
       ? "Fix what it says, and ask again: --user with STEPRAFT_PASSWORD, or --tls-cert and --tls-key, give this client's identity; --tls-ca gives the authority to trust."
       : heard.length > 0
-        ? `Try it from another machine, and check whether ${node.id} has too many clients.`
+        ? `Try to connect from another machine, and check whether ${node.id} has too many clients.`
         : up.length === 0
           ? "Give the client port of a node that runs (--port, --host, --endpoints), or start the cluster."
           : `Check whether its process and machine run, and start ${node.id} again; the last lines of its log say why it stopped. If its disk is lost: ${lost}`

@@ -59,7 +59,7 @@ export const transportConformance = (
       {
         name: "members find each other",
         demands:
-          "members that join are told as `connected` to each other, once, in whatever order they join; what one sends and flushes arrives at the one it is for, from the member that sent it",
+          "each of two members that join is reported to the other as `connected`, once, in whatever order they join; what one sends and flushes arrives at the member it is addressed to, with the name of its sender",
         why: "a cluster whose members cannot all reach one another elects nobody, or somebody who cannot lead",
         run: () =>
           network(async (join) => {

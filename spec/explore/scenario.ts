@@ -1,8 +1,8 @@
 /**
  * A history of the explorer as a script of the simulated world, so that a counterexample opens in the debugger. One
- * step becomes one action by hand, and nothing happens by itself: messages that no action delivers are lost, writes
- * that no action completes are not durable. The world checks more invariants than the explorer: if another one is
- * broken first, the world fails earlier, under that name.
+ * step becomes one explicit action (deliver, fire, persist, …), and nothing happens by itself: messages that no action
+ * delivers are lost, writes that no action completes are not durable. The world checks more invariants than the
+ * explorer: if another one is broken first, the world fails earlier, under that name.
  */
 import { copyState, defaultSettings, type Message, type Settings, type State } from "../../core/index.ts"
 import {
@@ -35,7 +35,7 @@ export interface Converted {
   readonly like: "same" | "earlier" | "other"
 }
 
-/** Virtual milliseconds by which events that happen by hand are delayed, so that they never happen by themselves. */
+/** Virtual milliseconds by which events are delayed, so that they happen by explicit actions only. */
 const NEVER = 10_000_000
 /** The delay of a slow state machine; a step that waits for it lets this time pass. */
 const SLOWLY = 10_000
@@ -226,7 +226,10 @@ const noteSent = (
   }
 }
 
-/** Repeats in the world what happened to the servers of the space; learners joined before, in term 1. */
+/**
+ * The script that repeats in the simulated world what the steps did to the servers of the space. Servers that are
+ * learners at the start of the space join at the beginning of the script, in term 1.
+ */
 export const toScript = (space: Space, steps: readonly ExploredStep[]): Script => {
   const { frames } = replay(space, steps)
   const { message: identify } = makeIdentifier(space)

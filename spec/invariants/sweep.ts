@@ -69,7 +69,11 @@ const sweepPair = (a: SweptState, b: SweptState): void => {
       )
     if (one.term === other.term) agreed = true
     if (agreed && !same)
-      fail("LogMatching", a.node, `entry ${index} differs from that of ${b.node}, a later one agrees`)
+      fail(
+        "LogMatching",
+        a.node,
+        `entry ${index} differs from that of ${b.node}, although a later entry is the same in both logs`,
+      )
   }
 }
 

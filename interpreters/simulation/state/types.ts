@@ -446,7 +446,7 @@ export type Action =
   | { readonly type: "clog"; readonly from: NodeRef; readonly to: NodeRef; readonly ms: number }
   /** Closes and reopens the connection between two nodes; messages in flight on it are lost. */
   | { readonly type: "reset"; readonly a: NodeRef; readonly b: NodeRef }
-  // by hand
+  // explicit: performs one event that would otherwise happen by itself, or not at all
   | { readonly type: "deliver"; readonly message: string }
   | { readonly type: "drop"; readonly message: string }
   | { readonly type: "duplicate"; readonly message: string }

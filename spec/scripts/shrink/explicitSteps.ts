@@ -33,7 +33,7 @@ type Deed = { readonly step: number } & (
   | { readonly type: "inside"; readonly node: string }
 )
 
-/** Events that happen by hand are delayed by this, so that they never happen by themselves. */
+/** Events are delayed by this, so that they happen by explicit actions only. */
 const NEVER = 10_000_000
 /** Everything within a node takes less than this. */
 const INSIDE = 110
@@ -67,7 +67,7 @@ const patient = (options: Script["options"], switches: Switches): Script["option
   }
 }
 
-/** Actions that only concern time, chance or links, or that are by hand already. */
+/** Actions that only concern time, chance or links, or that are explicit already. */
 const passing: ReadonlySet<ActionType> = new Set<ActionType>([
   "run",
   "step",
@@ -91,8 +91,8 @@ const passing: ReadonlySet<ActionType> = new Set<ActionType>([
   "persist",
 ])
 /**
- * The action with the names of the nodes that have its roles now: by hand another server may lead. null: the action
- * concerns no node.
+ * The action with the names of the nodes in place of their roles, because another server may lead in the explicit
+ * script. null: the action concerns no node.
  */
 const byName = (world: World, action: Action): Action | null => {
   if (passing.has(action.type)) return null
@@ -277,8 +277,8 @@ const realize = (script: Script, switches: Switches, deeds: readonly Deed[], mac
 }
 
 /**
- * Without pre-votes the script is shorter, if they do not matter. Leases depend on time, which nothing keeps by hand:
- * if they matter, the failure cannot be reproduced by hand.
+ * Without pre-votes the script is shorter, if they do not matter. Leases depend on time, which explicit actions do not
+ * reproduce: if leases matter, there is no explicit script.
  */
 const switchesOf = ({ options }: Script, { violation }: ScriptFailed): readonly Switches[] => {
   const { preVote, leaseReads } = settingsIn(options)

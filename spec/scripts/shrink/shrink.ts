@@ -1,8 +1,8 @@
 /**
  * From a script that fails to a short one that fails in the same way. First actions are left out, runs shortened and
  * options simplified; random choices are made by place, so that this leaves the rest of the world nearly unchanged.
- * Then, where that is shorter, the remaining randomness is replaced by actions by hand that do the same: deliver, fire,
- * persist (see byhand.ts).
+ * Then, where that is shorter, the remaining randomness is replaced by explicit actions that do the same: deliver,
+ * fire, persist (see explicitSteps.ts).
  */
 import { foundersOf, type Action, type Script, type WorldHooks } from "../../../interpreters/simulation/index.ts"
 import { withExplicitSteps } from "./explicitSteps.ts"
@@ -23,7 +23,7 @@ export interface ShrinkOptions {
   /** As in ScriptChecks. */
   readonly machine?: NonNullable<WorldHooks["machine"]>
   /**
-   * Whether events may be replaced by actions by hand. Default: yes. Not for worlds with clients, which act by
+   * Whether events may be replaced by explicit actions. Default: yes. Not for worlds with clients, which act by
    * themselves.
    */
   readonly hand?: boolean
@@ -135,7 +135,10 @@ export function* simplerScripts(script: Script): Generator<Script> {
   }
 }
 
-/** A loop of thousands of steps is no shorter by hand, and takes long to be written out. */
+/**
+ * A script that fails after more steps than this is not made explicit: it would be no shorter, and converting it takes
+ * long.
+ */
 const MOST_BY_HAND = 1000
 
 interface Found {
@@ -190,7 +193,7 @@ export const shrinkScript = (script: Script, same: SameFailure, options: ShrinkO
   // What comes after the failure cannot be its cause.
   acceptActions(script.actions.slice(0, first.action + 1))
   plain(before(0.5))
-  // Actions by hand can be shrunk again: there are fewer messages, and other ways to leave some out.
+  // Explicit actions can be shrunk again: there are fewer messages, and other ways to leave some out.
   for (let smaller = mayBeByHand && best.failed.steps <= MOST_BY_HAND; smaller && !before(0.9)();) {
     const earlier = best
     const hand = withExplicitSteps(best.script, best.failed, sameFailure, machine, before(0.9))
