@@ -64,7 +64,7 @@ export class ResultForgotten extends ReplicaError {
   readonly executed = "yes"
   constructor() {
     super(
-      "the command was executed once, but its result is not kept any more (one of more than 1 MB never is). Read what it has changed",
+      "the command was executed once, but its result is no longer kept (results larger than 1 MB never are). Read what the command has changed",
     )
   }
 }

@@ -119,7 +119,7 @@ export const serveCommand = Command.make(
       "File (PEM) with the cluster's certificate authority, or several: only their certificates count",
     ),
     tlsAuthClients: Flag.Literals("tls-auth-clients", ["no", "optional", "yes"]).pipe(
-      Flag.withDescription("Whether clients show a certificate (default: yes; optional with --users)"),
+      Flag.withDescription("Whether clients must show a certificate (default: yes; with --users: optional)"),
       Flag.optional,
     ),
     plaintext: maybeString(

@@ -108,7 +108,7 @@ const askedFor = (asked: ReadonlySet<string>): string =>
     ? "It uses no known source of differences: look for a variable outside of the state that apply changes, or a random source of Node"
     : `It uses ${[...asked].join(", ")}`
 const ADVICE =
-  "apply must use nothing but state, command and context: take the time from context.time, and make what is random part of the command before it is executed"
+  "apply must use nothing but state, command and context: take the time from context.time, and put random values into the command before it is executed"
 
 const resultText = (outcome: CommandOutcome, decode: (bytes: Uint8Array) => unknown): string =>
   outcome.type === "result"
