@@ -306,7 +306,7 @@ export const initialState = (settings: Settings, recovered: Recovered): State =>
   // follow.
   const turn: Turn = { state, effects: [] }
   if (known !== null && log.termAt(known.index) !== known.term) installBase(turn, known)
-  // If the state machine has executed another entry than the log holds at that index, the server halts.
+  // If the state machine has executed a different entry than the log holds at that index, the server halts.
   else if (known !== null) snapshotAgrees(turn, null, known)
   return state
 }

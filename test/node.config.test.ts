@@ -116,7 +116,7 @@ describe("configuration", () => {
       ["client", "passwords too", "--plaintext clients"],
     ],
     ["a certificate without its key", { ...least, tlsCert: "a.crt", tlsCa: "ca.crt" }, {}, ["tlsKey", "missing"]],
-    ["a port that there is not", { ...least, plaintext: "peers,all" }, {}, ["plaintext", '"all" is none of peers']],
+    ["a port that there is not", { ...least, plaintext: "peers,all" }, {}, ["plaintext", '"all" is not one of peers']],
     ["times that cannot work", least, { STEPRAFT_ELECTION_MIN: "150" }, ["electionMin", "twice heartbeat"]],
   ])("%s is named with where it was given", async (_, flags, env, parts) => {
     const message = await refused({ flags, env })

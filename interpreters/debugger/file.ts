@@ -111,7 +111,7 @@ const take = (reading: Reading, value: Json): void => {
     if (last?.i === i) last.events.push(told)
     else reading.steps.push({ i, at, node, events: [told], cause: typeof cause === "number" ? cause : -1 })
   } else
-    throw new TraceUnreadable(`it is none of action, event, hash or violation: ${JSON.stringify(value).slice(0, 80)}`)
+    throw new TraceUnreadable(`it is not an action, event, hash or violation: ${JSON.stringify(value).slice(0, 80)}`)
 }
 
 /** Throws TraceUnreadable, which names the line. Empty lines and lines that begin with # are skipped. */

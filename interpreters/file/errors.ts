@@ -14,7 +14,7 @@ const advices: Readonly<Record<string, string>> = {
   EROFS:
     "The file system is read-only: find out why (the system may have made it so after an error), and mount it again",
   ENOENT: "It was removed, or is not mounted: bring it back",
-  ENOTDIR: "A file stands where a directory belongs: move it away",
+  ENOTDIR: "A file is where a directory should be: move it away",
   EIO: "Check the disk",
 }
 /** What a person can do about an error of the system, without the period. */

@@ -39,7 +39,7 @@ export type Goal =
       readonly address: string | null
       readonly evenIfQuorumIsLost: boolean
     }
-  /** Another member than `from` leads: `to`, if it is given. */
+  /** A member other than `from` leads: `to`, if it is given. */
   | { readonly type: "transfer"; readonly to: string | null; readonly from: string | null }
 
 /** The process that is connected under a name, and its address. */

@@ -24,7 +24,7 @@ export interface LinkDetails {
   readonly connected: boolean
   /** The incarnation of the peer's running process; null: not known yet. */
   readonly incarnation: string | null
-  /** The process runs with another directory than the configuration names. */
+  /** The process runs with a different directory than the one that the configuration names. */
   readonly stranger: boolean
   readonly silentMs: number | null
   /** The round-trip time, or how long the last keep-alive has been unanswered. */

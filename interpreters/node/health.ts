@@ -149,7 +149,7 @@ export const amnesiacText = ({
   return `${lost} Bring its old directory back as it was last, if there is one. ${LOST_MEMBER_ADVICE}`
 }
 
-/** Members that run with another directory than the configuration names. */
+/** Members that run with a different directory than the one that the configuration names. */
 export const strangers = (configuration: Configuration, links: readonly Link[]): readonly Link[] => {
   const members = [...votersOf(configuration), ...configuration.learners]
   return links.filter(

@@ -30,7 +30,7 @@ const lostDisk = (view: ClusterView): readonly Finding[] =>
         `${id} runs with an empty directory, incarnation ${status.incarnation}, which the cluster does not know`,
         status.health.includes("mistake")
           ? status.health
-          : `its disk was lost or replaced, or --data names another folder than before`,
+          : `its disk was lost or replaced, or --data names a different folder than before`,
         `If its old directory is still there as it was last, bring it back. ${LOST_MEMBER_ADVICE.replaceAll("NAME", id)}`,
       ),
     ]
@@ -386,7 +386,7 @@ const memberLists = (view: ClusterView): readonly Finding[] => {
       : [
           say(
             other,
-            `${listText(other)} ${one(other, "knows", "know")} other members than the leader ${leader.id}`,
+            `${listText(other)} ${one(other, "has", "have")} a different list of members than the leader ${leader.id}`,
             "a change of the members is being committed at this moment",
             "Ask again; stepraft member list shows the leader's list.",
           ),

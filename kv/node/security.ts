@@ -60,7 +60,7 @@ export const securityOf = (
     .filter((word) => word !== "")
   const ports = PORTS.filter((port) => plaintext.includes(port))
   const strange = plaintext.find((word) => !PORTS.some((port) => port === word))
-  if (strange !== undefined) throw wrong("plaintext", `${JSON.stringify(strange)} is none of ${PORTS.join(", ")}`)
+  if (strange !== undefined) throw wrong("plaintext", `${JSON.stringify(strange)} is not one of ${PORTS.join(", ")}`)
   if (tls === null && tlsAuthClients !== undefined && tlsAuthClients !== "no")
     throw wrong("tlsAuthClients", "clients show certificates over TLS only: give tlsCert, tlsKey and tlsCa as well")
   const inTheClear = (port: PortName): boolean => tls === null && !ports.includes(port)

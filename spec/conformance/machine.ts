@@ -239,7 +239,7 @@ export const stateMachineConformance = (
         name: "a restart executes nothing twice",
         demands:
           "closed and opened again, its state is the one after exactly the entries through its position, and it goes on from there",
-        why: "an entry that is executed twice, or skipped, makes this replica another one than the rest",
+        why: "an entry that is executed twice, or skipped, makes this replica differ from the others",
         run: () =>
           one(async (it) => {
             const random = makeRandom(seed + 3)

@@ -104,7 +104,7 @@ const checkStart = (seen: ComparedStep, steady: Steady, at: number, slack: numbe
         fail(
           "ClockSteady",
           node,
-          `starts as leader of term ${state.currentTerm} at ${time} after an outage, while right clocks show ${right}`,
+          `starts as leader of term ${state.currentTerm} at ${time} after an outage, while correct clocks show ${right}`,
         )
     }
     forget(steady)
@@ -130,12 +130,12 @@ export const checkSteady = (seen: ComparedStep, at: number): void => {
     fail(
       "ClockSteady",
       node,
-      `its time ${time} fell ${Math.round(steady.most - time + 0.9 * at)} ms behind what 0.9 of the time that passed would be`,
+      `its time ${time} fell ${Math.round(steady.most - time + 0.9 * at)} ms behind the least that the rate 0.9 allows`,
     )
   if (time - 1.1 * at > steady.least + slack)
     fail(
       "ClockSteady",
       node,
-      `its time ${time} ran ${Math.round(time - 1.1 * at - steady.least)} ms ahead of what 1.1 of the time that passed would be`,
+      `its time ${time} ran ${Math.round(time - 1.1 * at - steady.least)} ms ahead of the most that the rate 1.1 allows`,
     )
 }

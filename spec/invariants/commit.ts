@@ -79,7 +79,7 @@ const compare = ({ node, state, history }: ComparedStep, from: Index): void => {
       fail(
         "StateMachineSafety",
         node,
-        `entry ${index} is committed in term ${entry.term} here and in term ${known.term} elsewhere, or says something else`,
+        `entry ${index} is committed in term ${entry.term} here and in term ${known.term} elsewhere, or with different contents`,
       )
     if (entry.kind === "configuration" && index > (history.configurations.at(-1)?.index ?? -1))
       history.configurations.push({ index, configuration: entry.configuration })

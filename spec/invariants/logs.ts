@@ -46,7 +46,7 @@ const checkWritten = ({ node, history, state }: ComparedStep, entry: Entry): voi
         fail(
           "LogMatching",
           node,
-          `entry ${index} of term ${term} follows term ${prevTerm} here and ${known.prevTerm} elsewhere, or says something else`,
+          `entry ${index} of term ${term} follows term ${prevTerm} here and ${known.prevTerm} elsewhere, or has different contents`,
         )
       return
     }
@@ -155,7 +155,11 @@ const checkBase = ({ node, state, history }: ComparedStep): void => {
   if (base.index > history.highest)
     fail("SnapshotMatches", node, `the log starts after ${base.index}, committed is ${history.highest}`)
   if (known?.chain !== undefined && known.chain !== base.chain)
-    fail("SnapshotMatches", node, `the log starts after ${base.index} with another chain than was committed`)
+    fail(
+      "SnapshotMatches",
+      node,
+      `the log starts after ${base.index} with a different chain checksum than was committed`,
+    )
   if (known !== undefined && known.term !== base.term)
     fail(
       "SnapshotMatches",
@@ -166,7 +170,7 @@ const checkBase = ({ node, state, history }: ComparedStep): void => {
   // A server that lost its disk and received the log from its first entry does not know the founding configuration.
   if (base.configuration.voters.length === 0) return
   if (configuration !== undefined && !sameConfiguration(configuration, base.configuration))
-    fail("SnapshotMatches", node, `the log's base ${base.index} carries another configuration than was committed`)
+    fail("SnapshotMatches", node, `the log's base ${base.index} has a different configuration than was committed`)
 }
 
 /** What the state machine reports about itself. */
@@ -177,7 +181,7 @@ export const checkSnapshot = ({ node, history }: ComparedStep, base: Recovered["
   const configuration = recordedConfigurationAt(history.configurations, base.index)
   if (base.configuration.voters.length === 0) return
   if (configuration !== undefined && !sameConfiguration(configuration, base.configuration))
-    fail("SnapshotMatches", node, `${what} of ${base.index} carries another configuration than was committed`)
+    fail("SnapshotMatches", node, `${what} of ${base.index} has a different configuration than was committed`)
 }
 
 // ------------------------------------------------------------------------------------------------ disks

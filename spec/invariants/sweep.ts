@@ -65,7 +65,7 @@ const sweepPair = (a: SweptState, b: SweptState): void => {
       fail(
         "StateMachineSafety",
         a.node,
-        `entry ${index} is committed in term ${one.term} here and in term ${other.term} at ${b.node}, or says something else`,
+        `entry ${index} is committed in term ${one.term} here and in term ${other.term} at ${b.node}, or with different contents`,
       )
     if (one.term === other.term) agreed = true
     if (agreed && !same)

@@ -6,7 +6,7 @@ import type { Operation, RequestModel } from "./model.ts"
 export interface OperationOptions {
   /**
    * The meaning of a failed cas without an error. "nothing" (default): it did not happen. "refused": also that the
-   * value was another one than expected, as in logs of clients that fail a cas for no other reason.
+   * value was not the expected one, as in logs of clients that fail a cas for no other reason.
    */
   readonly failedCas?: "nothing" | "refused"
 }

@@ -240,7 +240,7 @@ const onPersist = ({ server, end }: ServerStep, { hardState, truncateFrom, base,
   for (const entry of entries) {
     last += 1
     if (entry.index !== last || termIn(log, last) !== entry.term || contentIn(log, last) !== contentOf(entry))
-      return `writes entry ${entry.index} of term ${entry.term} where another stands`
+      return `writes entry ${entry.index} of term ${entry.term} where the log holds a different one`
   }
   if (last !== lastOf(log)) return `its log ends at ${lastOf(log)}, on disk at ${last}`
   server.handed = { term, vote, last }

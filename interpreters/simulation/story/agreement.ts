@@ -59,7 +59,8 @@ export class AgreementChecker {
   readonly compare = (node: string, digest: number): void => {
     const at = this.through.get(node) ?? 0
     const known = (this.digests[at] ??= digest)
-    if (known !== digest) throw new ServersDisagree(`${node} has another state machine at entry ${at} than others`)
+    if (known !== digest)
+      throw new ServersDisagree(`${node} has a different state at entry ${at} than the other servers`)
   }
 
   /** How many commands a server has executed. */

@@ -119,7 +119,7 @@ const minoritySide: Story = (teller) => {
   ]
 }
 
-/** Some servers are cut off after others, so that logs differ over many terms (paper Figure 7). */
+/** One server after another is cut off, so that logs differ over many terms (paper Figure 7). */
 const manyTerms: Story = (teller) => [
   ...times(teller.random.between(3, 6), () => [
     { type: "partition", side: teller.random.chance(500) ? ["leader"] : ["leader", "follower2"] } as const,
