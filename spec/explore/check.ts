@@ -39,13 +39,13 @@ const checkClaim = (
   )
     return violated(`the vote for ${to.name} in term ${message.term} is not durable`)
   if (message.type === "RequestVote" && !(hardState.term === message.term && sameMember(hardState.vote, state.self)))
-    return violated(`asks for votes in term ${message.term} before its own is durable`)
+    return violated(`asks for votes in term ${message.term} before its own vote is durable`)
   if (
     message.type === "AppendAccepted" &&
     !(hardState.term === message.term && isStored(log, state.log, message.matchIndex))
   )
     return violated(
-      `acknowledges ${message.matchIndex} in term ${message.term}; durable are ${log.lastIndex} entries and term ${hardState.term}`,
+      `acknowledges ${message.matchIndex} in term ${message.term}, but only ${log.lastIndex} entries and term ${hardState.term} are durable`,
     )
   return null
 }
@@ -62,7 +62,7 @@ const checkApplied = (
   if (first === restored + 1 && last <= after.commitIndex && isStored(disk.log, after.log, last)) return null
   return {
     name: "AppliedInOrder",
-    detail: `applies ${first} to ${last} after ${restored}; committed ${after.commitIndex}, durable ${disk.log.lastIndex}`,
+    detail: `applies ${first} to ${last} after ${restored}, but entries are committed through ${after.commitIndex} and durable through ${disk.log.lastIndex}`,
   }
 }
 

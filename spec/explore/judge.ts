@@ -144,7 +144,7 @@ export const judge = (
     if (index !== null)
       return {
         name: "LogMatching",
-        detail: `${changed.name} and ${other.name} agree after entry ${index} and differ there`,
+        detail: `${changed.name} and ${other.name} agree after entry ${index} but differ at it`,
       }
     if (committed !== elected && other.leads > changed.leads && changed.leads > 0) {
       const missing = lacks(other.log, committed.committed, other.leads)

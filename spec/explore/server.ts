@@ -229,7 +229,7 @@ const carryOut = (space: Space, working: Working, effects: readonly Effect[]): E
           if (effect.outcome.index < needed)
             working.violation ??= {
               name: "ReadFresh",
-              detail: `answers at ${effect.outcome.index}, ${needed} was committed before`,
+              detail: `answers a read at index ${effect.outcome.index}, but entry ${needed} was committed before the read was requested`,
             }
         }
         if (effect.outcome.type === "ReadReady" || effect.outcome.type === "ReadRefused") {

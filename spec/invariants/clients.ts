@@ -14,7 +14,7 @@ import { fail, isQuorum, type OpenRef, type ComparedStep, type Written } from ".
 const noPayloads: readonly Payload[] = []
 
 export const openRef = ({ node, before, history }: ComparedStep, event: Extract<Event, { ref: number }>): void => {
-  if (before.refs.has(event.ref)) fail("EveryRefAnswered", node, `ref ${event.ref} is asked for twice`)
+  if (before.refs.has(event.ref)) fail("EveryRefAnswered", node, `ref ${event.ref} is used by two requests`)
   const payloads = event.type === "Proposed" ? event.payloads : noPayloads
   before.refs.set(event.ref, {
     kind: event.type === "ReadRequested" ? "read" : "proposal",
@@ -36,7 +36,7 @@ export const checkRefs = ({ node, before, state }: ComparedStep): void => {
   if (!before.complete) return
   const open = before.refs.size
   const known = held(state)
-  if (open !== known) fail("EveryRefAnswered", node, `${open} clients wait, the state knows of ${known}`)
+  if (open !== known) fail("EveryRefAnswered", node, `${open} clients wait, but the state knows of ${known}`)
 }
 
 const checkAppended = (
@@ -63,7 +63,7 @@ export const checkResponse = (seen: ComparedStep, ref: number, outcome: Outcome)
   before.refs.delete(ref)
   if (open === undefined) {
     if (before.complete)
-      fail("EveryRefAnswered", node, `ref ${ref} is answered with ${outcome.type}, and nobody waits for it`)
+      fail("EveryRefAnswered", node, `ref ${ref} is answered with ${outcome.type}, but no client waits for it`)
     return
   }
   const read = outcome.type === "ReadReady" || outcome.type === "ReadRefused"
@@ -74,10 +74,10 @@ export const checkResponse = (seen: ComparedStep, ref: number, outcome: Outcome)
         fail(
           "ReadFresh",
           node,
-          `answers at ${outcome.index} with ${state.applied} applied, ${open.committed} was committed before`,
+          `answers a read at index ${outcome.index} with ${state.applied} applied, but entry ${open.committed} was committed before the read was requested`,
         )
       if (outcome.index > before.applying)
-        fail("ReadFresh", node, `answers at ${outcome.index}, executed is at most ${before.applying}`)
+        fail("ReadFresh", node, `answers a read at index ${outcome.index}, but at most ${before.applying} is executed`)
       return
     case "ProposalAppended":
       checkAppended(seen, open, outcome)
@@ -108,7 +108,7 @@ export const checkRoom = ({ node, state, before, events }: ComparedStep, appende
   const hasRoom = (member: Member): boolean =>
     sameMember(member, self) ? !state.spaceLow : role.progress[member.name]?.condition !== "full"
   if (!isQuorum(configuration.configuration, hasRoom))
-    fail("RoomForQuorum", node, `appends entry ${appended[0]?.index}, and no quorum has room`)
+    fail("RoomForQuorum", node, `appends entry ${appended[0]?.index}, but no quorum has disk space for it`)
 }
 
 /** A leader appends for clients exactly the commands that it reports in the same step. */
@@ -121,7 +121,11 @@ export const checkOutcomes = (
     if (entry.kind === "command") {
       commands.push(entry)
       if (history.refused.has(entry.payload))
-        fail("OutcomeTrue", node, `appends as entry ${entry.index} what its client was told is refused`)
+        fail(
+          "OutcomeTrue",
+          node,
+          `appends as entry ${entry.index} a command that it has reported to its client as refused`,
+        )
     }
   if (before.role !== "leader" || before.term !== state.currentTerm || state.role.type !== "leader") return
   const firsts: number[] = []
@@ -138,12 +142,12 @@ export const checkOutcomes = (
       fail(
         "OutcomeTrue",
         node,
-        `entry ${outcome.first} of term ${outcome.term} is reported as appended, and is not there`,
+        `entry ${outcome.first} of term ${outcome.term} is reported as appended, but is not in the log`,
       )
     else if (entry.kind === "command") firsts.push(outcome.first)
   }
   if (commands.length > 0 && firsts[0] !== commands[0]?.index)
-    fail("OutcomeTrue", node, `appends entry ${commands[0]?.index} and tells nobody`)
+    fail("OutcomeTrue", node, `appends entry ${commands[0]?.index} without reporting it to a client`)
   for (let i = 1; i < firsts.length; i++)
-    if ((firsts[i] ?? 0) <= (firsts[i - 1] ?? 0)) fail("OutcomeTrue", node, `tells two clients of entry ${firsts[i]}`)
+    if ((firsts[i] ?? 0) <= (firsts[i - 1] ?? 0)) fail("OutcomeTrue", node, `reports entry ${firsts[i]} to two clients`)
 }

@@ -95,7 +95,7 @@ export const checkCommit = (seen: ComparedStep): void => {
     if (commitIndex < log.base.index)
       fail("BootCommit", node, `starts with commit index ${commitIndex} below its snapshot ${log.base.index}`)
     if (commitIndex > history.highest)
-      fail("BootCommit", node, `starts with commit index ${commitIndex}, committed is ${history.highest}`)
+      fail("BootCommit", node, `starts with commit index ${commitIndex}, but only ${history.highest} was committed`)
     compare(seen, log.base.index + 1)
     return
   }
@@ -106,12 +106,16 @@ export const checkCommit = (seen: ComparedStep): void => {
   if (led || (role.type === "leader" && commitIndex > learned(events))) checkLeaderCommit(seen)
   else {
     if (commitIndex > history.highest)
-      fail("CommitKnown", node, `takes ${commitIndex} for committed, leaders committed ${history.highest}`)
+      fail(
+        "CommitKnown",
+        node,
+        `has commit index ${commitIndex}, but leaders have committed only through ${history.highest}`,
+      )
     if (role.type === "follower" && commitIndex > role.verified)
       fail(
         "CommitKnown",
         node,
-        `takes ${commitIndex} for committed, its log is known to agree through ${role.verified}`,
+        `has commit index ${commitIndex}, but its log is known to agree with the leader's only through ${role.verified}`,
       )
   }
   compare(seen, before.commit + 1)
@@ -130,19 +134,24 @@ export const checkApply = (
   }
   const { durable } = before
   const last = before.applying
-  if (last > state.commitIndex) fail("AppliedInOrder", node, `applies ${last}, committed is ${state.commitIndex}`)
+  if (last > state.commitIndex)
+    fail("AppliedInOrder", node, `applies ${last}, but its commit index is ${state.commitIndex}`)
   if (
     last > durable.log.lastIndex ||
     (last > durable.log.base.index && durable.log.termAt(last) !== entries.at(-1)?.term)
   )
-    fail("AppliedInOrder", node, `applies ${last}, durable is ${durable.log.lastIndex}`)
+    fail("AppliedInOrder", node, `applies ${last}, but its log is durable through ${durable.log.lastIndex}`)
   if (before.restoring || before.machine !== "ready")
     fail("AppliedInOrder", node, `applies ${last} to a state machine that is being replaced`)
 }
 
 export const checkRestored = ({ node, before }: ComparedStep, index: Index): void => {
   if (index < before.applying && before.machine === "ready")
-    fail("SnapshotForward", node, `a snapshot of ${index} replaces what has executed ${before.applying}`)
+    fail(
+      "SnapshotForward",
+      node,
+      `a snapshot through ${index} replaces a state machine that has executed through ${before.applying}`,
+    )
   before.applying = index
   before.restoring = false
   before.machine = "ready"

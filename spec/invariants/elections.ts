@@ -45,7 +45,7 @@ const checkUpToDate = (
     fail(
       "VoteUpToDate",
       node,
-      `votes for ${candidate.name} whose log ends at ${message.lastLogIndex} in term ${message.lastLogTerm}; its own at ${before.log.lastIndex} in term ${before.log.lastTerm}`,
+      `votes for ${candidate.name} whose log ends at ${message.lastLogIndex} in term ${message.lastLogTerm}; its own log ends at ${before.log.lastIndex} in term ${before.log.lastTerm}`,
     )
   }
   fail("VoteUpToDate", node, `votes in term ${term} for ${candidate.name}, which did not ask`)
@@ -88,7 +88,7 @@ const checkVote = (seen: ComparedStep): void => {
 const tell = ({ node, before }: ComparedStep, term: Term, vote: Member): void => {
   const { told } = before
   if (told.term === term && told.vote !== null && !sameMember(told.vote, vote))
-    fail("VoteOnce", node, `told ${told.vote.name} and ${vote.name} of its vote in term ${term}`)
+    fail("VoteOnce", node, `reported a vote for ${told.vote.name} and one for ${vote.name} in term ${term}`)
   if (term > told.term) before.told = { term, vote }
 }
 
@@ -116,7 +116,7 @@ const checkComplete = (seen: ComparedStep, history: ObservedHistory): void => {
     fail(
       "LeaderCompleteness",
       node,
-      `leads term ${state.currentTerm} and has ${log.termAt(index) === undefined ? "no" : "another"} entry ${index}, which an earlier leader committed`,
+      `leads term ${state.currentTerm} and has ${log.termAt(index) === undefined ? "no" : "a different"} entry ${index}, which an earlier leader committed`,
     )
 }
 

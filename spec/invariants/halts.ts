@@ -39,17 +39,22 @@ export const checkContradiction = (seen: ComparedStep, message: Message): void =
     fail(
       "ConflictHalts",
       node,
-      `continues, although ${message.type} of the leader of term ${message.term} says otherwise of entry ${index}, which is committed here`,
+      `continues, although ${message.type} of the leader of term ${message.term} contradicts entry ${index}, which is committed here`,
     )
 }
 
 export const checkHalted = ({ node, state: { halted }, effects }: ObservedStep, allowed: boolean): void => {
   const more = effects.find(({ type }) => type !== "Halt" && type !== "Note")
-  if (more !== undefined) fail("ConflictHalts", node, `has stopped, and yet does ${more.type}`)
-  if (halted !== null && !allowed) fail(brokenBy[halted.reason], node, `it stops by name: ${JSON.stringify(halted)}`)
+  if (more !== undefined) fail("ConflictHalts", node, `has stopped, but still has the effect ${more.type}`)
+  if (halted !== null && !allowed)
+    fail(brokenBy[halted.reason], node, `it stops for a reason that must not occur here: ${JSON.stringify(halted)}`)
 }
 
 export const checkDomain = ({ node, state: { currentTerm, log } }: ComparedStep): void => {
   if (!isTerm(currentTerm) || !isIndex(log.lastIndex))
-    fail("NumbersInDomain", node, `is in term ${currentTerm} and its log ends at ${log.lastIndex}`)
+    fail(
+      "NumbersInDomain",
+      node,
+      `its term is ${currentTerm} and its log ends at ${log.lastIndex}, more than can be written`,
+    )
 }

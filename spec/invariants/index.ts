@@ -71,7 +71,11 @@ const observedServer = (
     // What other servers were told and what was durable outlive the process.
     server.told = today.told
     if (state.currentTerm < today.durable.hardState.term)
-      fail("TermMonotonic", node, `starts in term ${state.currentTerm}, durable was ${today.durable.hardState.term}`)
+      fail(
+        "TermMonotonic",
+        node,
+        `starts in term ${state.currentTerm}, but term ${today.durable.hardState.term} was durable`,
+      )
   } else if (today === undefined) {
     const { base } = state.log
     const known = restarted ? base.index : state.commitIndex

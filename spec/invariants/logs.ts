@@ -36,7 +36,11 @@ const checkWritten = ({ node, history, state }: ComparedStep, entry: Entry): voi
       `entry ${index} has time ${time}, which is before ${prevTime}, the time of the entry before it`,
     )
   if (chainAfter(log.chainAt(index - 1) ?? 0, entry) !== entry.chain)
-    fail("ChainTrue", node, `the chain of entry ${index} is not over itself and the one before it`)
+    fail(
+      "ChainTrue",
+      node,
+      `the chained checksum of entry ${index} does not match the entry and the checksum before it`,
+    )
   if (term < prevTerm) fail("LogMatching", node, `entry ${index} of term ${term} follows one of term ${prevTerm}`)
   const sum = entrySum(entry)
   const first = history.written.get(index)
@@ -71,7 +75,7 @@ const checkInForce = ({ node, state, before }: ComparedStep): void => {
     fail(
       "ConfigSafety",
       node,
-      `the configuration of entry ${core?.index} is in force, the last in the log is that of ${mine?.index}`,
+      `the configuration of entry ${core?.index} is in force, but the last in the log is that of ${mine?.index}`,
     )
 }
 
@@ -92,7 +96,11 @@ const checkChange = ({ node, state, before }: ComparedStep, entry: Extract<Entry
       `changes the configuration before an entry of its term ${state.currentTerm} is committed`,
     )
   if (earlier.index > state.commitIndex)
-    fail("ConfigSafety", node, `changes the configuration at ${entry.index} while that of ${earlier.index} is open`)
+    fail(
+      "ConfigSafety",
+      node,
+      `changes the configuration at ${entry.index} while the change at ${earlier.index} is not finished`,
+    )
   const enters = outgoing.length === 0 && equal(next.outgoing, voters)
   const leaves = outgoing.length > 0 && next.outgoing.length === 0 && equal(next.voters, voters)
   const same = outgoing.length === 0 && next.outgoing.length === 0 && equal(next.voters, voters)
@@ -100,7 +108,7 @@ const checkChange = ({ node, state, before }: ComparedStep, entry: Extract<Entry
     fail(
       "ConfigSafety",
       node,
-      `majorities of the configuration of ${entry.index} need not meet those of ${earlier.index}`,
+      `majorities of the configuration of ${entry.index} need not overlap those of ${earlier.index}`,
     )
 }
 
@@ -127,7 +135,11 @@ export const checkLog = (seen: ComparedStep): void => {
   if (!restarted && changedFrom <= before.log.lastIndex) {
     if (before.role === "leader" && leads) fail("LeaderAppendOnly", node, `entry ${changedFrom} of its own log is gone`)
     if (changedFrom <= before.commit)
-      fail("CommittedKept", node, `entry ${changedFrom} is deleted, and ${before.commit} is committed`)
+      fail(
+        "CommittedKept",
+        node,
+        `entry ${changedFrom} is deleted, although entries are committed through ${before.commit}`,
+      )
   }
   const { configurations } = before
   while (configurations.length > 0 && (configurations.at(-1)?.index ?? 0) >= changedFrom) configurations.pop()
@@ -153,7 +165,11 @@ const checkBase = ({ node, state, history }: ComparedStep): void => {
   const { base } = state.log
   const known = history.committed.get(base.index)
   if (base.index > history.highest)
-    fail("SnapshotMatches", node, `the log starts after ${base.index}, committed is ${history.highest}`)
+    fail(
+      "SnapshotMatches",
+      node,
+      `the log starts after ${base.index}, but entries are committed only through ${history.highest}`,
+    )
   if (known?.chain !== undefined && known.chain !== base.chain)
     fail(
       "SnapshotMatches",
@@ -164,7 +180,7 @@ const checkBase = ({ node, state, history }: ComparedStep): void => {
     fail(
       "SnapshotMatches",
       node,
-      `the log starts after ${base.index} of term ${base.term}, committed it was in term ${known.term}`,
+      `the log starts after ${base.index} of term ${base.term}, but that entry was committed in term ${known.term}`,
     )
   const configuration = recordedConfigurationAt(history.configurations, base.index)
   // A server that lost its disk and received the log from its first entry does not know the founding configuration.
@@ -216,7 +232,11 @@ export const checkPersists = ({ node, state, before, effects }: ComparedStep): v
   const { seq, entries, truncateFrom, base } = persist
   const hardState = persist.hardState ?? queued.hardState
   if (hardState.term !== currentTerm || !sameMember(hardState.vote, votedFor))
-    fail("PersistComplete", node, `writes term ${hardState.term}, it is ${currentTerm}; or another vote`)
+    fail(
+      "PersistComplete",
+      node,
+      `writes a term or vote that is not its own: it writes term ${hardState.term}, and its term is ${currentTerm}`,
+    )
   if (seq <= queued.seq) fail("PersistComplete", node, `write ${seq} follows write ${queued.seq}`)
   let kept = truncateFrom === null ? queued.log.lastIndex : Math.min(queued.log.lastIndex, truncateFrom - 1)
   kept = Math.max(kept, base?.index ?? 0)
@@ -224,16 +244,16 @@ export const checkPersists = ({ node, state, before, effects }: ComparedStep): v
     fail(
       "PersistComplete",
       node,
-      `the log starts after ${log.base.index}, on disk after ${(base ?? queued.log.base).index}`,
+      `the log starts after ${log.base.index}, but on disk after ${(base ?? queued.log.base).index}`,
     )
   if (kept > log.base.index && queued.log.termAt(kept) !== log.termAt(kept))
-    fail("PersistComplete", node, `the disk keeps another entry ${kept}`)
+    fail("PersistComplete", node, `the disk keeps a different entry ${kept} than the log holds`)
   for (const entry of entries) {
     kept += 1
     if (entry.index !== kept || log.entry(kept) !== entry)
       fail("PersistComplete", node, `writes entry ${entry.index} of term ${entry.term} as entry ${kept}`)
   }
-  if (kept !== log.lastIndex) fail("PersistComplete", node, `the log ends at ${log.lastIndex}, on disk at ${kept}`)
+  if (kept !== log.lastIndex) fail("PersistComplete", node, `the log ends at ${log.lastIndex}, but on disk at ${kept}`)
   before.queued = { seq, hardState, log }
   before.outstanding.push(before.queued)
 }
@@ -270,7 +290,7 @@ export const checkRecovered = (node: string, server: ObservedServer, recovered: 
   fail(
     "DurableMonotonic",
     node,
-    `starts with ${text(hardState, base.index + 1, base.index + entries.length)}, which is no state that its disk may hold: durable was ${text(server.durable.hardState, server.durable.log.base.index + 1, server.durable.log.lastIndex)}`,
+    `starts with ${text(hardState, base.index + 1, base.index + entries.length)}, which is no state that its disk may hold: what was durable is ${text(server.durable.hardState, server.durable.log.base.index + 1, server.durable.log.lastIndex)}`,
   )
 }
 
@@ -285,12 +305,12 @@ const checkAppend = (seen: ComparedStep, to: Member, message: Extract<Message, {
     return
   }
   if (leaderCommit > state.commitIndex)
-    fail("TruthfulAppend", node, `announces commit index ${leaderCommit}, it is ${state.commitIndex}`)
+    fail("TruthfulAppend", node, `announces commit index ${leaderCommit}, but its own is ${state.commitIndex}`)
   if (log.chainAt(prevLogIndex) !== message.prevLogChain && prevLogIndex !== 0)
     fail(
       "ChainTrue",
       node,
-      `says that the chain of entry ${prevLogIndex} is ${message.prevLogChain}, it is ${log.chainAt(prevLogIndex)}`,
+      `says that the chain of entry ${prevLogIndex} is ${message.prevLogChain}, but it is ${log.chainAt(prevLogIndex)}`,
     )
   if (log.termAt(prevLogIndex) !== prevLogTerm && prevLogIndex !== 0)
     fail("TruthfulAppend", node, `says that entry ${prevLogIndex} is of term ${prevLogTerm}`)
@@ -315,7 +335,7 @@ const checkAppend = (seen: ComparedStep, to: Member, message: Extract<Message, {
     fail(
       "BoundedMessages",
       node,
-      `${mode.inflight.length} appends of ${mode.inflightBytes} bytes are under way to ${to.name}`,
+      `${mode.inflight.length} appends of ${mode.inflightBytes} bytes are in flight to ${to.name}`,
     )
 }
 
@@ -332,17 +352,29 @@ export const checkSent = (seen: ComparedStep, { to, message }: Extract<Effect, {
         `reports the chained checksum ${verifiedChain} for its log through entry ${verifiedIndex}, but its log has ${state.log.chainAt(verifiedIndex)}`,
       )
     if (durable.hardState.term !== message.term)
-      fail("DurableBeforeTold", node, `acknowledges in term ${message.term}, durable is term ${durable.hardState.term}`)
+      fail(
+        "DurableBeforeTold",
+        node,
+        `acknowledges in term ${message.term}, but only term ${durable.hardState.term} is durable`,
+      )
     const holds =
       matchIndex <= durable.log.base.index ||
       matchIndex <= state.log.base.index ||
       durable.log.termAt(matchIndex) === state.log.termAt(matchIndex)
     if (matchIndex > durable.log.lastIndex || !holds)
-      fail("DurableBeforeTold", node, `acknowledges ${matchIndex}, durable is ${durable.log.lastIndex}`)
+      fail(
+        "DurableBeforeTold",
+        node,
+        `acknowledges ${matchIndex}, but its log is durable through ${durable.log.lastIndex}`,
+      )
   } else if (
     message.type === "InstallSnapshotReply" &&
     message.status === "installed" &&
     (durable.hardState.term !== message.term || durable.log.lastIndex < state.log.base.index)
   )
-    fail("DurableBeforeTold", node, `acknowledges snapshot ${message.id}, durable is ${durable.log.lastIndex}`)
+    fail(
+      "DurableBeforeTold",
+      node,
+      `acknowledges snapshot ${message.id}, but its log is durable through ${durable.log.lastIndex}`,
+    )
 }

@@ -23,7 +23,7 @@ export const invariants = {
     "each entry's chained checksum covers the entry and the checksum of the one before it, on disks, in snapshots and in messages",
   ClockMonotonic: "stamps never decrease along a log, nor does a leader's replicated time within its term",
   ClockSteady:
-    "replicated time runs at between 0.9 and 1.1 of real time, give or take a second, whatever wall clocks show; after an outage of the whole cluster it continues from the time on which a right majority agrees",
+    "replicated time runs at between 0.9 and 1.1 of real time, give or take a second, whatever wall clocks show; after an outage of the whole cluster it continues from the time on which a majority with correct clocks agrees",
   TruthfulAppend: "AppendEntries is sent by a leader, and carries entries of its log (paper §5.3)",
   BoundedMessages:
     "the entries of an AppendEntries are contiguous and within the limits of batch and window (thesis §10.2)",

@@ -31,7 +31,7 @@ const sweepLog = ({ node, state }: SweptState): void => {
     fail(
       "ConfigSafety",
       node,
-      `the configuration of entry ${core?.index} is in force, the last in the log is that of ${inForce.index}`,
+      `the configuration of entry ${core?.index} is in force, but the last in the log is that of ${inForce.index}`,
     )
 }
 
@@ -44,9 +44,17 @@ const sweepState = ({ node, state }: SweptState): void => {
       `commit index ${commitIndex} is outside of the log, ${log.base.index} to ${log.lastIndex}`,
     )
   if (applied > applying || applying > commitIndex)
-    fail("AppliedInOrder", node, `applied ${applied}, applying ${applying}, committed ${commitIndex}`)
+    fail(
+      "AppliedInOrder",
+      node,
+      `these indexes are not in order: applied ${applied}, applying ${applying}, committed ${commitIndex}`,
+    )
   if (durability.index > log.lastIndex)
-    fail("DurableBeforeTold", node, `durable is ${durability.index}, the log ends at ${log.lastIndex}`)
+    fail(
+      "DurableBeforeTold",
+      node,
+      `entries are durable through ${durability.index}, but the log ends at ${log.lastIndex}`,
+    )
   if (durability.hardState.term > currentTerm)
     fail("TermMonotonic", node, `durable term ${durability.hardState.term} is ahead of ${currentTerm}`)
 }

@@ -79,7 +79,7 @@ export const machineChecks = <State, Command, Result>(
       )
       if (difference !== null)
         throw new MachineNotDeterministic(
-          `${told}, and the outcome differs from that on ${other.server}: ${difference} here. Both executed the same log: so the outcome depends on something outside of it, or a snapshot does not contain everything that apply uses`,
+          `${told}, but the outcome differs from that on ${other.server}: ${difference} here. Both executed the same log, so the outcome depends on something outside of it, or a snapshot does not contain everything that apply uses`,
         )
     }
     for (const [name, invariant] of invariants) {

@@ -49,7 +49,7 @@ export const machineSpace = <State, Command, Result>({
   return {
     ...within,
     name: "machine",
-    about: `a state machine of one's own with ${commands.length} commands, of which a log holds ${length}; ${within.about}`,
+    about: `your state machine with ${commands.length} commands, of which a log holds ${length}; ${within.about}`,
     bounds: { ...within.bounds, commands: length },
     machine: {
       commands: commands.map((command, i) => ({ bytes: plainCommand(i + 1, encode(command)), checksum: i + 1 })),

@@ -49,7 +49,8 @@ export const mayHalt = (
   effects: readonly Effect[],
   halted: Halted,
 ): string | null => {
-  if (effects.some(({ type }) => type !== "Halt" && type !== "Note")) return "has stopped, and says or writes something"
+  if (effects.some(({ type }) => type !== "Halt" && type !== "Note"))
+    return "has stopped, but still sends or writes something"
   return effects.length === 0 || isShown(server, events, halted)
     ? null
     : `stops without a reason: ${JSON.stringify(halted)}`

@@ -113,7 +113,7 @@ export const hear = (server: AbstractServer, event: Event, state: State): string
     case "SnapshotOpened":
       keep(server.images, event.snapshot.id, event.snapshot.index)
       return event.snapshot.index > server.applying
-        ? `opened snapshot ${event.snapshot.id} of ${event.snapshot.index}, executed is ${server.applying}`
+        ? `opened snapshot ${event.snapshot.id} of ${event.snapshot.index}, but only ${server.applying} is executed`
         : null
     case "SnapshotRestored":
       keep(server.images, event.snapshot.id, event.snapshot.index)

@@ -28,9 +28,9 @@ export const heardByQuorum = (server: AbstractServer, round: number): boolean =>
 const durableVote = ({ disk }: AbstractServer, term: number, vote: Member): Wrong =>
   disk.term === term && same(disk.vote, vote)
     ? null
-    : `tells of its vote for ${vote.name} in term ${term}, which a crash could take back`
+    : `reports its vote for ${vote.name} in term ${term}, which a crash could undo`
 const durableTerm = ({ disk }: AbstractServer, term: number): Wrong =>
-  disk.term === term ? null : `answers in term ${term}, durable is ${disk.term}`
+  disk.term === term ? null : `answers in term ${term}, but term ${disk.term} is durable`
 
 const asksForVote = (
   { server, start, end }: ServerStep,
@@ -45,14 +45,16 @@ const asksForVote = (
   if (!runs || term !== expected) return `asks for votes in term ${term} as ${end.role} of term ${end.term}`
   if (lastLogIndex !== lastOf(server.log) || lastLogTerm !== lastTermOf(server.log))
     return `says that its log ends at ${lastLogIndex} in term ${lastLogTerm}`
-  return configuration !== undefined && votesIn(configuration, to) ? null : `asks ${to.name} for a vote, which has none`
+  return configuration !== undefined && votesIn(configuration, to)
+    ? null
+    : `asks ${to.name} for a vote, although ${to.name} is not a voter`
 }
 
 /** Figure 2: matchIndex "increases monotonically", and nextIndex stays above it, whatever arrives late. */
 const goesBack = ({ server }: ServerStep, to: Member, prevLogIndex: number): Wrong => {
   const shared = server.shared.get(keyOf(to)) ?? 0
   return prevLogIndex < shared
-    ? `goes back to ${prevLogIndex} for ${to.name}, which has reported that it holds everything through ${shared}`
+    ? `goes back to ${prevLogIndex} for ${to.name}, although ${to.name} has reported that it holds everything through ${shared}`
     : null
 }
 
@@ -89,7 +91,7 @@ const appends = (
 const installs = ({ log, shared, lost }: AbstractServer, to: Member, index: number): Wrong => {
   const held = shared.get(keyOf(to)) ?? 0
   return held >= Math.max(index, log.base) && !lost.has(keyOf(to))
-    ? `sends ${to.name} a snapshot through ${index}, which has reported that it holds everything through ${held}`
+    ? `sends ${to.name} a snapshot through ${index}, although ${to.name} has reported that it holds everything through ${held}`
     : null
 }
 
@@ -101,14 +103,15 @@ const acknowledges = (
   const { disk, log } = server
   if (end.role !== "follower" || !same(end.leader, to) || term !== end.term)
     return `acknowledges to ${to.name} in term ${term}`
-  if (verifiedIndex > end.verified) return `says that its log agrees through ${verifiedIndex}, known is ${end.verified}`
+  if (verifiedIndex > end.verified)
+    return `says that its log agrees through ${verifiedIndex}, but that is known only through ${end.verified}`
   if (
     matchIndex > end.verified ||
     matchIndex > lastOf(disk.log) ||
     (matchIndex > disk.log.base && matchIndex > log.base && termIn(disk.log, matchIndex) !== termIn(log, matchIndex))
   )
-    return `acknowledges ${matchIndex}, its disk holds ${lastOf(disk.log)}`
-  if (round > end.heardRound) return `answers round ${round}, heard was ${end.heardRound}`
+    return `acknowledges ${matchIndex}, but its disk holds entries through ${lastOf(disk.log)}`
+  if (round > end.heardRound) return `answers round ${round}, but the last one that it received is ${end.heardRound}`
   return durableTerm(server, term)
 }
 
@@ -134,7 +137,9 @@ const refusesVote = ({ events, server, start, end }: ServerStep, to: Member, ter
     end.role === "follower"
   // If a leader is known its followers refuse votes, and after it has led its log may be longer than its request says.
   const unled = !start.fresh && !end.fresh && start.leader === null && end.leader === null && own < term
-  return asked && given && unled ? `refuses ${to.name} in term ${term} the vote that it gave it` : null
+  return asked && given && unled
+    ? `refuses ${to.name} a vote in term ${term}, although it gave ${to.name} that vote`
+    : null
 }
 
 const answersQuestion = (
@@ -145,14 +150,15 @@ const answersQuestion = (
   const key = `${keyOf(to)} ${bootId} ${number}`
   const question = server.questions.get(key)
   if (readIndex === null) return null
-  if (question === undefined || end.role !== "leader") return `answers ${to.name} with read index ${readIndex}, unasked`
+  if (question === undefined || end.role !== "leader")
+    return `answers ${to.name} with read index ${readIndex}, although ${to.name} did not ask a leader for one`
   if (readIndex < question.least || !heardByQuorum(server, question.round))
     return `answers ${to.name} with read index ${readIndex} before a quorum has answered (thesis §6.4)`
   return null
 }
 
 const between = ({ start, end }: ServerStep, term: number): Wrong =>
-  term >= start.term && term <= end.term ? null : `speaks in term ${term}, it is ${end.term}`
+  term >= start.term && term <= end.term ? null : `sends a message of term ${term}, but its term is ${end.term}`
 
 const onSend = (told: ServerStep, to: Member, message: Message): Wrong => {
   const { server, start, end, preVotes } = told
@@ -194,7 +200,7 @@ const onSend = (told: ServerStep, to: Member, message: Message): Wrong => {
         message.term !== end.term ||
         server.images.get(message.snapshot.id) !== message.snapshot.index
       )
-        return `sends snapshot ${message.snapshot.id}, which nobody opened`
+        return `sends snapshot ${message.snapshot.id}, which was not opened`
       server.round = Math.max(server.round, message.round)
       return installs(server, to, message.snapshot.index)
     case "InstallSnapshotReply":
@@ -235,14 +241,15 @@ const onSend = (told: ServerStep, to: Member, message: Message): Wrong => {
 const onPersist = ({ server, end }: ServerStep, { hardState, truncateFrom, base, entries }: Persist): Wrong => {
   const { handed, log } = server
   const { term, vote } = hardState ?? handed
-  if (term !== end.term || !same(vote, end.vote)) return `writes term ${term}, it is ${end.term}`
+  if (term !== end.term || !same(vote, end.vote))
+    return `writes a term or vote that is not its own: it writes term ${term}, and its term is ${end.term}`
   let last = Math.max(truncateFrom === null ? handed.last : Math.min(handed.last, truncateFrom - 1), base?.index ?? 0)
   for (const entry of entries) {
     last += 1
     if (entry.index !== last || termIn(log, last) !== entry.term || contentIn(log, last) !== contentOf(entry))
       return `writes entry ${entry.index} of term ${entry.term} where the log holds a different one`
   }
-  if (last !== lastOf(log)) return `its log ends at ${lastOf(log)}, on disk at ${last}`
+  if (last !== lastOf(log)) return `its log ends at ${lastOf(log)}, but on disk at ${last}`
   server.handed = { term, vote, last }
   return null
 }
@@ -252,7 +259,7 @@ const onApply = ({ server, end }: ServerStep, entries: Extract<Effect, { type: "
   for (const entry of entries) {
     const { index, term } = entry
     if (index !== server.applying + 1 || index > end.commit)
-      return `applies ${index} after ${server.applying}, committed is ${end.commit}`
+      return `applies ${index} after ${server.applying}; its commit index is ${end.commit}`
     if (termIn(server.log, index) !== term || contentIn(server.log, index) !== contentOf(entry))
       return `applies an entry ${index} that is not in its log`
     if (index > server.disk.log.base && termIn(server.disk.log, index) !== term)
@@ -267,10 +274,10 @@ const onRespond = ({ server }: ServerStep, ref: number, outcome: Outcome): Wrong
   server.reads.delete(ref)
   if (outcome.type !== "ReadReady") return null
   const { confirmed = null } = read ?? {}
-  if (confirmed === null) return `answers read ${ref}, which nobody confirmed (thesis §6.4)`
+  if (confirmed === null) return `answers read ${ref}, which no quorum has confirmed (thesis §6.4)`
   return outcome.index >= confirmed && server.applied >= outcome.index
     ? null
-    : `answers read ${ref} at ${outcome.index}, it must see ${confirmed}, executed is ${server.applied}`
+    : `answers read ${ref} at ${outcome.index}; it must see ${confirmed}, and ${server.applied} is executed`
 }
 
 /** Thesis §6.4.1: the lease runs from the sending of a round that a quorum has answered. */
@@ -314,7 +321,7 @@ const onChunk = ({ server }: ServerStep, { snapshot, offset }: Extract<Effect, {
   server.install = { id: snapshot.id, next: null }
   return offset === next
     ? null
-    : `stores the chunk of ${snapshot.id} at ${offset}, ${next === null ? "while another is being stored" : `after ${next} comes next`}`
+    : `stores the chunk of ${snapshot.id} at ${offset}, ${next === null ? "while another is being stored" : `although offset ${next} comes next`}`
 }
 
 export const justify = (told: ServerStep, effect: Effect): Wrong => {

@@ -114,12 +114,12 @@ const wrongLog = (scene: Scene, at: Possible, state: State, trimmed: number): st
   const { server } = scene
   const { log } = state
   const base = Math.max(at.base?.index ?? 0, server.log.base)
-  if (log.lastIndex !== lastIn(at)) return `its log ends at ${log.lastIndex}, it may end at ${lastIn(at)}`
+  if (log.lastIndex !== lastIn(at)) return `its log ends at ${log.lastIndex}, but it may only end at ${lastIn(at)}`
   if (log.base.index !== base) {
     if (log.base.index < base || log.base.index > trimmed)
-      return `its log starts after ${log.base.index}, it may start after ${base}, or be trimmed through ${trimmed}`
+      return `its log starts after ${log.base.index}, but it may only start after ${base} or be trimmed through ${trimmed}`
     if (termOfIn(scene, at, log.base.index) !== log.base.term)
-      return `its log starts after ${log.base.index} of term ${log.base.term}, which stood there in another`
+      return `its log starts after ${log.base.index} of term ${log.base.term}, but the entry there was of another term`
     const configuration = at.tail.findLast((entry) => entry.kind === "configuration" && entry.index <= log.base.index)
     const before =
       configuration?.kind === "configuration"
@@ -130,7 +130,7 @@ const wrongLog = (scene: Scene, at: Possible, state: State, trimmed: number): st
     if (before !== undefined && !sameConfiguration(before, log.base.configuration))
       return `its log starts after ${log.base.index} with a configuration that was not in force there`
   } else if (at.base !== null && log.base.term !== at.base.term)
-    return `its log starts after a snapshot of term ${log.base.term}, it was of ${at.base.term}`
+    return `its log starts after a snapshot of term ${log.base.term}, but the snapshot was of term ${at.base.term}`
   for (
     let index = Math.max(log.base.index + 1, Math.min(at.keep, lastOf(server.log)));
     index <= log.lastIndex;
@@ -138,7 +138,7 @@ const wrongLog = (scene: Scene, at: Possible, state: State, trimmed: number): st
   ) {
     const entry = log.entry(index)
     if (entry === undefined || !sameEntry(server, at, index, entry))
-      return `entry ${index} of term ${entry?.term} came from nowhere`
+      return `entry ${index} of term ${entry?.term} has no known origin`
   }
   return null
 }
@@ -158,17 +158,17 @@ const wrongEnd = (scene: Scene, elected: Possible, state: State, trimmed: number
     ? { ...at, role: "follower", leader: null, verified: commitIndex, heardRound: 0 }
     : at
   const wrong = (detail: string): Settled => ({ wrong: detail, at: end })
-  if (end.term !== currentTerm) return wrong(`its term is ${currentTerm}, it may be ${end.term}`)
+  if (end.term !== currentTerm) return wrong(`its term is ${currentTerm}, but it may only be ${end.term}`)
   if (!same(end.vote, votedFor))
-    return wrong(`its vote is for ${votedFor?.name ?? "nobody"}, it may be for ${end.vote?.name ?? "nobody"}`)
-  if (end.role !== role.type) return wrong(`it is ${role.type}, it may be ${end.role}`)
+    return wrong(`its vote is for ${votedFor?.name ?? "nobody"}, but it may only be for ${end.vote?.name ?? "nobody"}`)
+  if (end.role !== role.type) return wrong(`it is ${role.type}, but it may only be ${end.role}`)
   if (role.type === "follower" && !same(end.leader, role.leader))
-    return wrong(`it follows ${role.leader?.name ?? "nobody"}, it may follow ${end.leader?.name ?? "nobody"}`)
+    return wrong(`it follows ${role.leader?.name ?? "nobody"}, but it may only follow ${end.leader?.name ?? "nobody"}`)
   const log = wrongLog(scene, at, state, trimmed)
   if (log !== null) return wrong(log)
   if (commitIndex === at.commit) return { wrong: null, at: end }
   if (commitIndex < at.commit || at.role !== "leader")
-    return wrong(`its commit index is ${commitIndex}, it may be ${at.commit}`)
+    return wrong(`its commit index is ${commitIndex}, but it may only be ${at.commit}`)
   return { wrong: mayCommit(scene, elected, commitIndex), at: { ...end, commit: commitIndex } }
 }
 
