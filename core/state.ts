@@ -91,7 +91,7 @@ export interface PendingRead {
 }
 export interface ForwardedProposal {
   readonly ref: number
-  /** It was already waiting when the answer timer last expired. */
+  /** The proposal was already waiting when the answer timer last expired. */
   overdue: boolean
 }
 

@@ -1,4 +1,4 @@
-/** These bytes are not what was written, or only a part of it. */
+/** Thrown when bytes are not in the expected form, or are incomplete. */
 export class MalformedBytes extends Error {
   override readonly name = "MalformedBytes"
 }

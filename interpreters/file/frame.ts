@@ -190,7 +190,8 @@ export const readPersist = (r: ByteReader): PersistRecord | null => {
   if (r.at === r.end) return null
   const flags = r.u8()
   if (flags === END) return null
-  // One that changes nothing is not written; a flag that is not known announces what cannot be skipped.
+  // A Persist that changes nothing is not written, so 0 is an error. So is an unknown flag: it stands for data that
+  // this version cannot read or skip.
   if (flags === 0 || flags > (HARD_STATE | TRUNCATE | ENTRIES | BASE))
     throw new MalformedBytes(`no record has the flags ${flags}`)
   const change: PersistRecord = {

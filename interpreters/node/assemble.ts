@@ -72,7 +72,7 @@ export interface Assembly<M extends RecoverableMachine, B extends Built, E> exte
   /** The address that other servers are told, as host:port; empty: they use their own lists. */
   readonly advertise: string
   readonly settings: Settings
-  /** Then it is an error if the server would have to wait as amnesiac. */
+  /** The server may found a cluster: then it is an error if it would have to wait as amnesiac. */
   readonly bootstrap: boolean
   /** This server's address for clients, which other servers pass on; empty: it serves no clients. */
   readonly clientAddress: string

@@ -47,6 +47,6 @@ export interface PeerLink {
   readonly problem: string | null
   /** Why a process of this name was refused lately, whether or not a link is up; null if none was. */
   readonly refused: string | null
-  /** Its hello, if that was refused because it cannot do the level of the cluster. */
+  /** The hello of a peer that was refused because it does not support the level of the cluster; otherwise null. */
   readonly tooLow: PeerHello | null
 }

@@ -116,7 +116,8 @@ export const carryOut = async (
     told = what
     if (!learnt) all = await withItsPeers(all, endpoint)
     learnt = true
-    // It answers: ask it first. But who knows of no leader may be cut off from one.
+    // The node answers, so it is asked first. But a node that knows no leader may be cut off from it, so it is asked
+    // last.
     all =
       code === "NOLEADER" || code === "LOADING"
         ? [...others(all, endpoint), endpoint]

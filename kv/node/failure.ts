@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { NodeError } from "./errors.ts"
 
-/** It happens at most once, before anybody waits for it or afterwards. */
+/** A failure happens at most once, before or after somebody starts to wait for it. */
 export const makeFailure = (): {
   readonly fail: (error: NodeError) => void
   readonly effect: Effect.Effect<never, NodeError>

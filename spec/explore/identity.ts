@@ -23,7 +23,7 @@ const hiddenIn = (space: Space): ReadonlySet<string> => {
   if (space.settings.maxInflight > 8) hidden.push("mode.inflight", "mode.inflightBytes")
   const transfers = space.timers.includes("transfer") || space.timers.includes("persist")
   const snapshots = space.settings.snapshotBytes < 1e9
-  // Only read by the quorum check, by the choice of a successor, and before an image is pinned.
+  // This is read only by the quorum check, by the choice of a successor, and before an image is pinned.
   if (!space.settings.checkQuorum && !transfers && !snapshots) hidden.push("progress.active")
   // Rounds that followers have answered confirm reads, and make a successor likely.
   if (space.bounds.reads === 0 && !transfers)

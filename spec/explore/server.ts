@@ -324,7 +324,10 @@ const isSame = (a: unknown, b: unknown): boolean => {
   return keys === 0
 }
 
-/** One coarse step of one server: the action, every pass, and the answers that come at once. */
+/**
+ * One coarse step of one server: the action, all batches that follow from it within the server, and the answers that
+ * come at once.
+ */
 export const actOnServer = (space: Space, server: ServerState, action: ServerAction): StepOutcome => {
   if (action.type === "crash") {
     const started = crash(space, server, action.kept)

@@ -272,7 +272,7 @@ export class ReplicaWorldMachine<State, Command, Result> implements WorldMachine
   }
 }
 
-/** Such a command was undone because it could not be read; here only its description is needed. */
+/** Reads a command for its description only. A command that cannot be read was undone when it was executed. */
 const readOr = <A>(decode: (bytes: Uint8Array) => A, bytes: Uint8Array): A => {
   try {
     return decode(bytes)

@@ -21,8 +21,8 @@ export interface Limits {
   /** Memory for all clients together: see budget.ts. */
   readonly memoryBytes: number
   /**
-   * The largest log entry. No argument may be larger, and no request larger than twice that; up to eight times that, a
-   * request is skipped and refused with its name.
+   * The largest log entry. No argument may be larger, and no request larger than twice that. A larger request, up to
+   * eight times that, is skipped, and the error names its command.
    */
   readonly maxEntryBytes: number
   /**
