@@ -4,7 +4,7 @@ import { LOST_MEMBER_ADVICE } from "../advice.ts"
 
 const KEPT = "Nothing was overwritten: log and state machine stay on this disk as they were."
 const CAUSE =
-  "That cannot happen while every server keeps what it has acknowledged; a data directory was probably put back from an older copy, or runs twice."
+  "That cannot happen while every server keeps what it has acknowledged: probably a data directory was restored from an older copy, or runs twice."
 const NEXT = `This node stops at every start as long as the others say the same. Find out which servers' directories were restored or copied. If this one's data is the right one, stop the others before they take more writes; otherwise keep a copy of this directory: its disk counts as lost. ${LOST_MEMBER_ADVICE}`
 
 /** The node has found a contradiction in the cluster and must not continue. */

@@ -56,7 +56,10 @@ const replayedText = ({ steps, hashes, events, difference, stopped }: ReplayResu
     ? `it replays differently here: ${difference}. What follows is the world of this version`
     : `it replays: ${steps} steps, ${hashes} hashes and ${events} events as written${stopped === null ? "" : `; then: ${stopped}`}`
 
-/** What only a whole run of a script finds, besides the invariants; the last of these only at the end of a world. */
+/**
+ * The properties, besides the invariants, that are checked only in a run of a whole script. The last of them is checked
+ * only at the end of a world.
+ */
 const PROPERTIES: ReadonlySet<string> = new Set([
   "Refinement",
   "MachinesAgree",

@@ -287,7 +287,7 @@ export const transportConformance = (
         name: "a start that went back is refused",
         demands:
           "a member that has seen a start of a directory exchanges nothing with a start that does not come after it: a directory that was restored to an earlier state (its recorded starts do not contain that one), or an earlier start that runs again",
-        why: "a directory that was put back has forgotten votes and acknowledgements: it could vote twice, and a majority could lose what it acknowledged",
+        why: "a directory that was restored to an earlier state has forgotten votes and acknowledgements: it could vote twice, and a majority could lose what it acknowledged",
         run: async () => {
           for (const [met, told] of [
             [
