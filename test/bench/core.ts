@@ -1,6 +1,6 @@
 /**
- * The core alone: three servers in one process, no sockets, no files, the in-place runner, one thread. Messages and
- * Persists are handed over at once; one "step" is one call of the runner. Run: npm run bench:core
+ * The core alone: three servers in one process and one thread, with the in-place runner, and without sockets or files.
+ * Messages and Persists are handed over at once; a step is one call of the runner. Run: npm run bench:core
  */
 import { fileURLToPath } from "node:url"
 import type * as Core from "../../core/index.ts"
@@ -12,7 +12,7 @@ export interface CoreFigure {
   readonly stepsPerSecond: number
 }
 
-/** The emitted JavaScript, as it ships: tsx would slow closures down. */
+/** This runs the emitted JavaScript, which is what users get: tsx would make closures slower. */
 const load = async (): Promise<CoreModule> =>
   (await import(new URL("../../dist/core/index.js", import.meta.url).href)) as CoreModule
 

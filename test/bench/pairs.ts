@@ -43,7 +43,7 @@ const buildIn = async (folder: string): Promise<Build> => ({
   simulation: await load(folder, "interpreters/simulation"),
   spec: await load(folder, "spec"),
 })
-/** `trailingLogBytes` was `tailBytes`. */
+/** In older builds `trailingLogBytes` was called `tailBytes`. */
 const optionsFor = ({ core }: Build, nodes: number, seed: number): Simulation.WorldOptions => {
   const { settings, ...options } = faultyWorld(nodes, seed)
   if ("trailingLogBytes" in core.defaultSettings) return { ...options, ...(settings === undefined ? {} : { settings }) }
@@ -105,7 +105,7 @@ console.log("|---|---|---|---|---|---|")
 for (const [name, round] of lines) {
   for (let seed = 1; seed <= 3; seed++) for (const build of [before, now]) round(build, seed)
   const pairs = Array.from({ length: rounds }, (_, i) => {
-    // Whoever goes second finds a warmer cache and another heap: they take turns.
+    // The one that runs second finds a warmer cache and a different heap, so they take turns.
     const [first, second] = i % 2 === 0 ? [before, now] : [now, before]
     const [one, two] = [measure(first, round, i + 4), measure(second, round, i + 4)]
     return i % 2 === 0 ? { before: one, now: two } : { before: two, now: one }

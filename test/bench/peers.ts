@@ -53,7 +53,7 @@ const seconds = orElse("seconds", values.quick ? 1 : 3)
 const counts = (values.clients ?? (values.quick ? "1,64" : "1,16,64,256,1024")).split(",").map(Number)
 const keys = values.quick ? 2_000 : 20_000
 
-/** More clients than that share no connection. */
+/** With more clients than this, the shared-connection measurement is left out. */
 const mostMixed = 256
 const cellsOf = (op: Cell["op"]): Cell[] => {
   if (op === "mixed")
@@ -95,8 +95,8 @@ const main = async (): Promise<void> => {
   const measured: Measured[] = []
   const load = (system: System, words: readonly string[]) => generator.run(system, ["-keys", String(keys), ...words])
   /**
-   * etcd copies its read buffer on each read for as long as a burst of writes has left it large; a few single writes
-   * with room between them bring it back. Without them its reads look slower than they are.
+   * After a burst of writes etcd has a large read buffer, and it copies that on each read. A few single writes with
+   * pauses between them shrink it again; without them etcd's reads would look slower than they are.
    */
   const calm = async (): Promise<void> => {
     await Promise.all(

@@ -1,4 +1,6 @@
-/** Stands in for the Go program where there is no Go: the same closed loop, in this process. Its own CPU time weighs more. */
+/**
+ * Replaces the Go program on machines without Go: the same closed loop, in this process. It uses more CPU time itself.
+ */
 import { readFileSync } from "node:fs"
 import { openResp, ErrorReply } from "../resp.ts"
 import type { Generator, Sample } from "./systems.ts"

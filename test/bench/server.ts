@@ -1,6 +1,7 @@
 /**
- * What the server alone costs: CPU time a command over loopback, with a service that answers at once. Client and server
- * share this process; only the ratio of two versions means anything, and on a busy machine only that of the CPU time. `npx tsx test/bench/server.ts [rounds]`
+ * The cost of the server alone: CPU time per command over loopback, with a service that answers at once. Client and
+ * server share this process; only the ratio of two versions means anything, and on a busy machine only the ratio of CPU
+ * times. `npx tsx test/bench/server.ts [rounds]`
  */
 import { connect, type Socket } from "node:net"
 import { serving } from "../resp.client.ts"
@@ -9,7 +10,7 @@ import { makeFake } from "../resp.fake.ts"
 const rounds = Number(process.argv[2] ?? 5)
 const seconds = 0.7
 
-/** One connection that always has `depth` commands under way; `replyBytes` is the length of each reply. */
+/** One connection that always has `depth` commands in flight; `replyBytes` is the length of each reply. */
 const keepBusy = (
   socket: Socket,
   command: string,

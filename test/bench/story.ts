@@ -1,4 +1,4 @@
-/** What the measured worlds go through: commands at many a moment, and faults now and then that end. */
+/** What happens in the measured worlds: frequent commands, and occasional faults that end. */
 import { makeRandom, type Action, type WorldOptions } from "../../interpreters/simulation/index.ts"
 import { randomAction, settingsOf } from "../worlds.ts"
 

@@ -8,7 +8,7 @@ import { openResp } from "../resp.ts"
 export interface System {
   readonly name: "stepraft" | "etcd" | "Redis"
   readonly version: string
-  /** All three places to ask, and the one that leads. */
+  /** All three addresses to ask, and that of the leader. */
   readonly endpoints: readonly string[]
   readonly leader: () => Promise<string>
   readonly pids: readonly number[]
@@ -33,7 +33,7 @@ export interface Sample {
   readonly failures: number
   readonly error: string
 }
-/** What a cell is that could not be measured; the others are worth no less for it. */
+/** The result of a measurement that failed. The other results remain valid. */
 export const nothing = (error: string): Sample => ({
   ops: 0,
   perSecond: 0,
@@ -44,12 +44,12 @@ export const nothing = (error: string): Sample => ({
   failures: 1,
   error,
 })
-/** What the generator tells; etcd's client says on lines of the same form what goes wrong. */
+/** The lines that the generator prints; etcd's client reports errors on lines of the same form. */
 export const sampleIn = (output: string): Sample | null => {
   const line = output.split("\n").findLast((text) => text.startsWith("{") && text.includes('"perSecond":'))
   return line === undefined ? null : (JSON.parse(line) as Sample)
 }
-/** A cell that cannot be measured ends no run. */
+/** A measurement that fails does not end the run. */
 export const sampleOf = (measure: () => Promise<Sample>): Promise<Sample> =>
   measure().catch((thrown: unknown) => nothing(thrown instanceof Error ? thrown.message : String(thrown)))
 export interface Generator {
@@ -189,7 +189,7 @@ export const startEtcd = async (parent: string): Promise<System> => {
   }
 }
 
-/** One process, one copy: what the protocol and the disk allow without consensus. */
+/** One process and one copy of the data: what the protocol and the disk allow without consensus. */
 export const startRedis = async (parent: string): Promise<System> => {
   const folder = temporaryFolder("stepraft-redis-", parent)
   const port = await freePort()

@@ -18,7 +18,7 @@ export const median = (values: readonly number[]): number => {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
 }
 
-/** What could not be measured has no figure. */
+/** Measurements that failed have no figure. */
 const none = "–"
 const whole = (value: number): string => (Number.isFinite(value) ? Math.round(value).toLocaleString("en-US") : none)
 const fine = (value: number): string =>

@@ -1,7 +1,6 @@
 /**
- * How fast simulated worlds are, on one core.
- *
- * An event is what the reducer is fed: a message, a finished write, a timer, a command. Clock readings do not count.
+ * How fast simulated worlds are, on one core. An event is one input of the reducer: a message, a finished write, a
+ * timer, a command. Clock readings are not counted.
  */
 import type { Recovered } from "../../core/index.ts"
 import { actPure, makeWorld, World, type WorldStep } from "../../interpreters/simulation/index.ts"
@@ -26,7 +25,7 @@ const spent = (): number => {
   return (user + system) / 1000
 }
 
-/** CPU milliseconds, until the budget is used up. */
+/** Runs until this many CPU milliseconds are used up. */
 const measure = (what: string, round: (i: number) => void, figures: (ms: number) => string): void => {
   for (let i = 0; i < 3; i++) round(i)
   events = 0
@@ -44,7 +43,7 @@ const cheap = ({ events: batch }: WorldStep): void => {
 const rate = (ms: number): string =>
   `${Math.round((events / ms) * 1000).toLocaleString("en")} events/s, ${Math.round((steps / ms) * 1000).toLocaleString("en")} steps/s`
 
-/** What looks at every step, and at every start. */
+/** Called with every step, and with every start. */
 interface Watch {
   (step: WorldStep): void
   readonly started: (node: string, recovered: Recovered) => void

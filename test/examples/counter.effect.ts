@@ -1,6 +1,6 @@
 /**
- * A counter with Effect, on three servers: counter.effect.ts ID. The README of interpreters has what stands in its regions;
- * between them, load for the test.
+ * A counter with Effect, on three servers: counter.effect.ts ID. The README of interpreters shows the code in the
+ * regions; the code between them is load for the test.
  */
 import { load } from "./load.ts"
 // #region README

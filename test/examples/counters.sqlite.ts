@@ -1,4 +1,7 @@
-/** The counter of counters.ts in SQLite: counters.sqlite.ts ID DIRECTORY PEERS. A number that is executed twice is counted twice. */
+/**
+ * The counter of counters.ts in SQLite: counters.sqlite.ts ID DIRECTORY PEERS. If a number is executed twice, it is
+ * counted twice, so the test notices it.
+ */
 import { replicate } from "stepraft"
 import { count, type Add, type Counted } from "./counting.ts"
 import { inSqlite, type Database } from "./sqlite.ts"

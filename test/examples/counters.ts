@@ -1,4 +1,7 @@
-/** One server of a replicated counter that keeps count of itself: counters.ts ID DIRECTORY PEERS, with PEERS as JSON. */
+/**
+ * One server of a replicated counter that also records which numbers were executed: counters.ts ID DIRECTORY PEERS,
+ * with PEERS as JSON.
+ */
 import { replicate } from "stepraft"
 import { count, type Add } from "./counting.ts"
 

@@ -1,4 +1,4 @@
-/** Counts on a replica under load, tells its state at the end, and hands over. */
+/** Counts on a replica under load, prints its state at the end, and hands leadership over. */
 import type { Replica } from "stepraft"
 import { load } from "./load.ts"
 
@@ -7,9 +7,9 @@ export interface Add {
   readonly number: number
 }
 export interface Counted {
-  /** Whose numbers were executed. */
+  /** The executed numbers, by the name of their client. */
   readonly seen: Readonly<Record<string, readonly number[]>>
-  /** Numbers that were executed once more. */
+  /** How often a number was executed again. */
   readonly doubled: number
 }
 

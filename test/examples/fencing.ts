@@ -4,7 +4,7 @@
  */
 import { elect, replicateTogether } from "stepraft"
 
-/** What the leader changes outside. It remembers the greatest token that it has seen. */
+/** The resource that the leader changes. It remembers the greatest token that it has seen. */
 let greatest = 0
 const write = (token: number, text: string): string => {
   if (token < greatest) return `refused ${text}`

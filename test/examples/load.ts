@@ -1,9 +1,9 @@
 /**
- * Load on a program under test: counts as fast as it can, and tells when each number was begun and what came of it; reads
- * now and then. SIGUSR2 ends the counting; SIGTERM too, and then the program goes on.
+ * Load on a program under test: counts as fast as it can, and prints when each number was begun and what its outcome
+ * was; it reads now and then. SIGUSR2 ends the counting; so does SIGTERM, and then the program goes on to its end.
  */
 
-/** Whether it was executed: a replica's errors have the word, the client's have names for it. */
+/** Whether the command was executed: a replica's errors say so in a field, the client's errors by their class. */
 const executedOf = (error: unknown): string => {
   if (typeof error !== "object" || error === null) return ""
   if ("executed" in error) return String(error.executed)
@@ -13,10 +13,13 @@ const executedOf = (error: unknown): string => {
 
 export interface Loaded {
   readonly id: string
-  /** Answers the number after it, if it is told. Rejects with an error that says whether it was executed. */
+  /**
+   * Returns the total after the addition, if the program knows it. Rejects with an error that says whether the command
+   * was executed.
+   */
   readonly add: (by: string, number: number) => Promise<number | void>
   readonly read: () => Promise<number>
-  /** Something else now and then. Answers a line to be told. */
+  /** Another operation now and then. Returns a line to print. */
   readonly also?: (by: string) => Promise<string>
 }
 
@@ -24,7 +27,7 @@ export const load = async ({ id, add, read, also }: Loaded): Promise<void> => {
   const tell = (...words: readonly (string | number | bigint)[]): void =>
     void process.stdout.write(`${words.join(" ")}\n`)
   const now = (): bigint => process.hrtime.bigint()
-  // Whoever started it is gone.
+  // The process that started this one is gone.
   const orphaned = (): never => process.exit(0)
   process.stdin.on("end", orphaned).resume()
   tell("ready")
@@ -50,7 +53,7 @@ export const load = async ({ id, add, read, also }: Loaded): Promise<void> => {
         const found = await read()
         tell("read", by, found, began, now())
       } catch {
-        // Nothing is known of it then.
+        // Then nothing is known about the outcome.
       }
     }
   }

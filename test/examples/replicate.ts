@@ -1,6 +1,6 @@
 /**
- * The README's own state machine: replicate.ts ID. The README has what stands in its regions; between them, load for the
- * test: each of three is killed (process.examples.long.test.ts).
+ * The README's own state machine: replicate.ts ID. The README shows the code in the regions; the code between them is
+ * load for the test, which kills each of three servers (process.examples.long.test.ts).
  */
 import { load } from "./load.ts"
 // #region README

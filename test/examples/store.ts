@@ -1,4 +1,6 @@
-/** The README's store: store.ts. The README has what stands in its regions; between them, load for the test. */
+/**
+ * The README's store: store.ts. The README shows the code in the regions; the code between them is load for the test.
+ */
 import { load } from "./load.ts"
 // #region README
 import { connect } from "stepraft/kv/client"

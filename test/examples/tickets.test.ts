@@ -1,4 +1,7 @@
-/** A user's machine with a mistake in it: found, shrunk, and opened in the debugger at the command that shows it, in the user's words. */
+/**
+ * A user's state machine with a mistake: the mistake is found, shrunk, and opened in the debugger at the command that
+ * shows it, in the user's words.
+ */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"

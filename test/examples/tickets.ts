@@ -1,4 +1,7 @@
-/** A machine that sells seats, with what is true of it. There is a mistake in it: test/examples/tickets.test.ts finds it. */
+/**
+ * A state machine that sells seats, with an invariant. There is a mistake in it: test/examples/tickets.test.ts finds
+ * it.
+ */
 import type { Machine } from "stepraft"
 
 export type Command = { readonly op: "buy"; readonly by: string } | { readonly op: "cancel"; readonly by: string }

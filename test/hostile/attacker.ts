@@ -1,4 +1,4 @@
-/** The hostile process: told by words what to attack, and by messages when. It answers with what came of it. */
+/** The hostile process. Its arguments say what to attack, and messages say when. It answers with the result. */
 import { setPriority } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
 import { makeFoe } from "./foe.ts"
@@ -9,7 +9,7 @@ const [name = "", seed = "1", limit = "", ...ports] = process.argv.slice(2)
 const scenario = findScenario(name)
 if (scenario === undefined || process.send === undefined) throw new Error(`no scenario ${name}, or nobody to report to`)
 const tell = (message: unknown): void => void process.send?.(message)
-// In life clients have machines of their own: here they stand back when the nodes need the processor.
+// In reality clients have machines of their own: here they wait while the nodes need the processor.
 setPriority(10)
 process.on("disconnect", () => process.exit(0))
 
@@ -34,6 +34,6 @@ tell({
   },
   ms: performance.now() - began,
 })
-// Its connections stay open until it is told to go.
+// Its connections stay open until it is told to end.
 await new Promise<void>((resolve) => process.once("message", () => resolve()))
 process.exit(0)

@@ -1,9 +1,9 @@
-/** What attackers share: large values, and the same again until their time is over. */
+/** Parts that several attacks share: large values, and repetition until the time is over. */
 import { setTimeout as sleep } from "node:timers/promises"
 import { type Foe, type Wire } from "./foe.ts"
 
 export const MEGABYTE = 1 << 20
-/** Fits into an entry of 8 MB with room for the command around it. */
+/** A value of this size fits into an entry of 8 MB, with space for the command around it. */
 export const BIG = 8_000_000
 export const filler = (bytes: number, letter = "x"): Buffer => Buffer.alloc(bytes, letter)
 export const repeated = (bytes: Uint8Array, count: number): Buffer =>
@@ -21,7 +21,7 @@ export const putBig = async (foe: Foe, key = "big", bytes = BIG): Promise<void> 
   }
   foe.complain(`a value of ${bytes} bytes could not be stored`)
 }
-/** As large as the store lets a value grow. */
+/** The largest value that the store allows. */
 export const putLargest = async (foe: Foe, key = "largest"): Promise<number> => {
   const wire = await foe.wire(0)
   let length = 0
@@ -37,7 +37,7 @@ export const putLargest = async (foe: Foe, key = "largest"): Promise<number> => 
   return length
 }
 
-/** Again and again, on every node, each time on a new connection, until the time is over. */
+/** Repeats on every node, each time on a new connection, until the time is over. */
 export const again = async (foe: Foe, once: (wire: Wire) => Promise<void>, rounds = 1000): Promise<void> => {
   await Promise.all(
     foe.ports.map(async (_, node) => {

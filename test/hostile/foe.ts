@@ -1,4 +1,4 @@
-/** What a hostile client works with. It keeps to the protocol; it has no other manners. */
+/** The tools of a hostile client. It keeps to the protocol, but does everything that the protocol allows. */
 import { once } from "node:events"
 import { connect, type Socket } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -7,7 +7,7 @@ import { newTally, Skimmer, type Tally } from "./skim.ts"
 
 export type Word = string | number | Uint8Array
 
-/** Of any number of words: a call may only be given some 100,000 as arguments. */
+/** Encodes any number of words: a function call can pass only about 100,000 as arguments. */
 export const requestOf = (words: readonly Word[]): Buffer => {
   const parts: Uint8Array[] = [Buffer.from(`*${words.length}\r\n`)]
   for (const word of words) {
@@ -33,14 +33,14 @@ export class Wire {
     })
   }
 
-  /** Takes no answers from now on. */
+  /** Reads no more replies from now on. */
   deaf(): void {
     this.socket.pause()
   }
   hear(): void {
     this.socket.resume()
   }
-  /** Ends once the system has taken the bytes, or when it will not take them soon. */
+  /** Ends once the operating system has taken the bytes, or when it will not take them soon. */
   async write(bytes: Uint8Array | string, patience = 2000): Promise<void> {
     if (this.closed || this.socket.write(bytes)) return
     await Promise.race([
@@ -52,7 +52,7 @@ export class Wire {
   send(...words: readonly Word[]): Promise<void> {
     return this.write(requestOf(words))
   }
-  /** Whether so many more answers came in time. */
+  /** Whether this many more replies arrived in time. */
   async answered(count: number, within: number): Promise<boolean> {
     const wanted = this.skimmer.answers + count
     return this.reaches(wanted, within)
@@ -62,7 +62,10 @@ export class Wire {
     while (this.skimmer.answers < wanted && !this.closed && performance.now() < deadline) await sleep(10)
     return this.skimmer.answers >= wanted
   }
-  /** One command and its answer: an error as `-CODE text`, a number, a short text; null for whatever else, and for none. */
+  /**
+   * One command and its reply: an error as `-CODE text`, a number, or a short text; null for any other reply, and for
+   * none.
+   */
   ask(...words: readonly Word[]): Promise<string | number | null> {
     return this.askFor(words)
   }
@@ -71,7 +74,7 @@ export class Wire {
     await this.write(requestOf(words))
     return (await this.reaches(wanted, 20_000)) ? this.skimmer.last : null
   }
-  /** Says nothing more; a FIN, as programs that end politely send it. */
+  /** Sends nothing more, only a FIN, as programs do that end politely. */
   end(): void {
     this.socket.end()
   }
@@ -85,16 +88,16 @@ export interface Foe {
   readonly ports: readonly number[]
   readonly random: Random
   readonly tally: Tally
-  /** performance.now() at which the attack is to be over. */
+  /** The value of performance.now() at which the attack should be over. */
   readonly deadline: number
   readonly over: () => boolean
-  /** To node `at` of the list; null if it does not take it. */
+  /** Connects to node `at` of the list; null if it does not accept the connection. */
   readonly wire: (at?: number) => Promise<Wire | null>
-  /** Over all nodes in turn, or to one of them. */
+  /** Connections spread over all nodes in turn, or to one of them. */
   readonly wires: (count: number, node?: number) => Promise<readonly Wire[]>
-  /** What the report should mention. */
+  /** Adds a remark to the report. */
   readonly note: (text: string) => void
-  /** A demand of the scenario that was not met. */
+  /** Reports that a demand of the scenario was not met. */
   readonly complain: (text: string) => void
 }
 
@@ -154,7 +157,7 @@ export const makeFoe = (
     over: () => performance.now() > deadline,
     wires: async (count, node) => {
       const made: Wire[] = []
-      // The backlog of a listening socket is short: a few at a time.
+      // The backlog of a listening socket is short, so only a few connections are opened at a time.
       for (let at = 0; at < count; at += 50) {
         const some = await Promise.all(Array.from({ length: Math.min(50, count - at) }, (_, i) => wire(node ?? at + i)))
         for (const one of some) if (one !== null) made.push(one)

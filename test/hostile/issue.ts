@@ -1,10 +1,10 @@
-/** The attacks that ended clusters once, one by one. Each is legal, and most are small. */
+/** The attacks that brought clusters down earlier, one by one. Each is legal, and most are small. */
 import { setTimeout as sleep } from "node:timers/promises"
 import { request, requestOf, type Foe, type Word } from "./foe.ts"
 import { again, BIG, filler, left, putBig, putLargest, repeated } from "./bulk.ts"
 import type { Scenario } from "./scenario.ts"
 
-/** Several of these shapes once each, on every node: what `npm test` runs. */
+/** Several of these attacks once each, on every node: `npm test` runs this. */
 export const brief: Scenario = {
   name: "brief",
   about: "one round of most of what is below, in one go, for tests",
@@ -74,7 +74,7 @@ export const brief: Scenario = {
   },
 }
 
-/** A session of this client's own, as the words that every command in it begins with. */
+/** A session of this client, as the words with which every command in it begins. */
 const openSession = async (foe: Foe, owner: string): Promise<readonly Word[] | null> => {
   const wire = await foe.wire()
   const opened = await wire?.ask("STEPRAFT", "SESSION", "OPEN", owner)
@@ -441,7 +441,7 @@ export const issueScenarios: readonly Scenario[] = [
       const wires = await foe.wires(3 * 450)
       await sleep(500)
       foe.note(`${wires.filter(({ closed }) => !closed).length} of ${wires.length} connections held`)
-      // Whoever is thrown out comes again.
+      // A client that was disconnected connects again.
       while (!foe.over()) {
         await foe.wires(30)
         await sleep(50)
@@ -456,7 +456,7 @@ export const issueScenarios: readonly Scenario[] = [
       const held = await foe.wires(10_500, 0)
       const others = [...(await foe.wires(500, 1)), ...(await foe.wires(500, 2))]
       foe.note(`${[...held, ...others].filter(({ closed }) => !closed).length} connections held`)
-      // Whoever looks after the node asks again for two seconds.
+      // The status request of an operator is repeated for two seconds.
       let problem: string | null = "not asked"
       for (let tries = 0; problem !== null && tries < 8; tries++) {
         if (tries > 0) await sleep(250)

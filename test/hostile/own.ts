@@ -1,4 +1,4 @@
-/** Shapes of our own: random mixes of legal commands with extreme sizes, slow readers, half-sent requests, reconnects. */
+/** More attacks: random mixes of legal commands with extreme sizes, slow readers, half-sent requests, reconnects. */
 import { setTimeout as sleep } from "node:timers/promises"
 import { request, requestOf, type Foe, type Wire, type Word } from "./foe.ts"
 import { putBig, repeated } from "./bulk.ts"
@@ -13,7 +13,7 @@ const keyOf = (foe: Foe): Word => (foe.random.chance(900) ? `m${foe.random.below
 const numberOf = (foe: Foe): string =>
   foe.random.chance(500) ? String(foe.random.below(100)) : (foe.random.pick(edges) ?? "0")
 
-/** One command that the parser must take, whatever its sizes. */
+/** One command that the parser must accept, whatever its sizes. */
 const anyCommand = (foe: Foe): readonly Word[] => {
   const { random } = foe
   const key = keyOf(foe)
@@ -87,7 +87,7 @@ const mixer = async (foe: Foe, node: number): Promise<void> => {
   }
 }
 
-/** Takes a little now and then. */
+/** Reads a little now and then. */
 const sip = async (foe: Foe, wire: Wire): Promise<void> => {
   while (!foe.over() && !wire.closed) {
     wire.hear()

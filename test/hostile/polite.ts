@@ -1,4 +1,7 @@
-/** Clients with manners beside the hostile ones: SET, GET, INCR, APPEND of what nobody else writes, and what they were told. */
+/**
+ * Ordinary clients beside the hostile ones: SET, GET, INCR and APPEND of keys that no other client writes, with a
+ * history of the replies.
+ */
 import { setTimeout as sleep } from "node:timers/promises"
 import { makeHistory, type FunctionName, type Value } from "../../spec/linearizability/index.ts"
 import { linearizability } from "../chaos/judge.ts"
@@ -9,9 +12,9 @@ const clients = 3
 const pauseMs = 10
 const perKey = 200
 const answerLimit = 10_000
-/** After an attack the store has so long to be readable. */
+/** After an attack the store must be readable within this time. */
 const judgeMs = 40_000
-/** They promise that nothing was executed. */
+/** Errors that promise that nothing was executed. */
 const refusals = new Set(["NOLEADER", "BUSY", "MOVED", "SPACELOW", "TOOLARGE"])
 const isRefusal = ({ code, text }: ErrorReply): boolean =>
   refusals.has(code) || text.startsWith("ERR max number of clients")
@@ -21,14 +24,14 @@ export interface Timed {
   readonly ms: number
 }
 export interface Polite {
-  /** Operations that were answered with success, however often they had to be asked for. */
+  /** The number of operations that succeeded, however often each was tried. */
   readonly done: readonly Timed[]
   readonly counts: { ok: number; unknown: number; refused: number; reconnected: number }
   readonly codes: Readonly<Record<string, number>>
   readonly stop: () => Promise<void>
-  /** What is wrong with what they were told, and with what each of these nodes holds. */
+  /** What is wrong with the replies, and with the data of each of these nodes. */
   readonly judge: (ids: readonly string[]) => Promise<readonly string[]>
-  /** As `judge`, for what the nodes hold only. */
+  /** As `judge`, but only for the data of the nodes. */
   readonly compare: (ids: readonly string[]) => Promise<readonly string[]>
 }
 
@@ -55,7 +58,7 @@ export const startPolite = (cluster: Cluster): Polite => {
       at++
       counts.reconnected++
     }
-    /** null: nobody knows what came of it. */
+    /** null: the outcome is unknown. */
     const call = async (words: readonly (string | number)[]): Promise<RespReply | undefined> => {
       if (open === null || open.closed()) {
         open =
@@ -104,7 +107,7 @@ export const startPolite = (cluster: Cluster): Polite => {
         if (reply instanceof ErrorReply) codes[reply.code] = (codes[reply.code] ?? 0) + 1
         if (reply instanceof ErrorReply && isRefusal(reply)) {
           counts.refused++
-          // What a whole minute refuses is not coming any more.
+          // After half a minute of refusals the command is given up.
           if (control.stopping || performance.now() - at > 30_000) {
             operation.fail(reply.text)
             break
@@ -174,7 +177,8 @@ export const startPolite = (cluster: Cluster): Polite => {
         return null
       }
       let different: readonly string[] = []
-      // What ended unknown may still be executed, between the last read and the look at the nodes: then all is read anew.
+      // A command with an unknown outcome may still be executed between the last read and the look at the nodes: then
+      // everything is read again.
       for (let round = 0; round < 3 && (round === 0 || different.length > 0); round++) {
         const unreadable = await readAll()
         if (unreadable !== null) return [unreadable]

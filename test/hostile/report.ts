@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os"
 import type { Result } from "./run.ts"
 
-/** Whether the machine was too busy for its times to mean anything. */
+/** Whether the machine was too busy for the measured times to mean anything. */
 export const wasBusy = ({ calmP99, ownStallMs, loadBefore }: Result): boolean =>
   calmP99 > 200 || ownStallMs > 400 || loadBefore > 3 * availableParallelism()
 

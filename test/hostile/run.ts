@@ -1,4 +1,7 @@
-/** One scenario: three real nodes, hostile clients in a process of their own, polite ones here, and a judgement at the end. */
+/**
+ * One scenario: three real nodes, hostile clients in a process of their own, polite ones here, and a verdict at the
+ * end.
+ */
 import { fork, type ChildProcess } from "node:child_process"
 import { rmSync } from "node:fs"
 import { loadavg } from "node:os"
@@ -19,18 +22,18 @@ const attacker = fileURLToPath(new URL("attacker.ts", import.meta.url))
 
 export interface RunOptions {
   readonly seed: number
-  /** Of the attack; the scenario's own by default. */
+  /** Seconds of the attack; default: the scenario's own. */
   readonly seconds?: number
-  /** What runs a node: words after `node`. */
+  /** The program of the nodes: the words after the executable `node`. */
   readonly program?: string
   readonly say?: (text: string) => void
 }
 export interface Result {
   readonly name: string
   readonly seed: number
-  /** Empty: the cluster held. */
+  /** Empty: the cluster passed. */
   readonly failures: readonly string[]
-  /** Failures of time alone. A busy machine brings them, too, and then calm was no better. */
+  /** Failures of timing only. A busy machine causes them too, and then the times before the attack were no better. */
   readonly late: readonly string[]
   readonly calmP99: number
   readonly p50: number
@@ -43,13 +46,13 @@ export interface Result {
   readonly peakAfterRestart: number
   readonly clientsMegabytes: number
   readonly budgetMegabytes: number
-  /** From the start of all processes to a leader; null if there was no restart, or no leader. */
+  /** The time from the start of all processes to a leader; null if there was no restart, or no leader. */
   readonly restartMs: number | null
   readonly attackMs: number
   readonly outcome: Outcome | null
-  /** Processes that wanted a processor, on average of a minute, before it began. */
+  /** The number of processes that wanted a processor, averaged over a minute, before the scenario began. */
   readonly loadBefore: number
-  /** The longest time in which this very process did not get its turn. */
+  /** The longest time in which this process itself was not scheduled. */
   readonly ownStallMs: number
   readonly logs: string
 }
@@ -99,7 +102,7 @@ const startAttack = (scenario: Scenario, cluster: Cluster, options: RunOptions):
   }
 }
 
-/** A node that comes back while the attack goes on must find its peers and the entries that it missed. */
+/** A node that is restarted during the attack must find its peers and the entries that it missed. */
 const restartOne = async (cluster: Cluster, watch: Watch): Promise<string | null> => {
   const [id = ""] = await cluster.followers()
   await sleep(1500)
@@ -119,13 +122,13 @@ const restartOne = async (cluster: Cluster, watch: Watch): Promise<string | null
 }
 
 /**
- * Kills all nodes and starts them. With `replay` what the state machine had on disk is gone, so that every entry is
- * executed again: for attacks of few entries, of which each must be bearable.
+ * Kills all nodes and starts them again. With `replay` the state machine's files are deleted, so that every entry is
+ * executed again: for attacks of few entries, each of which must not take long.
  */
 const restartAll = async (cluster: Cluster, replay: boolean): Promise<number> => {
   const statuses = await Promise.all(cluster.ids.map(cluster.status))
   await cluster.killAll()
-  // A log that was trimmed cannot make the data anew.
+  // A log that was trimmed does not suffice to rebuild the data.
   if (replay && statuses.every((status) => status !== null && status.snapshotIndex === 0))
     for (const { data } of cluster.members) rmSync(join(data, "state"), { recursive: true, force: true })
   const from = performance.now()

@@ -2,23 +2,23 @@ import type { Foe } from "./foe.ts"
 
 export interface Scenario {
   readonly name: string
-  /** One line for --list. */
+  /** The description in --list, one line. */
   readonly about: string
-  /** Before the clock starts: what the attack needs to find. */
+  /** Called before the clock starts: prepares the data that the attack needs. */
   readonly prepare?: (foe: Foe) => Promise<void>
   readonly attack: (foe: Foe) => Promise<void>
-  /** How long the attack may take at most; 10 by default. */
+  /** The most seconds that the attack may take; default 10. */
   readonly seconds?: number
-  /** File descriptors that each node may have. */
+  /** The limit of file descriptors of each node. */
   readonly descriptors?: number
   readonly env?: Readonly<Record<string, string>>
   /** At the restart every entry is executed again. */
   readonly replay?: boolean
-  /** Takes away what polite clients wrote: their history is not judged, only their times. */
+  /** The attack deletes what polite clients wrote: only their times are judged, not their history. */
   readonly wipes?: boolean
-  /** Worth another run with another seed. */
+  /** Another run with another seed makes sense. */
   readonly random?: boolean
-  /** One node is killed and started while the attack goes on. */
+  /** One node is killed and started again during the attack. */
   readonly restartUnderAttack?: boolean
 }
 

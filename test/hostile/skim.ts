@@ -1,7 +1,7 @@
-/** Counts replies as their bytes go by and keeps none of them: a hostile client may be answered with gigabytes. */
+/** Counts replies as their bytes arrive and keeps none of them, because a hostile client may receive gigabytes. */
 
 export interface Tally {
-  /** Answers that are no errors. */
+  /** Replies that are not errors. */
   ok: number
   /** Errors by their first word. */
   readonly errors: Record<string, number>
@@ -16,7 +16,7 @@ const longestKept = 200
 
 export class Skimmer {
   readonly tally: Tally
-  /** The last answer: an error as `-CODE text`, a number, a short text; null for anything else. */
+  /** The last reply: an error as `-CODE text`, a number, or a short text; null for any other. */
   last: string | number | null = null
   answers = 0
   private skip = 0

@@ -1,4 +1,7 @@
-/** Looks at the nodes from outside: memory, as the system counts it, and what they say over a connection opened in calm. */
+/**
+ * Observes the nodes from outside: their memory, as the system counts it, and what they report over a connection that
+ * was opened before the attack.
+ */
 import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import type { NodeStatus } from "../../kv/types.ts"
@@ -26,19 +29,19 @@ export const residentOf = (pid: number): number => {
 
 export interface Seen {
   readonly peakBytes: Record<string, number>
-  /** Nodes that took more than they may have, and were killed for it. */
+  /** Nodes that used more memory than allowed, and were killed for it. */
   readonly killed: string[]
   firstTerm: number
   lastTerm: number
-  /** As INFO tells it: the most that clients took of the budget for all of them, and the budget. */
+  /** As INFO reports it: the most memory that clients used, and the budget for all of them. */
   usedByClients: number
   budget: number
-  /** What a peer says of a node: entries behind, null if it is not connected. */
+  /** What a peer reports about a node: the entries that it is behind; null if it is not connected. */
   readonly lag: Record<string, number | null>
 }
 export interface Watch {
   readonly seen: Seen
-  /** Looks at the processes of now. */
+  /** Looks at the processes that run at present. */
   readonly reconnect: () => Promise<void>
   readonly stop: () => void
 }

@@ -1,12 +1,15 @@
-/** What shows a row of the mission. */
+/** The tests that show a row of the mission. */
 import type { ScenarioId } from "../scenario.ids.ts"
 
-/** A scenario, whose ID stands in its test's name; or a file of tests and the name of a test, a group, or a case of a table in it. */
+/**
+ * A scenario, whose ID is in its test's name; or a file of tests and the name of a test, a group, or a case of a table
+ * in it.
+ */
 export type Check = ScenarioId | readonly [file: string, ...names: readonly [string, ...(readonly string[])]]
 export interface Row {
   readonly asks: string
   readonly checks: readonly Check[]
-  /** Seeded bugs (test/mutants) by which the checks are measured. */
+  /** Seeded bugs (test/mutants) that these checks must find. */
   readonly bugs?: readonly string[]
 }
 export const of =

@@ -1,4 +1,7 @@
-/** Faults of which others leave open what comes of them: what a node does here, how it is shown, and the seeded bugs that it shows. */
+/**
+ * Faults whose outcome other systems leave undefined: what a node does here, the tests that show it, and the seeded
+ * bugs that they must find.
+ */
 import { doctorOnProcesses, faults as inWorlds, recovery, type Check, type Row, type Rows } from "./checks.ts"
 
 const row = (asks: string, bugs: readonly string[], ...checks: readonly [Check, ...(readonly Check[])]): Row => ({

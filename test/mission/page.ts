@@ -1,6 +1,6 @@
 /**
- * What the mission asks, row by row, and the tests that show each, as a page: `npm run mission` writes it. repository.test.ts
- * checks that no row is without a test, and that every test that is named exists.
+ * The page of the mission: its demands, row by row, and the tests that show each. `npm run mission` writes it.
+ * repository.test.ts checks that no row is without a test, and that every named test exists.
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -24,7 +24,7 @@ const sourceOf = (file: string): string => {
 }
 const scenarioFiles = walk("test", ".test.ts").filter((file) => /^test\/scenario\.(?!catalogue)/.test(file))
 
-/** A name stands in its file as a string, and not behind skip or todo. */
+/** A name counts if it is a string in its file, and not behind skip or todo. */
 const stands = (file: string, name: string): boolean => {
   const source = sourceOf(file)
   const at = ['"', "`", "'"].map((quote) => source.indexOf(`${quote}${name}${quote}`)).find((place) => place >= 0)
@@ -37,7 +37,7 @@ const fileOf = (check: Check): string | undefined =>
 const namesOf = (check: Check): readonly string[] =>
   typeof check === "string" ? [`${check} ${scenarios[check]}`] : check.slice(1)
 
-/** Checks that name no test. */
+/** Checks that are not tests with a name. */
 export const unknown = (checks: readonly Check[]): readonly string[] =>
   checks.flatMap((check) => {
     const file = fileOf(check)
@@ -47,7 +47,7 @@ export const unknown = (checks: readonly Check[]): readonly string[] =>
       .map((name) => `${file}: ${name}`)
   })
 
-/** In a form that the formatter leaves as it is. */
+/** Formatted so that the formatter changes nothing. */
 const line = (id: string, { asks, checks, bugs = [] }: Row): string => {
   const shown = checks.map((check) => {
     const file = fileOf(check) ?? ""

@@ -1,4 +1,7 @@
-/** What it asks of the whole: faults and their times, the store, the network, the house, operations, documents; and the defects of what it replaces. */
+/**
+ * What the mission asks of the whole system: faults and their times, the store, the network, the repository, operations
+ * and documents; and the defects of the system that it replaces.
+ */
 import {
   defect,
   doctor,

@@ -1,4 +1,7 @@
-/** A backup taken and restored under load: how long it takes, what clients and nodes notice of it, and whether it is one state of the history. */
+/**
+ * A backup taken and restored under load: how long it takes, what clients and nodes notice of it, and whether it is one
+ * state of the history.
+ */
 import { spawn } from "node:child_process"
 import { statSync } from "node:fs"
 import { join } from "node:path"
@@ -8,7 +11,7 @@ import { fill } from "../rejoin.ts"
 import { ErrorReply, type RespClient } from "../resp.ts"
 import { percentile } from "./table.ts"
 
-/** `stepraft …`: its exit code and what it says. */
+/** Runs `stepraft …`: its exit code and output. */
 export const stepraft = (
   ...words: readonly string[]
 ): Promise<{ readonly code: number | null; readonly text: string }> =>
@@ -31,12 +34,15 @@ const portOf = (cluster: Cluster, id: string): string => String(cluster.member(i
 export interface Writers {
   readonly acknowledged: () => number
   readonly sent: () => number
-  /** While they rest nothing is under way. */
+  /** While the writers rest, no request is outstanding. */
   readonly rest: () => Promise<void>
   readonly goOn: () => void
   readonly stop: () => Promise<void>
 }
-/** Writers whose every transaction moves a counter of all and a list of their own: in each state of the history the two agree. */
+/**
+ * Writers whose every transaction increments a shared counter and appends to a list of their own: in each state of the
+ * history the counter and the lists agree.
+ */
 export const startWriters = async (cluster: Cluster, count: number, pause = 0): Promise<Writers> => {
   const control = { going: true, resting: false, acknowledged: 0, sent: 0, busy: 0 }
   const write = async (client: RespClient, name: string): Promise<void> => {
@@ -54,7 +60,7 @@ export const startWriters = async (cluster: Cluster, count: number, pause = 0): 
         client.call("EXEC"),
       ])
       control.busy -= 1
-      // Its node may be killed.
+      // The node may have been killed.
       if (exec.status === "fulfilled" && Array.isArray(exec.value)) control.acknowledged += 1
       if (pause > 0) await sleep(pause)
     }
@@ -80,7 +86,7 @@ export const startWriters = async (cluster: Cluster, count: number, pause = 0): 
     },
   }
 }
-/** What the writers' counter and lists say. Throws unless they agree: then it is no state of the history. */
+/** The writers' counter and lists. Throws unless they agree: then this is no state of the history. */
 export const transactionsIn = async (client: RespClient, count: number): Promise<number> => {
   const names = Array.from({ length: count }, (_, i) => `writer:${i}`)
   const [total, ...lengths] = await Promise.all([
@@ -93,7 +99,7 @@ export const transactionsIn = async (client: RespClient, count: number): Promise
   return sum
 }
 
-/** One call at a time, as a person or a page would: a write and a read of it at each node. */
+/** One call at a time, as a person or a web page would make it: a write, and a read of it at each node. */
 const startPolite = async (cluster: Cluster): Promise<{ readonly take: () => number[]; readonly stop: () => void }> => {
   let times: number[] = []
   const control = { going: true }
@@ -126,7 +132,7 @@ const stallOf = async (cluster: Cluster): Promise<number> =>
     0,
     ...(await Promise.all(cluster.ids.map(cluster.status))).map((one) => one?.counters["loop.longestStallMs"] ?? 0),
   )
-/** Their counters begin anew. */
+/** Restarts their measurement. */
 const restart = async (cluster: Cluster): Promise<void> => {
   for (const id of cluster.ids) {
     await cluster.kill(id, "SIGTERM")
@@ -139,30 +145,33 @@ export interface BackupFigures {
   readonly bytes: number
   readonly saveMs: number
   readonly restoreMs: number
-  /** From the start of the restored node to its first answer. */
+  /** From the start of the restored node to its first reply. */
   readonly startMs: number
-  /** Calls of the polite clients: before, and while the backup is taken. */
+  /** Calls of the one-at-a-time clients: before the backup, and while it is taken. */
   readonly before: readonly number[]
   readonly during: readonly number[]
-  /** Of any node, while it is taken; 0: none of 50 ms or more. */
+  /** The longest pause of any node while the backup is taken; 0: none of 50 ms or more. */
   readonly stallBeforeMs: number
   readonly stallMs: number
-  /** Transactions in the backup, and those that had been acknowledged before it was asked for. */
+  /** Transactions in the backup, and transactions that were acknowledged before the backup was requested. */
   readonly transactions: number
   readonly due: number
   readonly sent: number
 }
 export interface BackupOptions {
-  /** About so much is in the cluster. */
+  /** The approximate amount of data in the cluster. */
   readonly bytes: number
-  /** Milliseconds in which the clients are measured before. */
+  /** Milliseconds for which the clients are measured before the backup. */
   readonly quietMs: number
   readonly say: (text: string) => void
 }
 const VALUE = 10_000
 const WRITERS = 12
 
-/** On an empty cluster of three. Afterwards `file` is the backup, restored as the data of n1 of `fresh`, which runs and leads. */
+/**
+ * Runs on an empty cluster of three. Afterwards `file` is the backup, restored as the data of n1 of `fresh`, which runs
+ * and leads.
+ */
 export const measureBackup = async (
   cluster: Cluster,
   { bytes, quietMs, say }: BackupOptions,
@@ -198,7 +207,7 @@ export const measureBackup = async (
   const fresh = await startCluster()
   try {
     await fresh.killAll()
-    // These folders were never used: what the nodes began to make before they were killed is left alone.
+    // These nodes must be new: what they had begun to make before they were killed is left aside.
     for (const member of fresh.members) Object.assign(member, { data: `${member.data}.restored` })
     const restoring = performance.now()
     await done("snapshot", "restore", file, "--id", "n1", "--data", fresh.member("n1").data)
@@ -232,7 +241,7 @@ export const measureBackup = async (
     throw error
   }
 }
-/** Empty: it is one state of the history, and not an older one than was asked for. */
+/** Empty: the backup is one state of the history, and contains everything acknowledged before it was requested. */
 export const wrongIn = ({ transactions, due, sent }: BackupFigures): readonly string[] =>
   transactions >= due && transactions <= sent
     ? []

@@ -1,4 +1,7 @@
-/** The rows that etcd has too: three processes of Debian's package, measured by the same load, with the same timeouts. */
+/**
+ * The rows that can be measured on etcd too: three processes of Debian's package, measured by the same load, with the
+ * same timeouts.
+ */
 import { spawnSync } from "node:child_process"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -9,7 +12,7 @@ import { JUDGED } from "./judge.ts"
 import type { RowId, Times } from "./rows.ts"
 
 const names = ["e1", "e2", "e3"]
-/** Its election timeout is drawn from one to two times this, as ours from 500 to 1,000 ms. */
+/** etcd draws its election timeout from one to two times this; ours is drawn from 500 to 1,000 ms. */
 const timeouts = ["--heartbeat-interval", "100", "--election-timeout", "500"]
 
 interface Member {
@@ -124,7 +127,7 @@ const isWell = async (etcd: Etcd): Promise<void> => {
     (await Promise.all(names.map(etcd.status))).every((one) => one !== null && one.leader !== "0"),
   )
 }
-/** Our own nodes serve the clients of the judge meanwhile: as many calls are made here. */
+/** Our own nodes serve the clients of the judge during the measurement, so here as many calls are made. */
 const company = (etcd: Etcd): (() => void) => {
   const control = { going: true }
   const calls = async (i: number): Promise<void> => {

@@ -1,4 +1,4 @@
-/** What clients are told while a scenario runs, and whether it was true. */
+/** The replies that clients get while a scenario runs, and whether they were true. */
 import { setTimeout as sleep } from "node:timers/promises"
 import { connect, type Client } from "../../kv/client/index.ts"
 import { makeHistory } from "../../spec/linearizability/index.ts"
@@ -8,21 +8,29 @@ import { contents, digestOf, type Cluster } from "../cluster.ts"
 
 export interface Judged {
   readonly requests: number
-  /** Requests of our own client that ended with an error. */
+  /** Requests of our own client library that ended with an error. */
   readonly failed: number
   readonly longest: number
   /** Empty: nothing lost, nothing doubled, linearizable. */
   readonly wrong: readonly string[]
 }
-/** Clients of each kind, one of our own for each node, and the milliseconds between two of their calls. */
+/**
+ * The number of clients of each kind, one of our own client library for each node, and the milliseconds between two of
+ * their calls.
+ */
 export const JUDGED = { own: 3, ownPause: 10, random: 4, randomPause: 20 }
 
 export interface Judge {
-  /** Once all is well again: every client finishes what it is doing. One judge for each cluster: it takes the keys to be empty. */
+  /**
+   * Called once the cluster is healthy again: every client finishes its current operation. One judge for each cluster,
+   * because it assumes that its keys do not exist yet.
+   */
   readonly verdict: () => Promise<Judged>
   readonly abandon: () => void
 }
-/** Our own clients, each of which appends to a key of its own, and random clients whose history is checked. */
+/**
+ * Clients of our own library, each of which appends to a key of its own, and random clients whose history is checked.
+ */
 export const startJudge = async (cluster: Cluster, seed: number): Promise<Judge> => {
   const endpoints = cluster.members.map(({ clientPort }) => `127.0.0.1:${clientPort}`)
   const history = makeHistory()
@@ -57,7 +65,7 @@ export const startJudge = async (cluster: Cluster, seed: number): Promise<Judge>
     }
     const held = await client.get(key)
     await client.close()
-    // After a failure nobody knows what it should hold.
+    // After a failure it is unknown what the key should hold.
     return failed || held === due
       ? null
       : `${key} holds ${(held ?? "").length} bytes instead of ${due.length}: something was lost or doubled`

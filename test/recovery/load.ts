@@ -1,13 +1,13 @@
 /**
- * What measures a real cluster, ours or another: each node is sent a small write every few milliseconds, whether those
- * before it are answered or not, so that a client's patience is no part of any time.
+ * Measures a real cluster, ours or another. Each node is sent a small write every few milliseconds, whether or not
+ * earlier ones are answered, so that no client's timeout is part of a measured time.
  */
 import { until } from "../cluster.ts"
 
-/** A machine that stood still for longer has measured itself. */
+/** If the machine stood still for longer than this, the trial has measured the machine. */
 export const STILL = 500
 export interface Watchdog {
-  /** The longest time since then that this process, which only waits, was not let run. */
+  /** The longest time since then in which this process, which only waits, was not scheduled. */
   readonly stoodStill: (since: number) => number
   readonly stop: () => void
 }
@@ -25,7 +25,7 @@ export const watchMachine = (every = 50): Watchdog => {
     stop: () => clearInterval(timer),
   }
 }
-/** A trial while the machine stood still is thrown away and made again, so many times. */
+/** A trial during which the machine stood still is discarded and repeated, at most this many times. */
 const AGAIN = 5
 export const steadily = async <T>(
   watchdog: Watchdog,
@@ -40,7 +40,7 @@ export const steadily = async <T>(
     )
     const still = watchdog.stoodStill(since)
     if (still <= STILL && result.value !== null) return result.value
-    // What failed on a machine that ran has failed.
+    // The machine did not stand still, so this is a real failure.
     if (result.error !== null && (still <= STILL || nth >= AGAIN)) throw result.error
     if (nth >= AGAIN)
       throw new Error(`the machine stood still in each of ${nth + 1} trials, for ${Math.round(still)} ms in the last`)
@@ -48,7 +48,7 @@ export const steadily = async <T>(
   }
 }
 
-/** A place to write to. Rejects, or answers false, unless the write is acknowledged. */
+/** A connection for writes. Rejects, or returns false, unless the write is acknowledged. */
 export interface Door {
   readonly write: (number: number) => Promise<boolean>
   readonly close: () => void
@@ -62,7 +62,7 @@ export interface Load {
 }
 
 const EVERY = 20
-/** Writes of one door that are under way at once; while there are more, none is sent. */
+/** The most outstanding writes of one connection; while there are that many, none is sent. */
 const MOST = 200
 
 /** `open`: null while the node is down. */
@@ -80,7 +80,7 @@ export const startLoad = (nodes: readonly string[], open: (node: string) => Prom
       try {
         if (await through.write(number++)) acknowledged.push({ sent, at: performance.now() })
       } catch {
-        // Whatever it was: the node is asked again, by way of a new door.
+        // Whatever the error was: the node is tried again, over a new connection.
         if (door === through) {
           through.close()
           door = null

@@ -63,7 +63,7 @@ const only = (id: RowId): boolean => chosen.includes(id)
 const seeds = number("seeds", 0)
 const processTrials = number("trials", 0)
 
-/** As the original was measured. */
+/** As the replaced system was measured. */
 const itsTimeouts = { heartbeat: 125, electionMin: 1000, electionMax: 2000 }
 
 const columns: Column[] = []

@@ -1,4 +1,7 @@
-/** The rows on real processes: three nodes on real files and sockets. What clients were told is judged as well. */
+/**
+ * The rows on real processes: three nodes with real files and sockets. The replies that clients get are checked as
+ * well.
+ */
 import { cpSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -41,7 +44,7 @@ const executes = (cluster: Cluster, ids: readonly string[], index: number): Prom
   until(`${ids.join()} executed ${index}`, async () =>
     (await Promise.all(ids.map(cluster.status))).every((one) => one !== null && one.applied >= index),
   )
-/** From `since`, when these returned, until they have executed what was committed then. */
+/** From `since`, when these nodes were started again, until they have executed what was committed then. */
 const current = async (cluster: Cluster, ids: readonly string[], index: number, since: number): Promise<number> => {
   await executes(cluster, ids, index)
   return now() - since
@@ -66,9 +69,9 @@ const someMore = async ({ cluster }: Stage, of: readonly string[], count: number
 }
 const isolate = ({ network, cluster }: Stage, id: string): void =>
   network.impose("cut", bothWays([id], others(cluster, id)), { cut: true })
-/** As after a real partition: the old connections are gone, new ones are made. */
+/** As after a real partition: the old connections are closed and new ones are opened. */
 const heal = ({ network }: Stage): void => network.lift("cut")
-/** Mended by the one command, on a node that runs with another disk than before. */
+/** Repaired by one command, on a node that runs with a different disk than before. */
 const replace = async (cluster: Cluster, id: string): Promise<void> => {
   await until(`${id} knows that it counts as lost`, async () => (await cluster.status(id))?.role === "amnesiac")
   await done("member", "replace", id, "--port", portOf(cluster, first(others(cluster, id))))
@@ -85,7 +88,7 @@ const stages = {
     env: { CHAOS_PEERS: JSON.stringify(peers) },
   }),
   plain: () => ({}),
-  /** The log is trimmed soon. */
+  /** The log is trimmed early. */
   trimmed: (peers) => ({
     program: ["--import", preload, join("dist", "kv", "cli.js")],
     env: { CHAOS_PEERS: JSON.stringify(peers), ...smallSnapshots(20_000, 2_000, 10_000) },
@@ -166,7 +169,7 @@ const scenarios: readonly Scenario[] = [
     on: "network",
     story: async (stage) => {
       const { cluster, load, network } = stage
-      // Of three nodes each is alone.
+      // Each of the three nodes is alone.
       network.impose(
         "cut",
         bothWays(ids, ids).filter(([from, to]) => from !== to),
@@ -276,7 +279,7 @@ const scenarios: readonly Scenario[] = [
       const copy = `${data}-copy`
       rmSync(copy, { recursive: true, force: true })
       cpSync(data, copy, { recursive: true })
-      // On another machine the lock of the first process would mean nothing.
+      // On another machine the first process's lock has no effect.
       for (const name of readdirSync(`${copy}/log`)) if (name.startsWith("LOCK.")) rmSync(`${copy}/log/${name}`)
       cluster.start(id)
       await isWell(cluster)
@@ -287,7 +290,7 @@ const scenarios: readonly Scenario[] = [
       const index = await commitIndex(cluster)
       const since = now()
       cluster.start(id)
-      // Its files are not trusted any more: an empty directory takes their place, as the node itself asks.
+      // Its files do not count any more: they are replaced by an empty directory, as the node's own message advises.
       await until(`${id} says that it was rolled back`, async () =>
         /RolledBack/.test((await cluster.status(id))?.health ?? ""),
       )
@@ -320,7 +323,7 @@ const scenarios: readonly Scenario[] = [
     on: "plain",
     story: async ({ cluster, load }) => {
       const id = await cluster.leader()
-      // Asked over the wire, as etcd is: the start of a command is no part of a hand-over.
+      // The hand-over is requested over the wire, as with etcd: the start of a CLI process is not part of it.
       const client = await cluster.connect(id)
       const from = now()
       const reply = await client.call("STEPRAFT", "TRANSFER", first(others(cluster, id)))
@@ -371,7 +374,7 @@ const scenarios: readonly Scenario[] = [
         const address = `127.0.0.1:${cluster.member(id).peerPort}`
         cluster.start(id)
         await isWell(cluster)
-        // The others still have the old list.
+        // The other nodes still have the old list.
         await until("its address is written down", async () =>
           (await stepraft("member", "list", "--port", portOf(cluster, first(others(cluster, id))))).text.includes(
             address,
@@ -428,7 +431,7 @@ export const measureProcesses = async ({ trials, only, say }: ProcessOptions): P
         for (const { rows, story } of chosen) {
           const trialOf = async (): Promise<Times> => {
             network.lift("cut")
-            // What a trial that was thrown away has left.
+            // Remains of a trial that was discarded.
             for (const id of ids)
               if (cluster.running(id)) cluster.signal(id, "SIGCONT")
               else cluster.start(id)
@@ -444,11 +447,11 @@ export const measureProcesses = async ({ trials, only, say }: ProcessOptions): P
       }
       network.lift("cut")
       await isWell(cluster)
-      // What the nodes hold is compared at the end: nobody else writes then.
+      // The data of the nodes are compared at the end, when no client writes.
       load.stop()
       judged.push(await judge.verdict())
     } catch (error) {
-      // The other stages are worth no less for it.
+      // The other stages remain valid.
       failures.push(`${on}: ${String(error)}`)
       say(`${String(error)}\n${cluster.logs()}`)
       judge?.abandon()

@@ -1,6 +1,9 @@
 /** The rows of the table: what happens, and what counts as recovered. */
 
-/** What ends the time of a row. Each is defined here, once, for the simulation, for real processes and for etcd. */
+/**
+ * The event that ends the measured time of a row. Each is defined here, once, for the simulation, for real processes
+ * and for etcd.
+ */
 export const measures = {
   write: "a write that was sent after the event is acknowledged at a node that is not hurt",
   everywhere: "a write that was sent after the event is executed by every node",
@@ -14,7 +17,7 @@ export type Measure = keyof typeof measures
 export interface Row {
   readonly title: string
   readonly measure: Measure
-  /** Of the Go system that this one replaces, as the mission states it: median and maximum, milliseconds. */
+  /** Of the Go system that this one replaces, as stated in the mission: median and maximum in milliseconds. */
   readonly original?: readonly [median: number, max: number]
 }
 const row = (title: string, measure: Measure, original?: readonly [number, number]): Row => ({

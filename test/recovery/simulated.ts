@@ -3,9 +3,9 @@ import { configurationOf, type Settings } from "../../core/index.ts"
 import { cluster, type Cluster, type StoryWork } from "../../interpreters/simulation/index.ts"
 import type { RowId, Times } from "./rows.ts"
 
-/** The clients' patience with one write. */
+/** How long a client waits for one write. */
 const PATIENCE = 25
-/** Nothing in the table may take longer. */
+/** The longest time that any row may take. */
 const LONGEST = 60_000
 
 interface Acknowledged {
@@ -28,7 +28,7 @@ class Load {
     this.used = new Set([...this.used, name])
     this.cluster.go(this.client(name))
   }
-  /** From now on clients use these. */
+  /** From now on clients use these nodes. */
   use(names: readonly string[]): void {
     this.used = new Set(names)
   }
@@ -61,7 +61,7 @@ class Load {
 
 const committed = (c: Cluster): number => Math.max(...c.live.map((name) => c.state(name).commitIndex))
 const hasExecuted = (c: Cluster, name: string, index: number): boolean => c.isUp(name) && c.state(name).applied >= index
-/** Milliseconds from now until it holds. */
+/** Milliseconds from now until the condition holds. */
 const until = (c: Cluster, what: string, holds: () => boolean): number => {
   const from = c.now
   if (!c.runUntil(holds, LONGEST)) c.fail(`not within ${LONGEST} ms: ${what}`)
@@ -74,7 +74,7 @@ const current = (c: Cluster, ...names: readonly string[]): number => {
 /** A write sent from now on is executed by every node. */
 const everywhere = (c: Cluster, load: Load): number => load.next() + current(c, ...c.names)
 
-/** A leader that has led for a while; the moment is any. */
+/** A leader that has led for a while, at a random moment. */
 const settled = (c: Cluster): string => {
   c.leader()
   c.run(1000 + c.random.below(300))
@@ -83,7 +83,7 @@ const settled = (c: Cluster): string => {
 const cutTogether = (c: Cluster, from: readonly string[], to: readonly string[]): void => {
   for (const a of from) for (const b of to) if (a !== b) c.world.act({ type: "cut", from: a, to: b })
 }
-/** As `member replace` does it: the new disk becomes a learner, then a voter; then it has caught up. */
+/** As `member replace` does it: the new disk becomes a learner and then a voter; then it has caught up. */
 const replaceDisk = (c: Cluster, name: string): number => {
   const from = c.now
   const index = committed(c)
@@ -110,7 +110,7 @@ interface Scenario {
   readonly settings?: Partial<Settings>
   readonly story: (c: Cluster, load: Load, leader: string) => Times
 }
-/** As long as a process takes to start again. */
+/** The time that a process takes to start again. */
 const DOWN = 300
 
 const scenarios: readonly Scenario[] = [
@@ -257,7 +257,7 @@ const scenarios: readonly Scenario[] = [
       c.run(DOWN)
       start(c, name)
       const from = c.now
-      // It is refused by those who have met its later state; the command takes it in under a new incarnation.
+      // It is refused by members that have seen its later start; the command makes it a member under a new incarnation.
       until(c, `${name} is refused`, () => !c.isUp(name))
       c.world.act({ type: "wipe", node: name })
       start(c, name)
@@ -289,7 +289,7 @@ const scenarios: readonly Scenario[] = [
     story: (c, load) => {
       const from = c.now
       for (const name of c.names) {
-        // As a node does that is told to stop.
+        // As a node does when it is told to stop.
         if (c.leads(name)) handOver(c, name)
         crash(c, name)
         c.run(DOWN)
@@ -312,7 +312,7 @@ const scenarios: readonly Scenario[] = [
         c.change(voters, [by])
         voters = [...voters.filter((one) => one !== name), by]
         load.join(by)
-        // One that leads goes last of its kind: it hands over before it leaves.
+        // The leader is the last one to be restarted: it hands leadership over before it stops.
         if (c.leads(name)) handOver(c, name)
         c.change(voters)
         load.use(voters)
@@ -328,14 +328,14 @@ export const simulatedRows: ReadonlySet<RowId> = new Set(scenarios.flatMap((one)
 
 export interface SimulationOptions {
   readonly seed: number
-  /** The original was measured with five. */
+  /** The replaced system was measured with five. */
   readonly servers?: number
   readonly settings?: Partial<Settings>
   /** Between two writes of a client. */
   readonly think?: number
   readonly only?: (id: RowId) => boolean
 }
-/** All rows once. */
+/** Runs all rows once. */
 export const simulate = ({
   seed,
   servers = 5,

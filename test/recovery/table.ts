@@ -4,19 +4,19 @@ import { join } from "node:path"
 import { root } from "../cluster.ts"
 import { measures, rowIds, rows, type Measure, type Row, type RowId, type Times } from "./rows.ts"
 
-/** One system in one place: a time for each trial of each row. */
+/** One system in one environment: a time for each trial of each row. */
 export interface Column {
   readonly title: string
   readonly trials: readonly Times[]
 }
 
-/** The smallest value that at least this share of all is no larger than. */
+/** The smallest value that is at least as large as this share of all values. */
 export const percentile = (values: readonly number[], percent: number): number =>
   [...values].sort((a, b) => a - b)[Math.max(0, Math.ceil((values.length * percent) / 100) - 1)] ?? Number.NaN
 const valuesOf = ({ trials }: Column, id: RowId): readonly number[] => trials.flatMap((times) => times[id] ?? [])
 
 const whole = (value: number): string => Math.round(value).toLocaleString("en-US")
-/** With the number of trials, where it is not that of the column. */
+/** With the number of trials, if it differs from that of the column. */
 const cell = (column: Column, id: RowId): string => {
   const values = valuesOf(column, id)
   const most = Math.max(...rowIds.map((one) => valuesOf(column, one).length))
@@ -27,7 +27,7 @@ const cell = (column: Column, id: RowId): string => {
 }
 const originals = ({ original }: Row): string => (original === undefined ? "–" : original.map(whole).join(" / "))
 
-/** The trials of another run beside these, columns by their titles. */
+/** The trials of another run beside these, with columns matched by their titles. */
 export const joined = (columns: readonly Column[], more: readonly Column[]): readonly Column[] => [
   ...columns.map(({ title, trials }) => ({
     title,
@@ -36,7 +36,7 @@ export const joined = (columns: readonly Column[], more: readonly Column[]): rea
   ...more.filter(({ title }) => columns.every((one) => one.title !== title)),
 ]
 
-/** Rows that nobody measured are left out. */
+/** Rows that were not measured are left out. */
 export const tableOf = (columns: readonly Column[]): string => {
   const shown = rowIds.filter((id) => columns.some((column) => valuesOf(column, id).length > 0))
   const used = new Set<Measure>(shown.map((id) => rows[id].measure))
@@ -59,7 +59,7 @@ export const tableOf = (columns: readonly Column[]): string => {
   ].join("\n")
 }
 
-/** Between `<!-- place -->` and `<!-- /place -->`. */
+/** The text between `<!-- place -->` and `<!-- /place -->`. */
 export const writeIntoReadme = (text: string, place: "recovery" | "backup" = "recovery"): void => {
   const [start, end] = [`<!-- ${place} -->`, `<!-- /${place} -->`]
   const path = join(root, "kv/README.md")

@@ -1,8 +1,8 @@
-/** Random scripts of commands, over all that both servers know. Bytes are written as Latin-1. */
+/** Random scripts of commands, over all commands that both servers have. Bytes are written as Latin-1. */
 import * as fc from "fast-check"
 
 export interface Step {
-  /** Which of a script's two connections sends it. */
+  /** Which of the script's two connections sends the command. */
   readonly on: 0 | 1
   readonly words: readonly string[]
 }
@@ -96,12 +96,15 @@ const offset = fc.oneof(
   { weight: 1, arbitrary: fc.integer({ min: 4000, max: 5100 }).map(String) },
   { weight: 1, arbitrary: number },
 )
-/** Where SETRANGE writes: as far as both servers let a value grow. */
+/** Offsets for SETRANGE: up to the largest value that both servers allow. */
 const place = fc.oneof(
   { weight: 8, arbitrary: fc.integer({ min: -2, max: 40 }).map(String) },
   { weight: 1, arbitrary: of("6000", "abc", "", "1.5", "-9223372036854775808") },
 )
-/** Times of a unit, from now or from 1970: a mark that becomes a number of its own in each place, or what is wrong or passed. */
+/**
+ * Times in one unit, relative to now or to 1970: a placeholder that becomes a different number in each place, or a time
+ * that is invalid or past.
+ */
 const wrong = of("0", "-1", "abc", "9223372036854775807", "-9223372036854775808", "1.5", "")
 const time = (mark: string): fc.Arbitrary<string> =>
   fc.oneof(
@@ -134,7 +137,7 @@ const pairs = fc.array(fc.tuple(key, value), { minLength: 1, maxLength: 3 }).map
 const condition = fc.array(of("NX", "XX", "GT", "LT", "gt", "FOO"), { maxLength: 2 })
 const one = (word: fc.Arbitrary<string>): fc.Arbitrary<readonly string[]> => word.map((text) => [text])
 
-/** Each with a weight: what changes values comes more often than what asks for names. */
+/** Each with a weight: commands that change values are more frequent than those about names. */
 const stored: readonly (readonly [number, fc.Arbitrary<readonly string[]>])[] = [
   [8, words("SET", key, value)],
   [
@@ -191,11 +194,14 @@ const stored: readonly (readonly [number, fc.Arbitrary<readonly string[]>])[] = 
   [2, words("OBJECT", of("ENCODING", "encoding"), key)],
   [1, words("MEMORY", "USAGE", key, some(words("SAMPLES", of("0", "5", "-1", "x")), 1))],
 ]
-/** Not while a connection watches (see `withoutFlushes`). */
+/** Not used while a connection watches (see `withoutFlushes`). */
 const flushing: readonly (readonly [number, fc.Arbitrary<readonly string[]>])[] = [
   [1, words(of("FLUSHALL", "FLUSHDB"), some(one(of("ASYNC", "sync", "FOO")), 1))],
 ]
-/** Not inside MULTI: these read the whole key space, which only Redis does there, or tell of the connection. */
+/**
+ * Not used inside MULTI: these commands read the whole key space, which only Redis allows there, or report on the
+ * connection.
+ */
 const outside: readonly (readonly [number, fc.Arbitrary<readonly string[]>])[] = [
   [1, words("DBSIZE")],
   [1, words("KEYS", of("*", "a*", "?", "[a-c]", "[^a]", "*x", "\\a", "{a}*", "[z-a]", "[", ""))],
@@ -244,7 +250,7 @@ const anywhere: readonly (readonly [number, fc.Arbitrary<readonly string[]>])[] 
       some(one(of("ON", "OFF", "x", "ID", "TYPE", "normal", "99999", "0")), 2),
     ),
   ],
-  // Nobody is ended: who fits is not there.
+  // No connection matches, so none is closed.
   [1, words("CLIENT", "KILL", some(one(of("ID", "x", "99999", "0", "TYPE", "pubsub", "SKIPME", "USER")), 4))],
   [1, words(of("FOO", "get\xff", "é", "HGETX"), some(one(text), 3))],
 ]
@@ -252,7 +258,7 @@ const transaction: readonly (readonly [number, fc.Arbitrary<readonly string[]>])
   [1, words(of("UNWATCH", "WATCH"))],
   [1, words(of("EXEC", "DISCARD"), some(one(of("x")), 1))],
 ]
-/** Inside MULTI. */
+/** Used inside MULTI. */
 const nested: readonly (readonly [number, fc.Arbitrary<readonly string[]>])[] = [
   [2, words(of("MULTI", "WATCH"), some(one(key), 1))],
 ]
@@ -260,7 +266,7 @@ const oneOf = (
   ...lists: readonly (readonly (readonly [number, fc.Arbitrary<readonly string[]>])[])[]
 ): fc.Arbitrary<readonly string[]> => fc.oneof(...lists.flat().map(([weight, arbitrary]) => ({ weight, arbitrary })))
 
-/** Sometimes a word too many or too few, or another where an option was meant. */
+/** Sometimes with a word too many or too few, or with another word where an option is expected. */
 const mangled = (call: fc.Arbitrary<readonly string[]>): fc.Arbitrary<readonly string[]> =>
   fc.oneof(
     { weight: 20, arbitrary: call },
@@ -292,8 +298,8 @@ const together = fc
   ])
 
 /**
- * Deadlines that no two commands share, 10 s apart at least, in no order: a few seconds that the two servers are apart
- * decide nothing. None is beyond the year 10889, which is the last that we keep apart.
+ * Deadlines that no two commands share, at least 10 s apart, in no order: if the two servers are asked a few seconds
+ * apart, that changes no reply. None is beyond the year 10889, the last one whose deadlines can be told apart here.
  */
 const starts: ReadonlyMap<string, readonly [from: number, step: number]> = new Map([
   ["in s", [600_010, 60_000]],
@@ -310,8 +316,8 @@ const numbered = (word: string): string => {
 }
 
 /**
- * A FLUSHALL may end the EXEC of whoever watches, though no watched key was there (differences.ts): it is left out while
- * a connection watches.
+ * A FLUSHALL can make the EXEC of a watching connection fail even if no watched key existed (differences.ts), so it is
+ * left out while a connection watches.
  */
 const withoutFlushes = (steps: readonly Step[]): readonly Step[] => {
   const watching = new Set<number>()

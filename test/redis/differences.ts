@@ -1,4 +1,7 @@
-/** Where our replies are other than Redis 7's, and what of a reply is compared where the same bytes cannot be expected. */
+/**
+ * Where our replies differ from those of Redis 7, and what is compared of a reply where the same bytes cannot be
+ * expected.
+ */
 import { shown, type Seen } from "./wire.ts"
 
 export interface Known {
@@ -10,7 +13,7 @@ export interface Known {
 }
 const call = (text: string): readonly string[] => text.split(" ")
 
-/** By design. kv/README.md has this list. */
+/** Differences by design. kv/README.md has this list. */
 export const known: readonly Known[] = [
   {
     what: "what reads the whole key space is refused in MULTI",
@@ -90,7 +93,10 @@ const kinds = ({ kind, items }: Seen): string => `${kind}${items.map(kinds).join
 /** someday: the other was asked at another time. */
 export type Grid = "even" | "odd" | "someday"
 
-/** What of the reply to a call is compared, as text. `inside`: the calls that this EXEC executes. `grid`: how times are rounded; what is near is the same on one of two grids. */
+/**
+ * What is compared of the reply to a call, as text. `inside`: the calls that this EXEC executes. `grid`: how times are
+ * rounded; two times that are near each other are equal on one of two grids.
+ */
 export const compared = (
   words: readonly string[],
   seen: Seen,
@@ -107,7 +113,7 @@ export const compared = (
   if (times.has(name)) {
     const value = Number(seen.text)
     if (value <= near) return exact(seen)
-    // Asked of the two servers seconds apart, of deadlines that are more than that apart.
+    // The two servers are asked seconds apart, about deadlines that are further apart than that.
     return `${seen.kind}${grid === "someday" ? "later" : Math.floor(value / (name.startsWith("P") ? near : near / 1000) + (grid === "even" ? 0 : 0.5))}`
   }
   if (looked.has(name)) return kinds(seen)

@@ -1,11 +1,14 @@
-/** Plays a script to a server, and tells where two servers answered otherwise. */
+/** Sends a script to a server, and reports where two servers replied differently. */
 import type { Script, Step } from "./commands.ts"
 import { compared, type Grid } from "./differences.ts"
 import { openWire, type Seen, type Wire } from "./wire.ts"
 
 const bytesOf = (words: readonly string[]): Uint8Array[] => words.map((word) => Buffer.from(word, "latin1"))
 
-/** All of a script, from an empty store: pipelined, but what one connection has sent is answered before the other sends. */
+/**
+ * Runs a whole script, from an empty store. Commands are pipelined, but one connection's commands are all answered
+ * before the other connection sends.
+ */
 export const play = async (port: number, { protocol, steps }: Script): Promise<readonly Seen[]> => {
   const wires: Wire[] = [await openWire(port), await openWire(port)]
   try {
@@ -25,9 +28,9 @@ export const play = async (port: number, { protocol, steps }: Script): Promise<r
   }
 }
 
-/** What of each reply is compared, as text. */
+/** What is compared of each reply, as text. */
 export const texts = ({ steps }: Script, replies: readonly Seen[], grid: Grid): readonly string[] => {
-  // What a queued command answers comes with EXEC.
+  // The reply of a queued command comes with EXEC.
   const queued: (readonly string[])[][] = [[], []]
   return steps.map(({ on, words }: Step, at) => {
     const seen = replies[at]

@@ -1,8 +1,8 @@
-/** A connection that keeps replies as they came: of which kind each part is, and its text. */
+/** A connection that keeps replies as they arrived: the kind of each part, and its text. */
 import { connect, type Socket } from "node:net"
 import { encodeRequest } from "../../kv/client/resp.ts"
 
-/** A reply as it stands on the wire: its first byte, and the rest of its line, its bytes or its items. Bytes as Latin-1. */
+/** A reply as it is on the wire: its first byte, and the rest of its line, its bytes or its items. Bytes as Latin-1. */
 export interface Seen {
   readonly kind: string
   readonly text: string
@@ -41,7 +41,7 @@ const read = (bytes: Buffer, start: number): { readonly seen: Seen; readonly end
   }
 }
 
-/** In one line, short. */
+/** On one line, shortened. */
 export const shown = ({ kind, text, items }: Seen): string =>
   items.length > 0
     ? `${kind}[${items.slice(0, 12).map(shown).join(" ")}${items.length > 12 ? ` … ${items.length}` : ""}]`

@@ -30,7 +30,7 @@ const inProcess = async ({ command: [file = "", ...words] }: Runtime, app: App):
   return read(line)
 }
 
-/** A page that is served once, and posts what it found. */
+/** A page that is served once, and posts its results. */
 const inPage = async ({ command: [file = ""] }: Runtime, app: App): Promise<Alone> => {
   const code = await bundle(app)
   let answer: string | null = null
@@ -69,7 +69,7 @@ const inPage = async ({ command: [file = ""] }: Runtime, app: App): Promise<Alon
   try {
     return read(await until("the page has answered", () => answer, LIMIT_MS))
   } finally {
-    // With all of its processes.
+    // With all its child processes.
     if (browser.pid !== undefined) process.kill(-browser.pid, "SIGKILL")
     server.close()
   }

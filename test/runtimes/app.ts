@@ -1,4 +1,4 @@
-/** A project that holds nothing but the packed tarball, its dependencies and the programs of this folder. */
+/** A project that contains only the packed tarball, its dependencies, and the programs of this folder. */
 import { execFileSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
@@ -20,7 +20,7 @@ export const makeApp = async (): Promise<App> => {
   if (tarball === undefined) throw new Error("npm pack left no tarball")
   execFileSync("tar", ["-xzf", tarball], { cwd: folder })
   execFileSync("mv", ["package", join(modules, "stepraft")], { cwd: folder })
-  // As they are installed here: the same versions, and no network is needed.
+  // The same versions as are installed here, so no network is needed.
   const { dependencies = {}, peerDependencies = {} } = JSON.parse(
     readFileSync(join(root, "package.json"), "utf8"),
   ) as Partial<Record<"dependencies" | "peerDependencies", Record<string, string>>>
@@ -38,7 +38,10 @@ export const makeApp = async (): Promise<App> => {
   }
 }
 
-/** The same program for a page, bundled as its author would. Throws if it takes a module that browsers do not have. */
+/**
+ * The same program for a web page, bundled as its author would do it. Throws if it uses a module that browsers do not
+ * have.
+ */
 export const bundle = async ({ folder, program }: App): Promise<string> => {
   const built = await build({
     root: folder,

@@ -1,6 +1,7 @@
 /**
- * `npm run runtimes`: what the packed library does in Node, Bun, Deno and Chromium, as a table. The runtimes come from npm
- * (`--offline`: what is here already), Chromium from the system. Ends with 1 if anything failed; what was not run is told.
+ * `npm run runtimes`: what the packed library does in Node, Bun, Deno and Chromium, as a table. The runtimes come from
+ * npm (`--offline`: only those already installed), Chromium from the system. Exits with code 1 if anything failed; what
+ * was not run is reported.
  */
 import { makeApp } from "./app.ts"
 import { rowsOf, type Cell } from "./table.ts"

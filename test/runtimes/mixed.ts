@@ -1,4 +1,7 @@
-/** Three nodes, each on a runtime of its own: `kill -9` of each in turn under load, and the history of all clients before the checker. */
+/**
+ * Three nodes, each on a different runtime: `kill -9` of each in turn under load; then the checker gets the history of
+ * all clients.
+ */
 import { spawn, type ChildProcess } from "node:child_process"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -15,11 +18,11 @@ import type { Runtime } from "./tools.ts"
 export interface Mixed {
   readonly operations: number
   readonly unknown: number
-  /** Empty: all of it fits together. */
+  /** Empty: all checks passed. */
   readonly violations: readonly string[]
 }
 
-/** Operations that must succeed between two blows. */
+/** Operations that must succeed between two kills. */
 const PROGRESS = 150
 
 const killEachInTurn = async (
@@ -43,7 +46,7 @@ const killEachInTurn = async (
   }
 }
 
-/** `stepraft serve` on each. */
+/** Runs `stepraft serve` on each runtime. */
 export const mixedServe = async (runtimes: readonly Runtime[], app: App): Promise<Mixed> => {
   const of = new Map(runtimes.map((runtime, i) => [`n${i + 1}`, runtime]))
   const cluster = await startCluster({
@@ -89,7 +92,7 @@ export const mixedServe = async (runtimes: readonly Runtime[], app: App): Promis
 
 type Answer = { readonly ok: Value } | { readonly executed: "no" | "unknown" }
 
-/** A process of programs/server.ts, asked by lines. */
+/** A process of programs/server.ts, which gets its requests as lines. */
 class Server {
   private readonly child: ChildProcess
   private readonly waiting = new Map<number, (answer: Answer) => void>()
@@ -142,7 +145,7 @@ class Server {
   }
 }
 
-/** Reads, writes, appends and counts on a few keys, one after the other, at whichever server is there. */
+/** Reads, writes, appends and increments of a few keys, one after another, at any running server. */
 const client = async (
   number: number,
   history: Recorder,
@@ -178,7 +181,7 @@ const client = async (
   }
 }
 
-/** A program of `replicate` on each. */
+/** Runs a program with `replicate` on each runtime. */
 export const mixedReplicate = async (runtimes: readonly Runtime[], app: App): Promise<Mixed> => {
   const folder = temporaryFolder("stepraft-mixed-")
   const ids = runtimes.map((_, i) => `n${i + 1}`)
@@ -227,7 +230,7 @@ export const mixedReplicate = async (runtimes: readonly Runtime[], app: App): Pr
   }
 }
 
-/** `stepraft cluster` with its three nodes, on one runtime: it takes a write, and ends in order. */
+/** Runs `stepraft cluster` with its three nodes on one runtime: it must accept a write and end cleanly. */
 export const ownCluster = async ({ command: [file = "", ...words] }: Runtime, app: App): Promise<void> => {
   const { launch } = await import("../cluster.ts")
   const { openResp } = await import("../resp.ts")

@@ -1,4 +1,4 @@
-/** What runs where, row by row: a cell is what was seen, what failed, or why it was not run. */
+/** What runs on which runtime, row by row: a cell is the result, the failure, or why it was not run. */
 import { alone, type Alone } from "./alone.ts"
 import type { App } from "./app.ts"
 import { mixedReplicate, mixedServe, ownCluster, type Mixed } from "./mixed.ts"

@@ -1,4 +1,7 @@
-/** The runtimes that there are: this Node, and others from their npm packages in a folder of their own; a browser of the system. */
+/**
+ * The available runtimes: this Node, others from their npm packages in a folder of their own, and a browser of the
+ * system.
+ */
 import { execFileSync, spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -6,21 +9,21 @@ import { delimiter, join } from "node:path"
 
 export interface Runtime {
   readonly name: "Node 20" | "newest Node" | "Bun" | "Deno" | "Chromium"
-  /** null: it is not here, and `missing` says why. */
+  /** null: it is not installed, and `missing` says why. */
   readonly version: string | null
   readonly missing: string
-  /** Words before a program's own. */
+  /** Words before the program's own. */
   readonly command: readonly string[]
 }
 
-/** Kept between runs: together they have 400 MB. */
+/** Kept between runs: together they take 400 MB. */
 const folder = join(tmpdir(), "stepraft-runtimes")
 const platform = `${process.platform}-${process.arch}`
 
 const PACKAGES = [`node-${platform}`, "bun", "deno"]
 const exe = process.platform === "win32" ? ".exe" : ""
 
-/** From npm, once. Without a network nothing comes, and what is missing is told as that. */
+/** Installed from npm, once. Without a network nothing is installed, and what is missing is reported as missing. */
 export const fetchRuntimes = (): void => {
   mkdirSync(folder, { recursive: true })
   if (!existsSync(join(folder, "package.json"))) writeFileSync(join(folder, "package.json"), `{"private":true}`)
@@ -30,7 +33,7 @@ export const fetchRuntimes = (): void => {
     { cwd: folder, encoding: "utf8" },
   )
   if (npm.status !== 0) process.stderr.write(`npm could not install ${PACKAGES.join(", ")}: ${npm.stderr.trim()}\n`)
-  // Its binary moves into place by the package's own script, which was not run.
+  // The package's own install script moves the binary into place; it was not run.
   if (existsSync(join(folder, "node_modules/bun/install.js")))
     spawnSync(process.execPath, ["install.js"], { cwd: join(folder, "node_modules/bun") })
   if (existsSync(join(folder, "node_modules/deno/bin.cjs")))

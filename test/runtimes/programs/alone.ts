@@ -1,4 +1,4 @@
-/** What one process or one page shows by itself. In a page the answer goes to whoever served it. */
+/** The tests of one process or one web page by itself. A page sends the result to its server. */
 import { hashes } from "./hashes.js"
 import { overPorts } from "./ports.js"
 

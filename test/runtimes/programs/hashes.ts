@@ -1,11 +1,14 @@
-/** What the core and simulated worlds come to, as numbers: a runtime that computes anything otherwise gets others. */
+/**
+ * Results of the core and of simulated worlds, as numbers: a runtime that computes anything differently gets different
+ * numbers.
+ */
 import { defaultSettings, initialState, stepAll, type State } from "stepraft/core"
 import { actPure, fingerprint, makeWorld, runScript } from "stepraft/interpreters/simulation"
 import { generateScript, profileNames, type Profile } from "stepraft/spec"
 
 export interface Hashes {
   readonly steps: number
-  /** By what was run. */
+  /** By the name of what was run. */
   readonly hashes: Readonly<Record<string, number>>
 }
 
@@ -31,7 +34,7 @@ const worldOf = (
   return { steps: world.steps, world: fingerprint(world.data), told: told }
 }
 
-/** Every life of every server once more, by the core's pure face, which is immer's. */
+/** Runs every start of every server once more with the core's pure interface, which uses immer. */
 const coreAlone = (seed: number): number => {
   const script = generateScript(seed, "everything")
   const settings = { ...defaultSettings, ...script.options.settings }

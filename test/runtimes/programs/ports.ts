@@ -1,4 +1,7 @@
-/** Three replicas of a counter in one process or page, over MessagePorts: each crashes in turn, and nothing is lost or doubled. */
+/**
+ * Three replicas of a counter in one process or page, over MessagePorts: each crashes in turn, and nothing is lost or
+ * doubled.
+ */
 import { makeMemoryDisk, foundCluster, type MemoryDisk } from "stepraft/interpreters/memory"
 import { makeExchange, makePortTransport } from "stepraft/interpreters/port"
 import {
@@ -19,7 +22,7 @@ const settings = { heartbeat: 20, electionMin: 150, electionMax: 300, disconnect
 
 export interface Counted {
   readonly executed: number
-  /** As each replica reads it in the end, linearizably. */
+  /** As each replica reads it at the end, linearizably. */
   readonly totals: readonly number[]
 }
 

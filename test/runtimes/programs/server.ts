@@ -1,6 +1,6 @@
 /**
- * One server of a replicated store of words, for whoever writes lines to its standard input: `{"id", "f", "key", "value"}`, each
- * answered by `{"id", "ok"}` or `{"id", "executed", "error"}`. `server ID DIRECTORY PEERS` with PEERS as JSON.
+ * One server of a replicated store of words. Requests are lines on standard input: `{"id", "f", "key", "value"}`; each
+ * is answered by `{"id", "ok"}` or `{"id", "executed", "error"}`. `server ID DIRECTORY PEERS` with PEERS as JSON.
  */
 import { createInterface } from "node:readline"
 import { NotExecuted, NotRead, replicate } from "stepraft"
