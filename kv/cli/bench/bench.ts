@@ -183,7 +183,7 @@ export const bench = async (options: BenchOptions, signal: AbortSignal): Promise
   }
   signal.addEventListener("abort", stop, { once: true })
   const late = setTimeout(begin, connectMs)
-  // Nothing at all for so long, and connections refused: there is no server.
+  // If nothing at all was answered for this long, and connections were refused: there is no server.
   const hopeless = setTimeout(
     () => up === 0 && histogram.count() === 0 && Object.keys(errors).length > 0 && stop(),
     3_000,

@@ -218,7 +218,7 @@ export const startLoad = (settings: LoadSettings, events: LoadEvents): Load => {
       begun = true
       if (waiting) next(pipeline)
     },
-    /** Lets what is under way be answered. */
+    /** Waits for the replies to what was already sent. */
     stop: () => {
       stopped = true
       if (outstanding === 0) finish()
