@@ -73,7 +73,7 @@ export const rules = {
   "read.failed": "leadership is uncertain: the read is refused with the reason",
   "snapshot.take": "the log has grown enough: make the state machine durable, §7",
   "snapshot.trimmed": "entries that a durable state machine covers are dropped, except for trailing entries, §7",
-  "snapshot.stale": "a snapshot that is behind what is held changes nothing, §7",
+  "snapshot.stale": "a snapshot that is older than this server's state changes nothing, §7",
   "snapshot.chunk": "a chunk is stored, §7",
   "snapshot.tailKept": "the log holds the snapshot's last entry: what follows it is kept, §7",
   "snapshot.logDropped": "the log does not hold the snapshot's last entry: the whole log is dropped, §7",

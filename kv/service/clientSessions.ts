@@ -51,7 +51,10 @@ interface Waiters {
   closing: Request | null
 }
 
-/** The limit on remembered copies of one request; it is proposed again if its own copy is no longer among them. */
+/**
+ * At most this many refused copies of one request are remembered. If the copy at the executed entry is no longer among
+ * them, the request is proposed again.
+ */
 const MOST_REFUSED = 64
 
 /** Session and secret together: the same session with another secret is a different entry. */
