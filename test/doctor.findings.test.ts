@@ -113,6 +113,19 @@ const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[
     /n3 could not store or install it \(3 failed in 2\.0 s\)/,
   ],
   [
+    "a snapshot over a slow link",
+    {
+      n1: {
+        both: led({
+          followers: followers({ n3: { mode: "snapshot", matchIndex: 0, snapshotSent: 5000 } }),
+          links: links({ n3: { transitMs: 3500, behindBytes: 1_100_000 } }),
+        }),
+      },
+    },
+    ["snapshot-install-failing", "slow-link", "follower-lagging"],
+    /the link from n1 is slow: 3\.5 s there and back, 1\.1 MB on their way.*Mend the link between n1 and n3/,
+  ],
+  [
     "a snapshot for which there is no room",
     {
       n1: {

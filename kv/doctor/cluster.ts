@@ -189,6 +189,7 @@ export const snapshotFailing = (view: ClusterView): readonly Finding[] => {
       there.details?.spaceLow === true ||
       there.details?.pending.lacks === "room" ||
       follower.condition === "full"
+    const slow = failed === 0 && unread === 0 && !restarted && (link?.transitMs ?? 0) > SLOW_ANSWER_MS
     const cause = lacks
       ? `${follower.id} has no space for it: ${short ?? "its disk is nearly full"}`
       : restarted
@@ -197,12 +198,14 @@ export const snapshotFailing = (view: ClusterView): readonly Finding[] => {
           ? `${follower.id} could not store or install it (${failed} failed in ${span(apartMs)}); its log says why`
           : unread > 0
             ? `${leader.id} could not read it (${unread} failed in ${span(apartMs)}); its log says why`
-            : (link?.transitMs ?? 0) > SLOW_ANSWER_MS
+            : slow
               ? `the link from ${leader.id} is slow: ${span(link?.transitMs ?? 0)} there and back, ${bytes(link?.behindBytes ?? 0)} on their way`
               : `${follower.id} does not answer the chunks`
     const next = lacks
       ? `Free some space on the disk of ${follower.id}: then the transfer continues by itself.`
-      : `Look at the log of ${failed > 0 || restarted ? follower.id : leader.id}. If the data of ${follower.id} are damaged again and again, check its disk and replace it: stepraft member replace ${follower.id}.`
+      : slow
+        ? `Mend the link between ${leader.id} and ${follower.id}, or free it of other traffic: the transfer continues by itself.`
+        : `Look at the log of ${failed > 0 || restarted ? follower.id : leader.id}. If the data of ${follower.id} are damaged again and again, check its disk and replace it: stepraft member replace ${follower.id}.`
     return [
       finding(
         "snapshot-install-failing",
