@@ -115,6 +115,8 @@ export interface FakeServer {
   readonly port: number
   readonly id: string
   readonly connections: () => number
+  /** Those that are open. */
+  readonly open: () => number
   readonly close: () => Promise<void>
 }
 
@@ -187,6 +189,7 @@ export const startFake = async (store: FakeStore, id = "n1"): Promise<FakeServer
     port,
     id,
     connections: () => served,
+    open: () => open.size,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())

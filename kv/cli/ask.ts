@@ -6,8 +6,13 @@ import { dialAs, type Connection } from "../client/connection.ts"
 import { type Endpoint, parseStatus, showEndpoint } from "../client/endpoints.ts"
 import type { NodeStatus, Reply } from "../types.ts"
 
-/** Rejects with the reason if the node does not answer in time. */
-export const ask = (endpoint: Endpoint, words: readonly Argument[], timeoutMs: number): Promise<Reply> =>
+/** Rejects with the reason if the node does not answer in time, or nobody waits for it any more. */
+export const ask = (
+  endpoint: Endpoint,
+  words: readonly Argument[],
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<Reply> =>
   new Promise((resolve, reject) => {
     const connection: Connection = dialAs(access())(
       endpoint,
@@ -26,10 +31,13 @@ export const ask = (endpoint: Endpoint, words: readonly Argument[], timeoutMs: n
       },
       realSurroundings,
     )
-    const timer = setTimeout(() => {
+    const giveUp = (why: string): void => {
+      clearTimeout(timer)
       connection.drop()
-      reject(new Error(`${showEndpoint(endpoint)} did not answer within ${timeoutMs} ms`))
-    }, timeoutMs)
+      reject(new Error(`${showEndpoint(endpoint)} ${why}`))
+    }
+    const timer = setTimeout(() => giveUp(`did not answer within ${timeoutMs} ms`), timeoutMs)
+    signal?.addEventListener("abort", () => giveUp("is not waited for any more"))
   })
 
 export const askStatus = async (endpoint: Endpoint, timeoutMs: number): Promise<NodeStatus> => {

@@ -52,6 +52,7 @@ const askAny = (endpoints: readonly Endpoint[], words: readonly string[]): Promi
   new Promise((resolve, reject) => {
     let asked = 0
     let open = 0
+    const over = new AbortController()
     const next = (why: string): void => {
       const endpoint = endpoints[asked++]
       if (endpoint === undefined) {
@@ -60,15 +61,17 @@ const askAny = (endpoints: readonly Endpoint[], words: readonly string[]): Promi
       }
       open += 1
       const hangs = setTimeout(() => next(""), STEP_MS + HANGS_MS)
-      ask(endpoint, words, STEP_MS + SLACK_MS).then(
+      ask(endpoint, words, STEP_MS + SLACK_MS, over.signal).then(
         (reply) => {
           clearTimeout(hangs)
           resolve({ reply, endpoint })
+          // Questions that hang would keep this program from its end.
+          over.abort()
         },
         (error: unknown) => {
           clearTimeout(hangs)
           open -= 1
-          next(error instanceof Error ? error.message : String(error))
+          if (!over.signal.aborted) next(error instanceof Error ? error.message : String(error))
         },
       )
     }
