@@ -27,7 +27,7 @@ export const recordRound = (leader: Leader, progress: Progress, round: number): 
   if (round <= leader.round) progress.round = Math.max(progress.round, round)
 }
 
-export const closeSnapshot = (turn: Turn, progress: Progress): void => {
+export const closeSentSnapshot = (turn: Turn, progress: Progress): void => {
   const { mode } = progress
   if (mode.type === "snapshot" && mode.snapshot !== null)
     turn.effects.push({ type: "CloseSnapshot", id: mode.snapshot.id })
@@ -35,14 +35,14 @@ export const closeSnapshot = (turn: Turn, progress: Progress): void => {
 
 /** Find out how far the logs agree, by one append at `nextIndex`. */
 export const probeFrom = (turn: Turn, progress: Progress, nextIndex: Index): void => {
-  closeSnapshot(turn, progress)
+  closeSentSnapshot(turn, progress)
   progress.nextIndex = Math.max(nextIndex, progress.matchIndex + 1)
   progress.mode = { type: "probe", waiting: false }
 }
 
 export const replicateFrom = (turn: Turn, progress: Progress, nextIndex: Index): void => {
   if (progress.mode.type !== "replicate") {
-    closeSnapshot(turn, progress)
+    closeSentSnapshot(turn, progress)
     note(turn, "progress.replicate")
     progress.mode = { type: "replicate", inflight: [], inflightBytes: 0 }
   }

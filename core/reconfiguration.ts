@@ -9,7 +9,7 @@ import { appendToLog } from "./durability.ts"
 import { nextStamp } from "./clock.ts"
 import { handOver } from "./handover.ts"
 import { configurationOf, isVoter, levelOf, membersOf } from "./membership.ts"
-import { closeSnapshot, newProgress, progressOf } from "./progress.ts"
+import { closeSentSnapshot, newProgress, progressOf } from "./progress.ts"
 import { replicationTargets, targetsAsOf } from "./removal.ts"
 import { sendAppend } from "./replication.ts"
 import { becomeFollower } from "./roles.ts"
@@ -130,7 +130,7 @@ const updateTargets = (turn: Turn, leader: Leader): void => {
     // campaigning.
     if (progress.mode.type === "replicate" && progress.nextIndex > state.log.base.index)
       sendAppend(turn, leader, progress, progress.nextIndex - 1, [])
-    closeSnapshot(turn, progress)
+    closeSentSnapshot(turn, progress)
     delete leader.progress[progress.member.name]
   }
   for (const member of targets) leader.progress[member.name] ??= newProgress(member, state.log.lastIndex + 1)

@@ -4,7 +4,7 @@ import { nextStamp, startClock } from "./clock.ts"
 import { MAX_INDEX, MAX_TERM } from "./domain.ts"
 import { isOnlyLeader } from "./halt.ts"
 import { dropLease } from "./lease.ts"
-import { closeSnapshot, newProgress } from "./progress.ts"
+import { closeSentSnapshot, newProgress } from "./progress.ts"
 import { replicationTargets, targetsAsOf } from "./removal.ts"
 import { appendToLog } from "./durability.ts"
 import { note, respond, type Turn } from "./turn.ts"
@@ -63,7 +63,7 @@ const leaveRole = (turn: Turn, leader: Member | null): void => {
   const { role } = turn.state
   failPending(turn, leader)
   if (role.type !== "leader") return
-  for (const progress of Object.values(role.progress)) closeSnapshot(turn, progress)
+  for (const progress of Object.values(role.progress)) closeSentSnapshot(turn, progress)
   for (const timer of ["heartbeat", "quorum", "persist", "transfer"] as const)
     turn.effects.push({ type: "CancelTimer", timer })
   dropLease(turn)

@@ -5,7 +5,7 @@
 import { trimLog } from "./durability.ts"
 import { snapshotAgrees } from "./halt.ts"
 import { configurationAt } from "./membership.ts"
-import { recordRound, closeSnapshot, progressOf, replicateFrom } from "./progress.ts"
+import { recordRound, closeSentSnapshot, progressOf, replicateFrom } from "./progress.ts"
 import { asLeader, note, send, type Turn } from "./turn.ts"
 import type {
   AppendAccepted,
@@ -93,14 +93,14 @@ export const onSnapshotTaken = (turn: Turn, base: LogBase): void => {
 
 /** From now on send a snapshot instead of entries. sendSnapshotsPass pins an image for it. */
 const startTransfer = (turn: Turn, progress: Progress): void => {
-  closeSnapshot(turn, progress)
+  closeSentSnapshot(turn, progress)
   note(turn, "progress.snapshot")
   progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: false, heartbeats: 0 }
 }
 
 /** The transfer failed: pin another image, but only after a while, to spare a disk that fails. */
 const retryTransferLater = (turn: Turn, progress: Progress): void => {
-  closeSnapshot(turn, progress)
+  closeSentSnapshot(turn, progress)
   note(turn, "snapshot.failed")
   progress.mode = { type: "snapshot", snapshot: null, offset: 0, waiting: true, heartbeats: 0 }
 }

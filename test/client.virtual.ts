@@ -3,7 +3,7 @@
  * are all that correct nodes could give, however unlucky. A million runs take minutes.
  */
 import { makeCore, type Core, type CoreSettings } from "../kv/client/core.ts"
-import type { Connection, Dial } from "../kv/client/connection.ts"
+import type { NodeConnection, Dial } from "../kv/client/connection.ts"
 import { SessionExpired, Unknown } from "../kv/client/errors.ts"
 import { isReply, type ReplyOrError, type ClientTask } from "../kv/client/operation.ts"
 import type { Surroundings } from "../interpreters/surroundings.ts"
@@ -283,7 +283,7 @@ export const runScript = ({ fates: list, window, seed, operations }: Scripted): 
     time.after(1, () => {
       if (!over) events.up()
     })
-    const connection: Connection = {
+    const connection: NodeConnection = {
       endpoint,
       send: (request, replied) => {
         if (waiting++ === 0) since = time.now

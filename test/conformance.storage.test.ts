@@ -11,7 +11,7 @@ import {
   crashDisk,
   entriesOf,
   freshDisk,
-  persist as persistOn,
+  startPersist as persistOn,
   markDurable,
 } from "../interpreters/simulation/server/disk.ts"
 import { foldInPlace, nodeOf } from "../interpreters/simulation/state/fold.ts"

@@ -108,6 +108,19 @@ export const declarations = (): ((file: string) => readonly (readonly [name: str
   return declared
 }
 
+/** The names that a file itself declares and exports. */
+export const declaredIn = (file: string): readonly string[] => {
+  const { module } = parseSync(file, readFileSync(join(root, file), "utf8"))
+  const imported = new Set(module.staticImports.flatMap(({ entries }) => entries.map((one) => one.localName.value)))
+  return module.staticExports.flatMap(({ entries }) =>
+    entries.flatMap(({ moduleRequest, exportName, localName }) =>
+      moduleRequest === null && exportName.name !== null && !imported.has(localName.name ?? "")
+        ? [exportName.name]
+        : [],
+    ),
+  )
+}
+
 /** What users import, and the program: they open rooms, and no room leads through them. */
 export const DOORS: ReadonlySet<string> = new Set([
   "interpreters/index.ts",

@@ -5,7 +5,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { Log, type Entry, type Member, type Payload, type ProposalOutcome, type State } from "../core/index.ts"
 import { makeCore, type Core } from "../kv/client/core.ts"
-import type { Connection, ConnectionEvents, Dial } from "../kv/client/connection.ts"
+import type { NodeConnection, ConnectionEvents, Dial } from "../kv/client/connection.ts"
 import { isReply, type ReplyOrError } from "../kv/client/operation.ts"
 import { MemoryMachine } from "../kv/machine/index.ts"
 import { makeService, type RunningService } from "../kv/service/index.ts"
@@ -91,7 +91,7 @@ class Node {
       events.down("cut")
     }
   }
-  connect(endpoint: Connection["endpoint"], events: ConnectionEvents): Connection {
+  connect(endpoint: NodeConnection["endpoint"], events: ConnectionEvents): NodeConnection {
     this.connections.add(events)
     this.time.after(1, () => {
       if (this.connections.has(events)) events.up()

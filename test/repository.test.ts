@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest"
 import {
   circlesOf,
   declarations,
+  declaredIn,
   fencesOf,
   HOUSES,
   importsOf,
@@ -226,6 +227,20 @@ describe("the house", () => {
     expect(meanings.size).toBeGreaterThan(200)
     expect(
       Array.from(meanings).flatMap(([name, by]) => (by.size > 1 ? [`${name}: ${[...by].join(", ")}`] : [])),
+    ).toEqual([])
+  })
+
+  // The same thing over another transport. Commands are called as in Redis, wherever else those words stand.
+  const TWINS = new Set(["Connection", "ConnectionHandlers", "Link", "LinkShared"])
+  test("one name means one thing in the whole tree: what is exported is declared in one file", () => {
+    const declared = new Map<string, Set<string>>()
+    for (const file of files.filter((name) => !/^(test|kv\/machine\/commands)\//.test(name)))
+      for (const name of declaredIn(file)) declared.set(name, (declared.get(name) ?? new Set()).add(file))
+    expect(declared.size).toBeGreaterThan(2000)
+    expect(
+      Array.from(declared).flatMap(([name, by]) =>
+        by.size > 1 && !TWINS.has(name) ? [`${name}: ${[...by].join(", ")}`] : [],
+      ),
     ).toEqual([])
   })
 

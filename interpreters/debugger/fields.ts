@@ -73,7 +73,7 @@ export const name = field("a name", (value) => typeof value === "string" && /^\S
 
 /** More virtual time at once would keep a person waiting too long. */
 export const LONGEST_RUN = 3_600_000
-export const run = whole(0, LONGEST_RUN)
+export const runLength = whole(0, LONGEST_RUN)
 /** 30 years. In the explorer's worlds an action is delayed by this, so it happens only when the explorer chooses it. */
 export const NEVER = 1e12
 export const delay = whole(0, NEVER)

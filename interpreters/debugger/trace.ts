@@ -27,7 +27,7 @@ import {
   oneOf,
   optional,
   record,
-  run,
+  runLength,
   snapshots,
   TraceUnreadable,
   whole,
@@ -151,7 +151,7 @@ const payload = record({
 
 type ActionFields = { readonly [Type in ActionType]: Fields<Omit<Extract<Action, { type: Type }>, "type">> }
 const ACTIONS: ActionFields = {
-  run: { ms: run },
+  run: { ms: runLength },
   step: { count: whole(0, 1_000_000) },
   propose: {
     node: name,

@@ -17,7 +17,7 @@ import type { Driver } from "../driver/index.ts"
 import { parseAddress, type Address, type PeerHello, type TcpOptions, type TcpTransport } from "../tcp/index.ts"
 
 /** The last configuration in a log. */
-export const configurationIn = ({ base, entries }: Stored): Configuration =>
+export const lastConfigurationIn = ({ base, entries }: Stored): Configuration =>
   entries.findLast((entry) => entry.kind === "configuration")?.configuration ?? base.configuration
 
 type Listed = Readonly<Record<string, Address>>

@@ -23,7 +23,7 @@ import type { RunningMembers } from "../members/index.ts"
 import type { Metric } from "../metrics/index.ts"
 import { addressText, makeTcpTransport, type Address, type TcpError, type TcpTransport } from "../tcp/index.ts"
 import type { Tls } from "../tls/index.ts"
-import { configurationIn, makeAddresses, startingPeers, type KnownAddresses } from "./addresses.ts"
+import { lastConfigurationIn, makeAddresses, startingPeers, type KnownAddresses } from "./addresses.ts"
 import { watchClock } from "./clocks.ts"
 import {
   NodeFailed,
@@ -155,7 +155,7 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
     alive.phase = { doing: cluster === null ? "forming" : "opening" }
     if (cluster === null) yield* requireNoState(directory, state)
 
-    const configuration = configurationIn(storage.stored)
+    const configuration = lastConfigurationIn(storage.stored)
     const features = (): Features => ({
       version,
       level: alive.highestLevel,

@@ -37,7 +37,7 @@ export {
   type TraceViolation,
 } from "./story/scenario.ts"
 export { violationName, type Checker, type Violates } from "./violation.ts"
-export { plainAction, recordedWorld, runScript } from "./story/script.ts"
+export { plainAction, recordedWorld, runScript, toHex } from "./story/script.ts"
 export { cluster, Cluster } from "./story/story.ts"
 export { seconds, StoryFailed } from "./story/submitted.ts"
 export type { ClusterOptions, StoryCommand, ReadResult, Submitted } from "./story/submitted.ts"

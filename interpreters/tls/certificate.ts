@@ -5,7 +5,7 @@
  */
 import { createHash, generateKeyPairSync, randomBytes, sign, X509Certificate, type KeyObject } from "node:crypto"
 import { isIP } from "node:net"
-import { bits, explicit, implicit, integer, octets, oid, sequence, set, text, time, yes } from "./der.ts"
+import { bits, explicit, implicit, derInteger, octets, oid, sequence, derSet, text, time, yes } from "./der.ts"
 
 export interface Certified {
   /** PEM. */
@@ -46,7 +46,7 @@ export const SERVER_AUTH = OID.serverAuth
 export const CLIENT_AUTH = OID.clientAuth
 
 const algorithm = sequence(oid(OID.ecdsaWithSha256))
-const named = (name: string): Buffer => sequence(set(sequence(oid(OID.commonName), text(name))))
+const named = (name: string): Buffer => sequence(derSet(sequence(oid(OID.commonName), text(name))))
 const extension = (id: string, critical: boolean, content: Uint8Array): Buffer =>
   sequence(oid(id), ...(critical ? [yes] : []), octets(content))
 
@@ -79,8 +79,8 @@ const signed = ({ subject, issuer, from, ends, publicKey, extensions }: Content,
   const serial = randomBytes(16)
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40
   const body = sequence(
-    explicit(0, integer(Buffer.from([2]))),
-    integer(serial),
+    explicit(0, derInteger(Buffer.from([2]))),
+    derInteger(serial),
     algorithm,
     issuer,
     sequence(time(from), time(ends)),

@@ -12,7 +12,7 @@ const tagged = (tag: number, ...parts: readonly Uint8Array[]): Buffer => {
 }
 
 export const sequence = (...parts: readonly Uint8Array[]): Buffer => tagged(0x30, ...parts)
-export const set = (...parts: readonly Uint8Array[]): Buffer => tagged(0x31, ...parts)
+export const derSet = (...parts: readonly Uint8Array[]): Buffer => tagged(0x31, ...parts)
 export const octets = (content: Uint8Array): Buffer => tagged(0x04, content)
 export const text = (content: string): Buffer => tagged(0x0c, Buffer.from(content))
 export const yes = tagged(0x01, Buffer.from([0xff]))
@@ -23,7 +23,7 @@ export const explicit = (number: number, ...parts: readonly Uint8Array[]): Buffe
 export const implicit = (number: number, content: Uint8Array): Buffer => tagged(0x80 + number, content)
 
 /** The bytes of a non-negative integer. */
-export const integer = (bytes: Uint8Array): Buffer => {
+export const derInteger = (bytes: Uint8Array): Buffer => {
   let from = 0
   while (from < bytes.length - 1 && bytes[from] === 0) from++
   const digits = bytes.subarray(from)

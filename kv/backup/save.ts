@@ -4,7 +4,7 @@
  */
 import { realSurroundings } from "../../interpreters/surroundings.ts"
 import { inTheClear, type Access } from "../client/access.ts"
-import { dialAs, type Connection } from "../client/connection.ts"
+import { dialAs, type NodeConnection } from "../client/connection.ts"
 import { showEndpoint, type Endpoint } from "../client/endpoints.ts"
 import { encodeRequest } from "../client/resp.ts"
 import type { Reply } from "../types.ts"
@@ -34,7 +34,7 @@ const connect = (from: Endpoint, access: Access, timeout: number): Promise<Askin
       new BackupInterrupted({ from: showEndpoint(from), reason })
     let fail: (error: Error) => void = reject
     let down: BackupInterrupted | null = null
-    const connection: Connection = dialAs(access)(
+    const connection: NodeConnection = dialAs(access)(
       from,
       timeout,
       {

@@ -2,7 +2,7 @@
 import { type Argument, encodeRequest } from "../client/resp.ts"
 import { realSurroundings } from "../../interpreters/surroundings.ts"
 import { access, advised } from "./access.ts"
-import { dialAs, type Connection } from "../client/connection.ts"
+import { dialAs, type NodeConnection } from "../client/connection.ts"
 import { type Endpoint, parseStatus, showEndpoint } from "../client/endpoints.ts"
 import type { NodeStatus, Reply } from "../types.ts"
 
@@ -14,7 +14,7 @@ export const ask = (
   signal?: AbortSignal,
 ): Promise<Reply> =>
   new Promise((resolve, reject) => {
-    const connection: Connection = dialAs(access())(
+    const connection: NodeConnection = dialAs(access())(
       endpoint,
       timeoutMs,
       {

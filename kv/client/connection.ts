@@ -7,7 +7,7 @@ import { type Access, inTheClear } from "./access.ts"
 import { type Endpoint, showEndpoint } from "./endpoints.ts"
 import { encodeRequest, makeDecoder } from "./resp.ts"
 
-export interface Connection {
+export interface NodeConnection {
   readonly endpoint: Endpoint
   /** The callback is called with the reply, or not at all if the connection ends first (then `down` was). */
   readonly send: (request: Buffer, replied: (reply: Reply) => void) => void
@@ -36,7 +36,7 @@ export type Dial = (
   connectTimeoutMs: number,
   events: ConnectionEvents,
   surroundings: Surroundings,
-) => Connection
+) => NodeConnection
 
 /** Answers to AUTH that every other node would give too. After any other answer, another node may accept the login. */
 const FINAL: ReadonlySet<string> = new Set(["WRONGPASS", "NOAUTH", "NOPERM"])
@@ -89,7 +89,7 @@ export const openConnection = (
   events: ConnectionEvents,
   { now, after }: Surroundings = realSurroundings,
   { tls: secured, login }: Access = inTheClear,
-): Connection => {
+): NodeConnection => {
   const waiting: ((reply: Reply) => void)[] = []
   let first = 0
   let over = false
@@ -163,7 +163,7 @@ export const openConnection = (
     if (!over) socket.write(bytes)
   }
 
-  const send: Connection["send"] = (request, replied) => {
+  const send: NodeConnection["send"] = (request, replied) => {
     if (over) return
     if (waiting.length === 0) lastByte = now()
     waiting.push(replied)

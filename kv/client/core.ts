@@ -11,7 +11,7 @@
  */
 import { type Alarm, realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
-import { type Connection, type Denied, type Dial, openConnection } from "./connection.ts"
+import { type NodeConnection, type Denied, type Dial, openConnection } from "./connection.ts"
 import { clientsOf, type Endpoint, leaderEndpointOf, makeRotation, movedTo, parseStatus } from "./endpoints.ts"
 import { Closed, NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./errors.ts"
 import {
@@ -78,7 +78,7 @@ export const makeCore = (
   const { now, after, every, soon, random, secret } = surroundings
   const queue: ClientOperation[] = []
   const rotation = makeRotation(settings.endpoints, Math.floor(random() * settings.endpoints.length))
-  let connection: Connection | null = null
+  let connection: NodeConnection | null = null
   /** The greeting is done: operations may be sent. */
   let ready = false
   /** queue[0 … sent-1] are on the current connection. */
@@ -108,7 +108,7 @@ export const makeCore = (
   const dial = (): void => {
     retry = null
     ready = false
-    const mine: Connection = open(
+    const mine: NodeConnection = open(
       rotation.current(),
       settings.connectTimeoutMs,
       {
@@ -121,7 +121,7 @@ export const makeCore = (
   }
 
   /** Finds the leader before anything is sent: a forwarded command costs the cluster another hop each time. */
-  const greet = (mine: Connection): void => {
+  const greet = (mine: NodeConnection): void => {
     // A client with route `any` asks for other endpoints once something goes wrong: this node may never serve it, for
     // example if it has lost its disk.
     if (settings.route === "any" && failures === 0) return begin()
@@ -214,7 +214,7 @@ export const makeCore = (
     }
   }
 
-  const dispatch = (on: Connection, operation: ClientOperation): void => {
+  const dispatch = (on: NodeConnection, operation: ClientOperation): void => {
     const sequence = operation.sequence ?? 0
     on.send(
       requestOf(
@@ -227,7 +227,7 @@ export const makeCore = (
     )
   }
 
-  const openSession = (on: Connection): void => {
+  const openSession = (on: NodeConnection): void => {
     opening = true
     on.send(encodeRequest(["STEPRAFT", "SESSION", "OPEN", owner]), (reply) => {
       opening = false

@@ -7,7 +7,7 @@
  * key, writing a key, a call and a word have a cost at that rate. Each step of an entry is charged before it is made;
  * beyond the limit the whole entry is undone, and answered TOOLARGE.
  */
-import { error } from "./reply.ts"
+import { err } from "./reply.ts"
 import type { Reply } from "../types.ts"
 
 const MB = 1 << 20
@@ -38,7 +38,7 @@ export const CALL_COST = 1024
 /** Values of at most this many bytes are in the record of their key and are read with it. */
 export const INLINE = 4096
 
-const tooLarge = (text: string): Reply => error(`${text} Nothing was executed.`, "TOOLARGE")
+const tooLarge = (text: string): Reply => err(`${text} Nothing was executed.`, "TOOLARGE")
 
 /**
  * Bytes of values and keys in the reply to a read, unless the caller allows less. Reads are not in the log: this is not

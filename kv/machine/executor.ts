@@ -16,7 +16,7 @@ import {
   replyTooLarge,
 } from "./cost.ts"
 import { executeCall, splitCall } from "./commands/execute.ts"
-import { NULL, error, replySize } from "./reply.ts"
+import { NULL, err, replySize } from "./reply.ts"
 import { absentAfter, isAbsentVersion, Removals } from "./removals.ts"
 import { MAX_KEPT_REPLY_BYTES, MAX_KEPT_REPLIES, MAX_OWNER, type Session, Sessions } from "./sessions.ts"
 import type { Item, KeyspaceView } from "./commands/view.ts"
@@ -37,21 +37,21 @@ export interface RecordStore {
   readonly undo: () => void
 }
 
-const sessionExpired = error(
+const sessionExpired = err(
   "the session is unknown, closed or expired, or this is not its key; nothing was executed",
   "SESSIONEXPIRED",
 )
-const forgotten = error(
+const forgotten = err(
   "executed before; its reply is no longer kept: the client had reported that it arrived, or there was no space for it",
   "FORGOTTEN",
 )
-const keepsTooMany = error(
+const keepsTooMany = err(
   `the session keeps ${MAX_KEPT_REPLIES} replies, or ${MAX_KEPT_REPLY_BYTES >> 20} MB of them, that it has not reported as arrived; nothing was executed. Raise 'lowest' to the first reply still awaited and send the same sequence again.`,
   "SESSIONFULL",
 )
-const internalError = error("internal error; nothing was executed. The log of the node says more.")
+const internalError = err("internal error; nothing was executed. The log of the node says more.")
 const outOfOrder = (expected: number): Reply =>
-  error(`sequence ${expected} comes next; nothing was executed`, "OUTOFORDER")
+  err(`sequence ${expected} comes next; nothing was executed`, "OUTOFORDER")
 
 type Execute = Command & { readonly type: "Execute" }
 type Numbered = Execute | Malformed
@@ -257,7 +257,7 @@ export class KvExecutor {
     if (command.secret === null) this.aboutTo(command)
     if (command.type === "Execute" && isLong(command)) return this.several(session, command, out)
     const reply =
-      command.type === "Malformed" ? error(`the command's bytes are malformed: ${command.detail}`) : this.alone(command)
+      command.type === "Malformed" ? err(`the command's bytes are malformed: ${command.detail}`) : this.alone(command)
     this.sessions.executed(session, reply)
     return this.tell(out, command, reply, true)
   }

@@ -13,7 +13,7 @@ import { type MachineOutcome, KvExecutor, type RecordStore, notifyListener, Read
 import { placeOf } from "./place.ts"
 import { type Scan, isScan, scanPlanOf, planRandom, randomPlace } from "./commands/scan.ts"
 import { executeCall, isSpec, resolveCommand } from "./commands/execute.ts"
-import { error } from "./reply.ts"
+import { err } from "./reply.ts"
 import { DEFAULT_IDLE, type ReplyState, Sessions } from "./sessions.ts"
 import type { Item } from "./commands/view.ts"
 import type { Call, CommandListener, Keyspace, StateReader, Reply } from "../types.ts"
@@ -260,7 +260,7 @@ export class MemoryMachine implements StateMachine, StateReader {
   read(call: Call, most = MAX_REPLY): Reply {
     const spec = resolveCommand(call)
     if (!isSpec(spec)) return spec
-    if (spec.kind === "write") return error(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
+    if (spec.kind === "write") return err(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
     const view = new ReadOnlyView(this.now(), this.store, most)
     if (!spec.scan) return refusable(() => executeCall(view, call))
     const walk = (plan: Scan): Reply => {

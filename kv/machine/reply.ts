@@ -9,7 +9,8 @@ export const ONE: Reply = { type: "integer", value: 1 }
 
 export const integer = (value: number): Reply => (value === 1 ? ONE : value === 0 ? ZERO : { type: "integer", value })
 export const bulk = (bytes: Uint8Array): Reply => ({ type: "bulk", bytes })
-export const error = (text: string, code = "ERR"): Reply => ({ type: "error", code, text })
+export const errorReply = (code: string, text: string): Reply => ({ type: "error", code, text })
+export const err = (text: string, code = "ERR"): Reply => errorReply(code, text)
 
 export const EMPTY_BULK: Reply = bulk(Buffer.alloc(0))
 
@@ -31,11 +32,10 @@ export const quoted = (bytes: Uint8Array, room: number): string => {
   const zero = bytes.subarray(0, room).indexOf(0)
   return Buffer.from(bytes.buffer, bytes.byteOffset, zero < 0 ? Math.min(room, bytes.length) : zero).toString("latin1")
 }
-export const syntaxError = error("syntax error")
-export const notAnInteger = error("value is not an integer or out of range")
-export const wrongArity = (name: string): Reply =>
-  error(`wrong number of arguments for '${name.toLowerCase()}' command`)
-export const invalidExpire = (name: string): Reply => error(`invalid expire time in '${name}' command`)
+export const syntaxError = err("syntax error")
+export const notAnInteger = err("value is not an integer or out of range")
+export const wrongArity = (name: string): Reply => err(`wrong number of arguments for '${name.toLowerCase()}' command`)
+export const invalidExpire = (name: string): Reply => err(`invalid expire time in '${name}' command`)
 
 /** The memory of a reply object besides its bytes. */
 const OBJECT = 128

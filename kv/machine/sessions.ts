@@ -6,7 +6,7 @@
  * only the client or node that opened a session can use it (SessionEnteredByOpener).
  */
 import { sameSecret } from "../sessionKey.ts"
-import { error, replySize } from "./reply.ts"
+import { err, replySize } from "./reply.ts"
 import type { Reply } from "../types.ts"
 
 export const DEFAULT_IDLE = 3_600_000
@@ -29,7 +29,7 @@ const KEPT_AFTER = 24 << 20
  * than its command. A client that repeats the command learns only that it was executed.
  */
 export const MAX_KEPT_REPLY = 2 << 20
-const tooLargeToKeep = error(
+const tooLargeToKeep = err(
   `executed before; its reply was larger than ${MAX_KEPT_REPLY >> 20} MB and is not kept`,
   "FORGOTTEN",
 )

@@ -3,6 +3,7 @@
  * the first slot that is not started, `head` the first that is not answered. Replies leave from the head only. order.ts
  * says when a command starts. All work is done in turns (turns.ts): `work` does what it can until its time is up.
  */
+import { err } from "../machine/reply.ts"
 import type { Socket } from "node:net"
 import type { ReadHere, Reply } from "../types.ts"
 import { SMALL, type Account } from "./limits/budget.ts"
@@ -10,13 +11,13 @@ import { strangersLimits, type Limits } from "./limits/limits.ts"
 import { pipelineHasRoom, isPipelineFull } from "./limits/pipeline.ts"
 import type { ClientState } from "./client.ts"
 import type { Context, KnownCommand, Words, OrderedWork } from "./contract.ts"
-import { encode, encodeNullArray, err, noReply } from "./wire/encode.ts"
+import { encode, encodeNullArray, noReply } from "./wire/encode.ts"
 import { beginCommand, internalErrorReply, oversizedCommand } from "./intake.ts"
 import { Order } from "./order.ts"
 import { unreadRepliesText, Output } from "./wire/output.ts"
 import { isLong, Pieces, replyBytes } from "./wire/pieces.ts"
 import { revoked } from "./users/index.ts"
-import { failedWrite, mayReturnMuch, Queue, unknownBehind, type Slot } from "./queue.ts"
+import { failedWrite, mayReturnMuch, Queue, unknownBehindOnConnection, type Slot } from "./queue.ts"
 import { Reading } from "./reading.ts"
 import { ProtocolError, RequestParser, RequestTooLarge } from "./wire/resp.ts"
 import type { Job } from "./limits/turns.ts"
@@ -25,7 +26,7 @@ import type { Shared } from "./shared.ts"
 import { baseWeight, itemsPerLook, readAhead, readUnits, unitsPerLook, wordUnits } from "./units.ts"
 
 const lingerMs = 1_000
-export class Connection implements Job, Account {
+export class RespConnection implements Job, Account {
   readonly client: ClientState
   /** Set by the server while the connection waits for the end of the turn. */
   marked = false
@@ -430,7 +431,7 @@ export class Connection implements Job, Account {
     if (slot.reply === null) {
       slot.reply = reply
       if (reply.type === "error" && reply.code === "UNKNOWN")
-        this.order.abandon(this.queue.abandonBehind(slot, unknownBehind))
+        this.order.abandon(this.queue.abandonBehind(slot, unknownBehindOnConnection))
       if (slot !== this.queue.head) this.keep(slot, reply)
     }
     this.deliver()

@@ -1,10 +1,10 @@
 /** Decides about an arrived command: refuse it, queue it for EXEC, or let it take its turn. */
+import { err, errorReply } from "../machine/reply.ts"
 import { unknownCommand, wrongArity } from "../machine/index.ts"
 import type { Reply } from "../types.ts"
 import { SMALL } from "./limits/budget.ts"
 import { enqueue, execRefused } from "./commands/transaction.ts"
 import type { Context, ServerHandler, Host, KnownCommand, Words, OrderedWork } from "./contract.ts"
-import { err, errorReply } from "./wire/encode.ts"
 import { movedReply } from "./commands/redirect.ts"
 import { isAdministrative, tooManyClients } from "./limits/reserve.ts"
 import type { RequestParser, RequestTooLarge } from "./wire/resp.ts"

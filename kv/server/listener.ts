@@ -1,10 +1,10 @@
 /** The sockets of clients: plaintext, or with TLS and perhaps client certificates. */
+import { errorReply } from "../machine/reply.ts"
 import { createServer, type Server, type Socket } from "node:net"
 import { limitedLog } from "../../interpreters/log.ts"
 import { networkOf } from "../../interpreters/strangers.ts"
 import { certificateProblem, certifiedName, secureServer, type Tls } from "../../interpreters/tls/index.ts"
 import type { Reply } from "../types.ts"
-import { errorReply } from "./wire/encode.ts"
 
 export interface ClientTls {
   readonly keeper: Tls

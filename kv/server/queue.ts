@@ -1,11 +1,12 @@
 /** The commands of one connection in their order, from arrival to answer. */
+import { errorReply } from "../machine/reply.ts"
 import type { Barrier } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
 import type { KnownCommand, Words, OrderedWork } from "./contract.ts"
 import type { Grant } from "./users/index.ts"
-import { errorReply, type Protocol } from "./wire/encode.ts"
+import { type Protocol } from "./wire/encode.ts"
 
-export const unknownBehind = errorReply(
+export const unknownBehindOnConnection = errorReply(
   "UNKNOWN",
   "a write sent before this one on the connection ended with unknown outcome; this one may or may not have been executed",
 )

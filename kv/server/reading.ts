@@ -2,11 +2,11 @@
  * How a read is executed: small ones at once, long ones (KEYS, a long MGET) a few at a time. Small ones may also be
  * executed together with the next write, in the state before it.
  */
+import { errorReply } from "../machine/reply.ts"
 import type { ReadHere, Reply } from "../types.ts"
 import { LIGHT_BYTES, readWeightOf } from "./limits/admission.ts"
 import { SMALL } from "./limits/budget.ts"
 import type { Host } from "./contract.ts"
-import { errorReply } from "./wire/encode.ts"
 import { internalErrorReply, refuseBusy } from "./intake.ts"
 import type { LongReads } from "./limits/longreads.ts"
 import { replyBytes } from "./wire/pieces.ts"

@@ -15,7 +15,7 @@ import { Admission } from "./limits/admission.ts"
 import { Budget } from "./limits/budget.ts"
 import { KeyspaceCounter } from "./keyspaceCounter.ts"
 import { hostOf, keepWatchesOfAbsentKeys, newClient, type ClientState } from "./client.ts"
-import { Connection } from "./connection.ts"
+import { RespConnection } from "./connection.ts"
 import type { Shared } from "./shared.ts"
 import { newStats, type Host, type Stats } from "./contract.ts"
 import { makeListener, type ClientTls } from "./listener.ts"
@@ -89,8 +89,8 @@ const explain = (cause: NodeJS.ErrnoException, host: string, port: number): Clie
 }
 
 /** All output of one turn is written together, at its end. */
-const endOfTurn = (): ((connection: Connection) => void) => {
-  let dirty: Connection[] = []
+const endOfTurn = (): ((connection: RespConnection) => void) => {
+  let dirty: RespConnection[] = []
   const flush = (): void => {
     const now = dirty
     dirty = []
@@ -112,7 +112,7 @@ const plainAddress = (address: string | undefined, port: number | undefined): st
     : `${address.includes(":") && !address.startsWith("::ffff:") ? `[${address}]` : address.replace("::ffff:", "")}:${port ?? 0}`
 
 class Listener {
-  readonly open = new Map<net.Socket, Connection>()
+  readonly open = new Map<net.Socket, RespConnection>()
   readonly stats = newStats()
   readonly server: net.Server
   private readonly usage = new Usage()
@@ -289,7 +289,7 @@ class Listener {
       full,
       ...(users === null ? [] : [users.arrives(certified)]),
     )
-    const connection = new Connection(this.shared, client, socket)
+    const connection = new RespConnection(this.shared, client, socket)
     this.open.set(socket, connection)
     this.heard.set(socket, now)
     this.sockets.set(client, socket)

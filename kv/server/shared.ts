@@ -1,5 +1,5 @@
 import type { ClientState } from "./client.ts"
-import type { Connection } from "./connection.ts"
+import type { RespConnection } from "./connection.ts"
 import type { Host } from "./contract.ts"
 import type { Admission } from "./limits/admission.ts"
 import type { LongReads } from "./limits/longreads.ts"
@@ -12,7 +12,7 @@ export interface Shared {
   readonly turns: Turns
   readonly longReads: LongReads
   /** Asks for a `flush` once the present turn is over. */
-  readonly dirty: (connection: Connection) => void
+  readonly dirty: (connection: RespConnection) => void
   readonly log: (message: string) => void
   /** Logs a line about a client; for clients that are not logged in only once in a while. */
   readonly complain: (client: ClientState, message: string) => void

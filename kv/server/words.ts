@@ -1,8 +1,7 @@
 /** How commands are declared, parsed, and refused in the wording of Redis. */
-import { quoted } from "../machine/reply.ts"
+import { err, errorReply, quoted } from "../machine/reply.ts"
 import type { Call, Reply } from "../types.ts"
 import type { ServerHandler, KnownCommand, Shape, Words } from "./contract.ts"
-import { err, errorReply } from "./wire/encode.ts"
 
 /** A command that the server itself answers: no keys unless it declares them. */
 export const serverCommand = (

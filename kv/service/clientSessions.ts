@@ -7,6 +7,7 @@
  * while a new one waits. The result of the copy that was executed is the answer to all of them. That a copy was *not*
  * executed says nothing about the others: it counts only if this request proposed that very entry, by index and term.
  */
+import { OK } from "../machine/reply.ts"
 import type { Payload, Term } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/payload.ts"
 import { ProposalQueue, proposalQueueFor, type QueuedCommand } from "../../interpreters/replica/index.ts"
@@ -16,7 +17,6 @@ import { hexOf, MAX_U48, SECRET_BYTES, secretOf, showSessionKey } from "../sessi
 import type { Call, ClosedSession, Command, OpenedSession, Replied, Reply, SessionKey, Watch } from "../types.ts"
 import { argumentsIn, commandSize, commandWeight, type ServiceParts } from "./parts.ts"
 import {
-  OK,
   busy,
   replyCode,
   executedReply,

@@ -2,7 +2,7 @@
 import { committedLevel } from "../../interpreters/features.ts"
 import type { State } from "../../core/index.ts"
 import { commandSpecs } from "../machine/index.ts"
-import { error } from "../machine/reply.ts"
+import { err } from "../machine/reply.ts"
 import type { Call, NodeStatus, Reply } from "../types.ts"
 
 /** By its name: the level from which a command may be written. Those of the first level are left out. */
@@ -26,7 +26,7 @@ export const levelRefusal = (
     const level = committedLevel(state)
     if (needed === undefined || needed <= level) continue
     const { heldBy } = status().features
-    return error(
+    return err(
       `${word} needs feature level ${needed}; the cluster is at ${level}${heldBy === null ? "" : ` because ${heldBy}`}. Nothing was executed.`,
     )
   }

@@ -1,11 +1,9 @@
 /** The service's own replies. Each says what is known about the effect of the command, and what to do. */
+import { errorReply } from "../machine/reply.ts"
 import type { Millis, ProposalRefusal, ReadOutcome } from "../../core/index.ts"
 import { reasonOf, type Refusals } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
 import type { ServiceSettings } from "./parts.ts"
-
-export const error = (code: string, text: string): Reply => ({ type: "error", code, text })
-export const OK: Reply = { type: "simple", text: "OK" }
 
 export const replyCode = (reply: Reply): string | null => (reply.type === "error" ? reply.code : null)
 
@@ -14,69 +12,72 @@ export const replyCode = (reply: Reply): string | null => (reply.type === "error
  * distinguish it from errors that mean that nothing was executed.
  */
 export const executedReply = (reply: Reply): Reply =>
-  reply.type === "error" && reply.code !== "FORGOTTEN" ? error("RESULT", `${reply.code} ${reply.text}`) : reply
+  reply.type === "error" && reply.code !== "FORGOTTEN" ? errorReply("RESULT", `${reply.code} ${reply.text}`) : reply
 
 const seconds = (millis: Millis): string => `${Math.round(millis / 100) / 10} s`
 
 export const unknown = (after: Millis): Reply =>
-  error(
+  errorReply(
     "UNKNOWN",
     `the outcome was not learned within ${seconds(after)}: the command was executed once or not at all. It may still be executed, but only before every write that is sent here from now on. So first write something here, then read, and only then write it again.`,
   )
-export const unknownBehind: Reply = error(
+export const unknownBehind: Reply = errorReply(
   "UNKNOWN",
   "a command sent before this one ended with an unknown outcome, so this one was not tried again: it was executed once or not at all. It may still be executed, but only before every write that is sent here from now on. So first write something here, then read, and only then write it again.",
 )
 export const unknownRequest = (after: Millis): Reply =>
-  error(
+  errorReply(
     "UNKNOWN",
     `the outcome was not learned within ${seconds(after)}. Send the same sequence number again: the session keeps it from being executed twice.`,
   )
-export const unknownStopping: Reply = error(
+export const unknownStopping: Reply = errorReply(
   "UNKNOWN",
   "this node is stopping and has not learned the outcome: the command was executed once or not at all, or may still be executed. Read before writing again.",
 )
-export const stopping: Reply = error(
+export const stopping: Reply = errorReply(
   "NOLEADER",
   "this node is stopping. The command was not executed: send it to another node.",
 )
-export const noLeader = (after: Millis): Reply =>
-  error(
+export const noLeaderReply = (after: Millis): Reply =>
+  errorReply(
     "NOLEADER",
     `no leader accepted the command within ${seconds(after)}. It was not executed: send it again, here or to another node. STEPRAFT STATUS says why there is no leader.`,
   )
-export const busy = error(
+export const busy = errorReply(
   "BUSY",
   "too many commands are waiting already. This one was not executed: send it again later.",
 )
 export const tooLarge = (most: number): Reply =>
-  error("TOOLARGE", `the command does not fit into a log entry of ${most} bytes. It was not executed: split it up.`)
+  errorReply(
+    "TOOLARGE",
+    `the command does not fit into a log entry of ${most} bytes. It was not executed: split it up.`,
+  )
 export const tooMany = (most: number): Reply =>
-  error("TOOLARGE", `the command has more than ${most} arguments in all. It was not executed: split it up.`)
-export const notOpen: Reply = error(
+  errorReply("TOOLARGE", `the command has more than ${most} arguments in all. It was not executed: split it up.`)
+export const notOpen: Reply = errorReply(
   "SESSIONEXPIRED",
   "the session is unknown, closed or expired, or this is not its secret; nothing was closed.",
 )
-export const outOfDomain: Reply = error(
+export const outOfDomain: Reply = errorReply(
   "ERR",
   "session, sequence, lowest and versions are whole numbers below 2^48, sequence from 1. Nothing was executed.",
 )
 export const reservedOwner = (prefix: string): Reply =>
-  error(
+  errorReply(
     "ERR",
     `STEPRAFT SESSION OPEN: owners that begin with ${prefix} are nodes. Nothing was opened: choose another name.`,
   )
 export const longOwner = (length: number, most: number): Reply =>
-  error(
+  errorReply(
     "TOOLARGE",
     `STEPRAFT SESSION OPEN: an owner's name of ${length} characters was given, at most ${most} are allowed. Nothing was opened.`,
   )
-export const spaceLow: Reply = error(
+export const spaceLow: Reply = errorReply(
   "SPACELOW",
   "the leader's disk is nearly full, or those of so many other nodes that a write could not be kept by a majority. The command was not executed. Reads are still served. Free some space; then writes are accepted again without a restart.",
 )
 
-const exhausted: Reply = error(
+const exhausted: Reply = errorReply(
   "ERR",
   "the log has reached the last possible index, so it takes no more writes. The command was not executed. Move the data to a new cluster.",
 )
@@ -93,7 +94,7 @@ export const refusal = (reason: ProposalRefusal | null, after: Millis, maxEntryB
     case "exhausted":
       return exhausted
     case "noLeader":
-      return noLeader(after)
+      return noLeaderReply(after)
   }
 }
 
@@ -103,16 +104,16 @@ export const readRefusal = (
 ): Reply => {
   switch (reason) {
     case "rebuilding":
-      return error(
+      return errorReply(
         "LOADING",
         "this node is being rebuilt from a peer. Read from another node, or wait: STEPRAFT STATUS says when it is done.",
       )
     case "busy":
-      return error("BUSY", "too many reads are waiting already. Try again later.")
+      return errorReply("BUSY", "too many reads are waiting already. Try again later.")
     case "noLeader":
     case "leaderChanged":
     case null:
-      return error(
+      return errorReply(
         "NOLEADER",
         `no leader confirmed the read within ${seconds(after)}. Try again, here or at another node. STEPRAFT STATUS says why there is no leader.`,
       )

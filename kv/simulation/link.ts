@@ -3,10 +3,10 @@
  * decides which end notices that, and when. What was sent before the break may still have arrived, and been executed.
  */
 import type { Random } from "../../interpreters/simulation/index.ts"
-import type { Connection as ClientConnection, ConnectionEvents } from "../client/connection.ts"
+import type { NodeConnection as ClientConnection, ConnectionEvents } from "../client/connection.ts"
 import type { Endpoint } from "../client/endpoints.ts"
 import { makeDecoder } from "../client/resp.ts"
-import type { Connection } from "../server/connection.ts"
+import type { RespConnection } from "../server/connection.ts"
 import type { Alarm } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
 import { client, type Loop } from "../../interpreters/replica/world/index.ts"
@@ -46,7 +46,7 @@ export class ClientLink implements ClientConnection {
   })
   /** Called once the node has been reached. */
   private boot: Boot | null = null
-  private server: { readonly boot: Boot; readonly connection: Connection; readonly wire: ClientEnd } | null = null
+  private server: { readonly boot: Boot; readonly connection: RespConnection; readonly wire: ClientEnd } | null = null
   private lastByte: number
   /** Set if nothing more arrives in this direction. */
   private upCut = false

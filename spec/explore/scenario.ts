@@ -6,6 +6,7 @@
  */
 import { copyState, defaultSettings, type Message, type Settings, type State } from "../../core/index.ts"
 import {
+  toHex,
   flights,
   nodeOf,
   World,
@@ -15,7 +16,6 @@ import {
   type WorldStep,
 } from "../../interpreters/simulation/index.ts"
 import { checkScript, type ScriptChecks, type ScriptFailed } from "../scripts/check.ts"
-import { hexOf } from "../scripts/progress.ts"
 import { checkStep } from "./check.ts"
 import { makeIdentifier } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf, type ServerSummary } from "./judge.ts"
@@ -184,7 +184,7 @@ const act = (
         conversion,
         payload === undefined
           ? { type: "propose", node, id, bytes: 1 }
-          : { type: "propose", node, id, payloads: [{ hex: hexOf(payload.bytes), checksum: payload.checksum }] },
+          : { type: "propose", node, id, payloads: [{ hex: toHex(payload.bytes), checksum: payload.checksum }] },
       )
     }
     case "change":

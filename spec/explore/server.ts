@@ -366,5 +366,5 @@ export const actOnServer = (space: Space, server: ServerState, action: ServerAct
  * or an entry becomes durable are explored first, so that the states after it are reached with all their messages at
  * once.
  */
-export const levelOf = ({ disk: { hardState, log } }: ServerState): number =>
+export const searchLevelOf = ({ disk: { hardState, log } }: ServerState): number =>
   8 * (2 * hardState.term + (hardState.vote === null ? 0 : 1)) + log.lastIndex

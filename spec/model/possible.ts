@@ -301,11 +301,11 @@ const changed = (
           },
         ]
       : [at]
-  return sameConfiguration(entry.configuration, configuration) ? [at, { ...at, tail: [...at.tail, entry] }] : [at]
+  return sameMembership(entry.configuration, configuration) ? [at, { ...at, tail: [...at.tail, entry] }] : [at]
 }
 const sameSide = (a: readonly Member[], b: readonly Member[]): boolean =>
   a.length === b.length && a.every((one) => b.some((other) => same(one, other)))
-export const sameConfiguration = (
+export const sameMembership = (
   a: ConfigurationEntry["configuration"],
   b: ConfigurationEntry["configuration"],
 ): boolean =>

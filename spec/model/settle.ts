@@ -8,7 +8,7 @@ import {
   campaigning,
   configurationIn,
   lastIn,
-  sameConfiguration,
+  sameMembership,
   startingPoint,
   termOfIn,
   type Possible,
@@ -69,7 +69,7 @@ const leaving = (scene: Scene, at: Possible, commit: number): Possible => {
   if (joint > commit || termOfIn(scene, at, commit) !== at.term) return at
   // Otherwise no remaining voter might be able to give the others a snapshot.
   if (!now.voters.some((voter) => isEligible(scene.server, voter, joint))) return at
-  return sameConfiguration(entry.configuration, { ...now, outgoing: [] }) ? { ...at, tail: [...at.tail, entry] } : at
+  return sameMembership(entry.configuration, { ...now, outgoing: [] }) ? { ...at, tail: [...at.tail, entry] } : at
 }
 
 /**
@@ -105,7 +105,7 @@ const sameEntry = (server: AbstractServer, at: Possible, index: number, entry: E
   if (mine === undefined || mine.term !== entry.term || contentOf(mine) !== contentOf(entry)) return false
   return (
     mine.kind !== "configuration" ||
-    (entry.kind === "configuration" && sameConfiguration(mine.configuration, entry.configuration))
+    (entry.kind === "configuration" && sameMembership(mine.configuration, entry.configuration))
   )
 }
 
@@ -127,7 +127,7 @@ const wrongLog = (scene: Scene, at: Possible, state: State, trimmed: number): st
         : at.base !== null && at.base.index >= server.log.base
           ? at.base.configuration
           : configurationBefore(server.log, log.base.index)
-    if (before !== undefined && !sameConfiguration(before, log.base.configuration))
+    if (before !== undefined && !sameMembership(before, log.base.configuration))
       return `its log starts after ${log.base.index} with a configuration that was not in force there`
   } else if (at.base !== null && log.base.term !== at.base.term)
     return `its log starts after a snapshot of term ${log.base.term}, but the snapshot was of term ${at.base.term}`

@@ -1,7 +1,8 @@
 /** Actions and whole scripts as arbitraries. */
+import { toHex } from "../../interpreters/simulation/index.ts"
 import * as fc from "fast-check"
 import type { Action, HexPayload, Keep, Script } from "../../interpreters/simulation/index.ts"
-import { generateScript, hexOf, simplerScripts, type GenerateOptions, type Profile } from "../scripts/index.ts"
+import { generateScript, simplerScripts, type GenerateOptions, type Profile } from "../scripts/index.ts"
 
 export interface ScriptArbitraryOptions extends GenerateOptions {
   /** The bytes of command number id, for a state machine that reads them. Default: zeros. */
@@ -22,7 +23,7 @@ const isScript = (value: unknown): value is Script =>
   "actions" in value &&
   Array.isArray(value.actions)
 
-const hexPayload = (id: number, bytes: Uint8Array): HexPayload => ({ hex: hexOf(bytes), checksum: id })
+const hexPayload = (id: number, bytes: Uint8Array): HexPayload => ({ hex: toHex(bytes), checksum: id })
 const withPayloads = (action: Action, payloadOf: (id: number) => HexPayload): Action => {
   if (action.type !== "propose") return action
   const { type, node, id, count = 1 } = action

@@ -24,7 +24,6 @@ export {
   type SameFailure,
   type ShrinkOptions,
 } from "./shrink/shrink.ts"
-export { hexOf } from "./progress.ts"
 export {
   debugCommandLine,
   saveFailure,

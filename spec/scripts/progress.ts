@@ -5,6 +5,7 @@
  */
 import type { Configuration, Event, Member, Settings, State } from "../../core/index.ts"
 import {
+  toHex,
   foundersOf,
   isCut,
   nodeOf,
@@ -23,8 +24,6 @@ export interface ProgressChecks {
   /** The bytes of a command, for a state machine that reads them. */
   readonly command: ((id: number) => Uint8Array) | undefined
 }
-export const hexOf = (bytes: Uint8Array): string =>
-  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
 
 /** Different from all command ids that scripts use. */
 const PROBE = 0x60000000
@@ -260,7 +259,7 @@ const progresses = (
           type: "propose",
           node: leader.self.name,
           id,
-          ...(command === undefined ? {} : { payloads: [{ hex: hexOf(command(id)), checksum: id }] }),
+          ...(command === undefined ? {} : { payloads: [{ hex: toHex(command(id)), checksum: id }] }),
         })
         const outcome = world.outcomes.get(ref)
         if (outcome?.type === "ProposalAppended") mark = { index: outcome.first, term: outcome.term }

@@ -45,7 +45,7 @@ const server: readonly Seeded[] = [
       {
         file: "kv/server/connection.ts",
         find: `      if (reply.type === "error" && reply.code === "UNKNOWN")
-        this.order.abandon(this.queue.abandonBehind(slot, unknownBehind))
+        this.order.abandon(this.queue.abandonBehind(slot, unknownBehindOnConnection))
 `,
         replace: "",
       },

@@ -30,7 +30,7 @@ const planWrite = (fold: Fold, node: NodeState, seq: number): void => {
   schedule(fold, disk.busyUntil, { type: "persisted", node: node.name, boot: node.boot, seq, cause: fold.cause })
 }
 
-export const persist = (fold: Fold, node: NodeState, effect: Persist): void => {
+export const startPersist = (fold: Fold, node: NodeState, effect: Persist): void => {
   node.disk.pending.push(effect)
   if (!node.disk.stalled) planWrite(fold, node, effect.seq)
 }

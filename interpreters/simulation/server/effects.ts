@@ -1,7 +1,7 @@
 /** One step of one node: events in, the shipped reducer, effects executed. */
 import type { Effect, Event } from "../../../core/index.ts"
 import { cancelTimer, leaseOver, monotonicTime, setTimer, wallTime } from "./clockwork.ts"
-import { persist } from "./disk.ts"
+import { startPersist } from "./disk.ts"
 import { advance, schedule, type Fold } from "../state/fold.ts"
 import { executeBatch } from "./machine.ts"
 import { transmit } from "./network.ts"
@@ -13,7 +13,7 @@ const carryOut = (fold: Fold, node: NodeState, effect: Effect, arrivals: readonl
     case "Send":
       return transmit(fold, node, effect.to, effect.message)
     case "Persist":
-      return persist(fold, node, effect)
+      return startPersist(fold, node, effect)
     case "Apply":
       return executeBatch(fold, node, effect.entries)
     case "Respond":

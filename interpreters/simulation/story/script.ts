@@ -3,14 +3,16 @@ import type { Payload } from "../../../core/index.ts"
 import { World } from "../world.ts"
 import type { Action, Script, WorldHooks, WorldOptions } from "../state/types.ts"
 
+/** Bytes in a script, which is JSON. */
+export const toHex = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
+
 /** Runs the whole script and returns the world at its end. Throws what a hook throws. */
 export const runScript = ({ seed, options, actions }: Script, hooks: WorldHooks = {}): World => {
   const world = new World({ ...options, ...hooks, seed })
   for (const action of actions) world.act(action)
   return world
 }
-
-const toHex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
 
 const asProposal = (node: string, payloads: readonly Payload[]): Action => {
   const [first] = payloads

@@ -1,10 +1,10 @@
 /** INCR, DECR and their family: 64-bit signed decimal text, as Redis keeps it. */
 import { LONGEST_NUMBER, parseLongDouble, printLongDouble, addLongDoubles } from "./longdouble.ts"
-import { bulk, error, notAnInteger } from "../reply.ts"
+import { bulk, err, notAnInteger } from "../reply.ts"
 import { type CommandHandler, type KeyspaceView, MAX_DIGITS, argument, fitsInt64, parseInt64 } from "./view.ts"
 import type { Reply } from "../../types.ts"
 
-const overflow = error("increment or decrement would overflow")
+const overflow = err("increment or decrement would overflow")
 
 const add = (view: KeyspaceView, key: Buffer, delta: bigint): Reply => {
   const item = view.get(key)
@@ -28,11 +28,11 @@ export const incrby: CommandHandler = (view, args) => {
 export const decrby: CommandHandler = (view, args) => {
   const delta = parseInt64(argument(args, 2))
   if (delta === undefined) return notAnInteger
-  return fitsInt64(-delta) ? add(view, argument(args, 1), -delta) : error("decrement would overflow")
+  return fitsInt64(-delta) ? add(view, argument(args, 1), -delta) : err("decrement would overflow")
 }
 
-const notAFloat = error("value is not a valid float")
-const notFinite = error("increment would produce NaN or Infinity")
+const notAFloat = err("value is not a valid float")
+const notFinite = err("increment would produce NaN or Infinity")
 
 /** Exact to the last digit, like Redis on x86-64 (longdouble.ts). */
 export const incrbyfloat: CommandHandler = (view, args) => {

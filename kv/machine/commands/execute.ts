@@ -5,7 +5,7 @@ import * as expiry from "./expiry.ts"
 import * as keys from "./keys.ts"
 import * as leases from "./leases.ts"
 import * as objects from "./objects.ts"
-import { OK, error, integer, quoted, wrongArity } from "../reply.ts"
+import { OK, err, integer, quoted, wrongArity } from "../reply.ts"
 import * as strings from "./strings.ts"
 import { type Arguments, type CommandHandler, type KeyspaceView, argument } from "./view.ts"
 import type { Call, Reply } from "../../types.ts"
@@ -144,7 +144,7 @@ export const unknownCommand = (call: Call): Reply => {
     if (shown.length >= 128) break
     shown += `'${printable(part, 128 - shown.length)}' `
   }
-  return error(`unknown command '${printable(call[0] ?? Buffer.alloc(0), 128)}', with args beginning with: ${shown}`)
+  return err(`unknown command '${printable(call[0] ?? Buffer.alloc(0), 128)}', with args beginning with: ${shown}`)
 }
 
 /** The command that a call names, or the error that Redis gives for it. */
@@ -181,7 +181,7 @@ export const executeCall = (view: KeyspaceView, call: Call): Reply => {
 export const perform = (view: KeyspaceView, spec: CommandSpec, call: Call): Reply => {
   const args = toBuffers(call)
   if (spec.handler === null)
-    return error(
+    return err(
       `${argument(args, 0).toString("latin1")} is not allowed inside a transaction: it reads the whole key space`,
     )
   checkKey(longestKey(spec, args))

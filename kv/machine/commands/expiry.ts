@@ -1,5 +1,5 @@
 /** EXPIRE, TTL and their family. A key is gone once the replicated clock *reaches* its deadline. */
-import { ONE, ZERO, error, integer, invalidExpire, quoted } from "../reply.ts"
+import { ONE, ZERO, err, integer, invalidExpire, quoted } from "../reply.ts"
 import { touchUntil } from "./strings.ts"
 import { type Arguments, type CommandHandler, type TimeUnit, argument, deadlineOf, upper } from "./view.ts"
 import type { Reply } from "../../types.ts"
@@ -18,11 +18,11 @@ const parseConditions = (args: Arguments): Conditions | Reply => {
     else if (name === "XX") found.xx = true
     else if (name === "GT") found.gt = true
     else if (name === "LT") found.lt = true
-    else return error(`Unsupported option ${quoted(argument(args, i), 128)}`)
+    else return err(`Unsupported option ${quoted(argument(args, i), 128)}`)
   }
   if (found.nx && (found.xx || found.gt || found.lt))
-    return error("NX and XX, GT or LT options at the same time are not compatible")
-  if (found.gt && found.lt) return error("GT and LT options at the same time are not compatible")
+    return err("NX and XX, GT or LT options at the same time are not compatible")
+  if (found.gt && found.lt) return err("GT and LT options at the same time are not compatible")
   return found
 }
 

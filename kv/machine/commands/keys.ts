@@ -1,5 +1,5 @@
 /** Commands about keys as such. */
-import { OK, ONE, ZERO, error, integer, notAnInteger, syntaxError } from "../reply.ts"
+import { OK, ONE, ZERO, err, integer, notAnInteger, syntaxError } from "../reply.ts"
 import { type CommandHandler, type Item, type KeyspaceView, argument, parseInt64, upper } from "./view.ts"
 
 export const type: CommandHandler = (view, args) => ({
@@ -23,7 +23,7 @@ export const exists: CommandHandler = (view, args) => {
   return integer(count)
 }
 
-const noSuchKey = error("no such key")
+const noSuchKey = err("no such key")
 
 /** Copies value and time to live to another key. A large value is written again: its checksum covers its key. */
 const place = (view: KeyspaceView, from: Buffer, item: Item, to: Buffer): void =>
@@ -46,7 +46,7 @@ const renameWith =
 export const rename = renameWith(true)
 export const renamenx = renameWith(false)
 
-const noSuchDatabase = error("DB index is out of range")
+const noSuchDatabase = err("DB index is out of range")
 
 export const copy: CommandHandler = (view, args) => {
   let replace = false
@@ -64,7 +64,7 @@ export const copy: CommandHandler = (view, args) => {
   }
   const from = argument(args, 1)
   const to = argument(args, 2)
-  if (from.equals(to)) return error("source and destination objects are the same")
+  if (from.equals(to)) return err("source and destination objects are the same")
   const item = view.get(from)
   if (item === undefined || (!replace && view.get(to) !== undefined)) return ZERO
   place(view, from, item, to)

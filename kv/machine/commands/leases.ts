@@ -5,7 +5,7 @@
  * on any other key. The token is the index in the log of the command that took the lease: no deletion and no FLUSHALL
  * can make a later token smaller.
  */
-import { ONE, ZERO, bulk, error, integer, invalidExpire } from "../reply.ts"
+import { ONE, ZERO, bulk, err, integer, invalidExpire } from "../reply.ts"
 import { touchUntil } from "./strings.ts"
 import { type CommandHandler, type KeyspaceView, argument, clampDeadline, deadlineOf } from "./view.ts"
 import type { Reply } from "../../types.ts"
@@ -13,8 +13,8 @@ import type { Reply } from "../../types.ts"
 const LONGEST_HOLDER = 256
 /** The digits of an index in the log, and the blank. */
 const LONGEST_TOKEN = 17
-const notALease = error("the key holds a value that is no lease", "WRONGTYPE")
-const holderTooLong = error(`a holder has at most ${LONGEST_HOLDER} bytes`)
+const notALease = err("the key holds a value that is no lease", "WRONGTYPE")
+const holderTooLong = err(`a holder has at most ${LONGEST_HOLDER} bytes`)
 
 interface Lease {
   readonly token: number

@@ -1,6 +1,6 @@
 /** OBJECT and MEMORY: facts about one value. */
 import { INLINE } from "../cost.ts"
-import { NULL, ONE, bulk, error, help, integer, notAnInteger, quoted, syntaxError, wrongArity } from "../reply.ts"
+import { NULL, ONE, bulk, err, help, integer, notAnInteger, quoted, syntaxError, wrongArity } from "../reply.ts"
 import { type Arguments, type CommandHandler, MAX_DIGITS, argument, parseInt64, upper } from "./view.ts"
 import type { Reply } from "../../types.ts"
 
@@ -8,7 +8,7 @@ import type { Reply } from "../../types.ts"
 const EMBEDDED = 44
 
 const unknown = (name: string, args: Arguments): Reply =>
-  error(`unknown subcommand '${quoted(argument(args, 1), 128)}'. Try ${name} HELP.`)
+  err(`unknown subcommand '${quoted(argument(args, 1), 128)}'. Try ${name} HELP.`)
 const arity = (name: string, args: Arguments): Reply => wrongArity(`${name}|${upper(argument(args, 1))}`)
 
 /**
@@ -41,9 +41,9 @@ const objects: ReadonlyMap<string, CommandHandler> = new Map([
   ["REFCOUNT", ifThere(ONE)],
   [
     "FREQ",
-    ifThere(error("An LFU maxmemory policy is not selected, access frequency not tracked: nothing is evicted here.")),
+    ifThere(err("An LFU maxmemory policy is not selected, access frequency not tracked: nothing is evicted here.")),
   ],
-  ["IDLETIME", ifThere(error("idle time is not tracked: a read changes nothing here, on no node."))],
+  ["IDLETIME", ifThere(err("idle time is not tracked: a read changes nothing here, on no node."))],
 ])
 export const object: CommandHandler = (view, args) => {
   const sub = upper(argument(args, 1))

@@ -9,7 +9,7 @@
 import { type Matcher, glob } from "./glob.ts"
 import { replyTooLarge } from "../cost.ts"
 import { PLACES } from "../place.ts"
-import { NULL, bulk, error, integer, notAnInteger, syntaxError } from "../reply.ts"
+import { NULL, bulk, err, integer, notAnInteger, syntaxError } from "../reply.ts"
 import { argument, parseInt64, upper } from "./view.ts"
 import { toBuffers } from "./execute.ts"
 import type { Call, Reply } from "../../types.ts"
@@ -82,7 +82,7 @@ const parseScanOptions = (args: readonly Buffer[]): ScanOptions | Reply => {
 const planScan = (args: readonly Buffer[], most: number): Scan | Reply => {
   const text = argument(args, 1).toString("latin1")
   const from = /^\d{1,20}$/.test(text) ? Number(text) : PLACES
-  if (from >= PLACES) return error("invalid cursor")
+  if (from >= PLACES) return err("invalid cursor")
   const options = parseScanOptions(args)
   if ("type" in options) return options
   const matches = options.pattern === null ? everything : glob(options.pattern)

@@ -7,7 +7,7 @@ import {
   ONE,
   ZERO,
   bulk,
-  error,
+  err,
   integer,
   invalidExpire,
   notAnInteger,
@@ -203,7 +203,7 @@ export const getrange: CommandHandler = (view, args) => {
 export const setrange: CommandHandler = (view, args) => {
   const at = parseInt64(argument(args, 2))
   if (at === undefined) return notAnInteger
-  if (at < 0n) return error("offset is out of range")
+  if (at < 0n) return err("offset is out of range")
   const key = argument(args, 1)
   const more = argument(args, 3)
   const item = view.get(key)

@@ -17,7 +17,7 @@ import {
 import { isDamage } from "./errors.ts"
 import type { Overlay } from "./overlay.ts"
 import { NO_VERSION, absentAfter } from "../removals.ts"
-import { NULL, bulk, error, integer } from "../reply.ts"
+import { NULL, bulk, err, integer } from "../reply.ts"
 import { ReadOnlyView, type RecordStore } from "../executor.ts"
 import { type Scan, isScan, scanPlanOf, planRandom, randomPlace } from "../commands/scan.ts"
 import { isShortage } from "./room.ts"
@@ -25,9 +25,9 @@ import { Slices } from "../slices.ts"
 import { type Item, LAST_DEADLINE, type KeyspaceView } from "../commands/view.ts"
 import type { Call, Keyspace, Reply } from "../../types.ts"
 
-export const rebuildingReply = error("this node is being rebuilt from a peer; ask another node", "REBUILDING")
+export const rebuildingReply = err("this node is being rebuilt from a peer; ask another node", "REBUILDING")
 
-export const noRoomReply = error(
+export const noRoomReply = err(
   "this node has no disk space to execute committed commands; it continues by itself once there is some. Ask another node",
   "LOADING",
 )
@@ -134,7 +134,7 @@ export class Reads {
   read(call: Call, most = MAX_REPLY): Reply | Promise<Reply> {
     const spec = resolveCommand(call)
     if (!isSpec(spec)) return spec
-    if (spec.kind === "write") return error(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
+    if (spec.kind === "write") return err(`'${spec.name.toLowerCase()}' is a write: it goes through the log`)
     if (spec.name === "RANDOMKEY") return this.random(most)
     if (spec.scan) return this.scan(call, spec.name, most)
     if (spec.lastKey === -1 && call.length > AT_ONCE) return this.many(toBuffers(call), spec.name, most)

@@ -1,8 +1,9 @@
 /** AUTH and HELLO: the client's user, and its protocol version. */
+import { err, errorReply, integer } from "../../machine/reply.ts"
 import type { Reply } from "../../types.ts"
 import { hostOf, type ClientState } from "../client.ts"
 import type { Context, ServerHandler, Words, OrderedWork } from "../contract.ts"
-import { array, bulk, err, errorReply, integer, map, ok } from "../wire/encode.ts"
+import { array, bulkText, map, ok } from "../wire/encode.ts"
 import { serverCommand, quotedWord, textAt, wordAt } from "../words.ts"
 import { clientNames, nameProblem } from "./clients.ts"
 import { redisVersion } from "./version.ts"
@@ -87,12 +88,12 @@ const auth: ServerHandler = (context, words) => {
 
 const greeting = ({ client, host }: Context): Reply =>
   map({
-    server: bulk("redis"),
-    version: bulk(redisVersion),
+    server: bulkText("redis"),
+    version: bulkText(redisVersion),
     proto: integer(client.protocol),
     id: integer(client.id),
-    mode: bulk(host.redirect ? "cluster" : "standalone"),
-    role: bulk(host.service.leader()?.id === host.self ? "master" : "replica"),
+    mode: bulkText(host.redirect ? "cluster" : "standalone"),
+    role: bulkText(host.service.leader()?.id === host.self ? "master" : "replica"),
     modules: array([]),
   })
 

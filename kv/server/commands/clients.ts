@@ -1,10 +1,11 @@
 /** CLIENT: who is connected, the names of connections, and how they are answered. */
+import { err, errorReply, integer } from "../../machine/reply.ts"
 import { Slices } from "../../machine/slices.ts"
 import type { Reply } from "../../types.ts"
 import type { ClientState } from "../client.ts"
 import { container, sub } from "./container.ts"
 import type { Context, ServerHandler, Host, Words } from "../contract.ts"
-import { bulk, err, errorReply, integer, nil, ok, noReply, verbatim } from "../wire/encode.ts"
+import { bulkText, nil, ok, noReply, verbatim } from "../wire/encode.ts"
 import { naturalAt, quotedWord, textAt, tooManyWords, wordAt } from "../words.ts"
 import { clientKill, isType, unknownType } from "./kill.ts"
 
@@ -153,7 +154,7 @@ const setinfo: ServerHandler = ({ host, client }, words) => {
 
 const consistency: ServerHandler = ({ client }, words) => {
   const wanted = wordAt(words, 2)
-  if (words.length === 2) return bulk(client.consistency)
+  if (words.length === 2) return bulkText(client.consistency)
   if (words.length > 3 || (wanted !== "linearizable" && wanted !== "local"))
     return err("CLIENT CONSISTENCY takes linearizable or local")
   client.consistency = wanted
@@ -172,7 +173,9 @@ export const clientCommands = [
       "Closes connections: the one with an address, or those that match all filters (ID, TYPE, USER, ADDR, LADDR; SKIPME no: also this one).",
       clientKill,
     ),
-    getname: sub("", "The name of this connection.", ({ client }) => (client.name === "" ? nil : bulk(client.name))),
+    getname: sub("", "The name of this connection.", ({ client }) =>
+      client.name === "" ? nil : bulkText(client.name),
+    ),
     setname: sub("name", "Names this connection.", setname),
     setinfo: sub(
       "attribute value",

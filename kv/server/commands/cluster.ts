@@ -3,11 +3,12 @@
  * replicas. Redis identifies a node by 40 hex digits; here they are the hash of its name, so that every node gives the
  * same.
  */
+import { err, integer } from "../../machine/reply.ts"
 import { createHash } from "node:crypto"
 import type { Reply } from "../../types.ts"
 import { container, sub } from "./container.ts"
 import type { ServerHandler, Host } from "../contract.ts"
-import { array, bulk, err, integer, map, verbatim } from "../wire/encode.ts"
+import { array, bulkText, map, verbatim } from "../wire/encode.ts"
 import { keySlot, slotCount } from "./keyslot.ts"
 import { naturalAt } from "../words.ts"
 
@@ -45,7 +46,9 @@ const membersOf = (host: Host): Member[] => {
 
 const slots = (members: readonly Member[]): Reply => {
   if (members[0]?.leads !== true) return array([])
-  const nodes = members.map(({ id, host, port }) => array([bulk(host), integer(port), bulk(nodeId(id)), array([])]))
+  const nodes = members.map(({ id, host, port }) =>
+    array([bulkText(host), integer(port), bulkText(nodeId(id)), array([])]),
+  )
   return array([array([integer(0), integer(slotCount - 1), ...nodes])])
 }
 
@@ -56,13 +59,13 @@ const shards = (members: readonly Member[], offset: number): Reply =>
       nodes: array(
         members.map(({ id, host, port, leads, connected }) =>
           map({
-            id: bulk(nodeId(id)),
+            id: bulkText(nodeId(id)),
             port: integer(port),
-            ip: bulk(host),
-            endpoint: bulk(host),
-            role: bulk(leads ? "master" : "replica"),
+            ip: bulkText(host),
+            endpoint: bulkText(host),
+            role: bulkText(leads ? "master" : "replica"),
             "replication-offset": integer(offset),
-            health: bulk(connected ? "online" : "failed"),
+            health: bulkText(connected ? "online" : "failed"),
           }),
         ),
       ),
@@ -107,7 +110,7 @@ export const clusterCommands = [
       ),
       nodes: sub("", "The nodes, one per line.", ({ host }) => nodes(membersOf(host), host.service.status().term)),
       info: sub("", "The state of the cluster.", ({ host }) => info(membersOf(host), host.service.status().term)),
-      myid: sub("", "The name of this node, as CLUSTER NODES has it.", ({ host }) => bulk(nodeId(host.self))),
+      myid: sub("", "The name of this node, as CLUSTER NODES has it.", ({ host }) => bulkText(nodeId(host.self))),
       keyslot: sub("key", "The slot of a key.", (_, words) => integer(keySlot(words[2] ?? Buffer.alloc(0)))),
       countkeysinslot: sub("slot", "0: keys are not kept by slot.", countKeysInSlot),
     },

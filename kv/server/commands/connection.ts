@@ -1,8 +1,9 @@
 /** Commands about the connection itself: PING to RESET, and the consistency of its reads. CLIENT is in clients.ts, AUTH and HELLO in auth.ts. */
+import { err } from "../../machine/reply.ts"
 import { wrongArity } from "../../machine/index.ts"
 import { resetClient, type ClientState } from "../client.ts"
 import type { ServerHandler } from "../contract.ts"
-import { err, ok, pong } from "../wire/encode.ts"
+import { ok, pong } from "../wire/encode.ts"
 import { serverCommand, quotedWord } from "../words.ts"
 
 const ping: ServerHandler = (_, words) => {

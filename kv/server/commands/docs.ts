@@ -1,7 +1,7 @@
 /** COMMAND DOCS: what redis-cli shows as help and as hints while typing. Families describe their own members. */
 import type { Reply } from "../../types.ts"
 import type { KnownCommand, Lookup, Subcommand, Words } from "../contract.ts"
-import { array, bulk, map } from "../wire/encode.ts"
+import { array, bulkText, map } from "../wire/encode.ts"
 import { argumentsOf } from "./syntax.ts"
 
 export interface Doc {
@@ -154,11 +154,11 @@ export const docs: ReadonlyMap<string, Doc> = new Map([
 const member = (of: Doc, name: string, { syntax, summary }: Subcommand): readonly [Reply, Reply] => {
   const told = argumentsOf(syntax)
   return [
-    bulk(name),
+    bulkText(name),
     map({
-      summary: bulk(summary),
-      since: bulk(of.since),
-      group: bulk(of.group),
+      summary: bulkText(summary),
+      since: bulkText(of.since),
+      group: bulkText(of.group),
       ...(told.length === 0 ? {} : { arguments: array(told) }),
     }),
   ]
@@ -168,11 +168,11 @@ const described = ({ name, subcommands = [] }: KnownCommand): readonly [Reply, R
   if (doc === undefined) return null
   const told = argumentsOf(doc.syntax)
   return [
-    bulk(name),
+    bulkText(name),
     map({
-      summary: bulk(doc.summary),
-      since: bulk(doc.since),
-      group: bulk(doc.group),
+      summary: bulkText(doc.summary),
+      since: bulkText(doc.since),
+      group: bulkText(doc.group),
       ...(told.length === 0 ? {} : { arguments: array(told) }),
       ...(subcommands.length === 0
         ? {}

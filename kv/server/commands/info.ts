@@ -1,9 +1,10 @@
 /** INFO: sections of `name:value` lines, with the names that Redis' tools look for, and our own section, raft. Also ROLE. */
+import { err, integer } from "../../machine/reply.ts"
 import { totalmem } from "node:os"
 import type { NodeStatus, Reply } from "../../types.ts"
 import type { KeyspaceCount } from "../keyspaceCounter.ts"
 import type { Context, ServerHandler, Host } from "../contract.ts"
-import { array, bulk, err, integer, verbatim } from "../wire/encode.ts"
+import { array, bulkText, verbatim } from "../wire/encode.ts"
 import { redisVersion } from "./version.ts"
 import { serverCommand, tooManyWords, wordAt } from "../words.ts"
 
@@ -227,10 +228,10 @@ const role: ServerHandler = ({ host: { service } }) => {
   const leader = service.leader()
   if (status.role !== "leader")
     return array([
-      bulk("slave"),
-      bulk(leader?.host ?? ""),
+      bulkText("slave"),
+      bulkText(leader?.host ?? ""),
       integer(leader?.port ?? 0),
-      bulk(leader === null ? "connect" : "connected"),
+      bulkText(leader === null ? "connect" : "connected"),
       integer(status.applied),
     ])
   const followers = status.peers.flatMap(({ id, client, matchIndex, connected }) => {
@@ -238,13 +239,13 @@ const role: ServerHandler = ({ host: { service } }) => {
     if (client === null || colon < 0 || !connected || id === status.id) return []
     return [
       array([
-        bulk(client.slice(0, colon).replace(/^\[|\]$/gu, "")),
-        bulk(client.slice(colon + 1)),
-        bulk(String(matchIndex ?? 0)),
+        bulkText(client.slice(0, colon).replace(/^\[|\]$/gu, "")),
+        bulkText(client.slice(colon + 1)),
+        bulkText(String(matchIndex ?? 0)),
       ]),
     ]
   })
-  return array([bulk("master"), integer(status.commitIndex), array(followers)])
+  return array([bulkText("master"), integer(status.commitIndex), array(followers)])
 }
 
 /** Why MONITOR cannot exist: no single place sees all commands, because each node serves its own clients and reads are not in the log. */

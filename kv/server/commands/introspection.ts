@@ -1,10 +1,11 @@
 /** Commands with which clients and tools inspect the server: COMMAND, CONFIG, FUNCTION, TIME. */
+import { err, errorReply, integer } from "../../machine/reply.ts"
 import { glob } from "../../machine/commands/glob.ts"
 import { wrongArity } from "../../machine/index.ts"
 import type { Reply } from "../../types.ts"
 import { container, sub } from "./container.ts"
 import type { Context, ServerHandler, Host, KnownCommand, Subcommand, Words } from "../contract.ts"
-import { array, bulk, err, errorReply, fixed, integer, map, nil, ok } from "../wire/encode.ts"
+import { array, bulkText, fixed, map, nil, ok } from "../wire/encode.ts"
 import { arityFits, keysOf, serverCommand, quotedWord, tooManyWords, wordAt } from "../words.ts"
 import { docsOf } from "./docs.ts"
 
@@ -22,7 +23,7 @@ const described = (
   members: readonly Reply[],
 ): Reply =>
   array([
-    bulk(name),
+    bulkText(name),
     integer(arity),
     array(flags.map(flag)),
     integer(firstKey),
@@ -149,7 +150,7 @@ const list = (host: Host, words: Words): Reply => {
       known,
     })),
   )
-  return array(all.filter(({ name, known }) => filter(name, known)).map(({ name }) => bulk(name)))
+  return array(all.filter(({ name, known }) => filter(name, known)).map(({ name }) => bulkText(name)))
 }
 
 /** The whole table, built once for each list of commands. */
@@ -234,7 +235,7 @@ const configGet: ServerHandler = (context, words) => {
   const found = Object.entries(settings(context)).filter(([name]) =>
     wanted.some((matches) => matches(Buffer.from(name))),
   )
-  return map(Object.fromEntries(found.map(([name, value]) => [name, bulk(value)])))
+  return map(Object.fromEntries(found.map(([name, value]) => [name, bulkText(value)])))
 }
 
 /** CONFIG SET of a value that is already in force succeeds. */
@@ -289,7 +290,7 @@ const functions = container(
 
 const time: ServerHandler = () => {
   const micros = Math.floor((performance.timeOrigin + performance.now()) * 1000)
-  return array([bulk(String(Math.floor(micros / 1_000_000))), bulk(String(micros % 1_000_000))])
+  return array([bulkText(String(Math.floor(micros / 1_000_000))), bulkText(String(micros % 1_000_000))])
 }
 
 export const introspectionCommands = [

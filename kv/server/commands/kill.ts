@@ -1,8 +1,9 @@
 /** CLIENT KILL in both forms that Redis has: by address, or by filters that must all match. */
+import { err, integer } from "../../machine/reply.ts"
 import type { Reply } from "../../types.ts"
 import type { ClientState } from "../client.ts"
 import type { Context, Words } from "../contract.ts"
-import { err, integer, ok } from "../wire/encode.ts"
+import { ok } from "../wire/encode.ts"
 import { naturalAt, quotedWord, textAt, wordAt } from "../words.ts"
 
 const syntaxError = err("syntax error")

@@ -13,13 +13,14 @@
  * EVENIFQUORUMISLOST. -UNFINISHED: not complete yet, with its progress. -NOLEADER: no leader can be asked. After any of
  * these the same command may be sent again.
  */
+import { err, errorReply } from "../../machine/reply.ts"
 import { wrongArity } from "../../machine/index.ts"
 import { parseAddress } from "../../../interpreters/tcp/index.ts"
 import { isMemberName } from "../../../interpreters/text.ts"
 import type { Goal } from "../../../interpreters/members/index.ts"
 import type { Reply } from "../../types.ts"
 import type { Context, ServerHandler, Words } from "../contract.ts"
-import { bulk, err, errorReply } from "../wire/encode.ts"
+import { bulkText } from "../wire/encode.ts"
 import { naturalAt, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
 const WAIT_MS = 60_000
@@ -114,7 +115,7 @@ export const memberHandler: ServerHandler = (context, words) => {
   const verb = wordAt(words, 2)
   if (verb === "list")
     return words.length === 3
-      ? later(context, (members) => members.list().then((list) => bulk(JSON.stringify(list))))
+      ? later(context, (members) => members.list().then((list) => bulkText(JSON.stringify(list))))
       : wrongArity("stepraft|member")
   if (!Object.hasOwn(ALLOWED, verb)) return unknownSubcommand("stepraft|member", words[2])
   const name = textAt(words, 3)

@@ -1,7 +1,7 @@
 /** Where a node that does not lead redirects its clients, if it is configured to. */
+import { errorReply } from "../../machine/reply.ts"
 import type { Reply } from "../../types.ts"
 import type { Context } from "../contract.ts"
-import { errorReply } from "../wire/encode.ts"
 import { keySlot } from "./keyslot.ts"
 
 /** MOVED, if this command should go to the leader and this node is configured to redirect. */

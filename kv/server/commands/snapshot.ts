@@ -9,10 +9,10 @@
  *
  * There are no sessions in it: their keys are secrets.
  */
+import { err, errorReply } from "../../machine/reply.ts"
 import { wrongArity } from "../../machine/index.ts"
 import type { Backups, Reply } from "../../types.ts"
 import type { Context, ServerHandler, OrderedWork, Words } from "../contract.ts"
-import { err, errorReply } from "../wire/encode.ts"
 import { naturalAt, textAt, unknownSubcommand, wordAt } from "../words.ts"
 
 const notHere = errorReply(

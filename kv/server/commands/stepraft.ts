@@ -16,6 +16,7 @@
  * `-RESULT ERR value is not an integer or out of range`. With any other error this copy was not executed, unless
  * its first word says otherwise (UNKNOWN, FORGOTTEN).
  */
+import { err, integer } from "../../machine/reply.ts"
 import { unknownCommand, wrongArity } from "../../machine/index.ts"
 import { Slices } from "../../machine/slices.ts"
 import { LONGEST_KEY, parseSessionKey } from "../../sessionKey.ts"
@@ -25,7 +26,7 @@ import { container, sub } from "./container.ts"
 import { memberHandler, transferHandler } from "./members.ts"
 import type { Context, ServerHandler, Host, Words } from "../contract.ts"
 import { snapshot } from "./snapshot.ts"
-import { array, bulk, err, integer } from "../wire/encode.ts"
+import { array, bulkText } from "../wire/encode.ts"
 import { movedReply } from "./redirect.ts"
 import { arityFits, keysOf, naturalAt, textAt, tooManyWords, unknownSubcommand, wordAt } from "../words.ts"
 
@@ -181,7 +182,7 @@ export const stepraftCommands = [
   container(
     "stepraft",
     {
-      status: sub("", "The state of the node, as JSON.", ({ host }) => bulk(JSON.stringify(host.service.status()))),
+      status: sub("", "The state of the node, as JSON.", ({ host }) => bulkText(JSON.stringify(host.service.status()))),
       version: sub("key [key]...", "Versions of keys, for the watches of STEPRAFT EXEC.", version),
       member: sub(
         "LIST|ADD name [AT address] [WAIT milliseconds]|PROMOTE name [EVENIFQUORUMISLOST] [WAIT milliseconds]|REMOVE name [EVENIFQUORUMISLOST] [WAIT milliseconds]|REPLACE name [BY other] [AT address] [EVENIFQUORUMISLOST] [WAIT milliseconds]",

@@ -4,7 +4,7 @@
  * precedes them. Arity, the hints of redis-cli and COMMAND DOCS are all derived from this one line.
  */
 import type { Reply } from "../../types.ts"
-import { array, bulk, map } from "../wire/encode.ts"
+import { array, bulkText, map } from "../wire/encode.ts"
 
 type Part =
   | { readonly type: "word"; readonly word: string; readonly optional: boolean; readonly multiple: boolean }
@@ -84,9 +84,9 @@ const flagsOf = (part: { readonly optional: boolean; readonly multiple: boolean 
 const once = { optional: false, multiple: false }
 const said = (word: string, flags: Record<string, Reply>, token?: string): Reply =>
   map({
-    name: bulk(word.toLowerCase()),
-    type: bulk(isToken(word) ? "pure-token" : (kinds[word] ?? "string")),
-    ...(isToken(word) ? { token: bulk(word) } : token === undefined ? {} : { token: bulk(token) }),
+    name: bulkText(word.toLowerCase()),
+    type: bulkText(isToken(word) ? "pure-token" : (kinds[word] ?? "string")),
+    ...(isToken(word) ? { token: bulkText(word) } : token === undefined ? {} : { token: bulkText(token) }),
     ...flags,
   })
 
@@ -111,8 +111,8 @@ const together = (parts: readonly Part[], flags: Record<string, Reply>): Reply =
   if (pair !== null)
     return said(pair.word, { ...flagsOf({ optional: false, multiple: pair.multiple }), ...flags }, pair.token)
   return map({
-    name: bulk(first?.type === "word" ? first.word.toLowerCase() : "options"),
-    type: bulk("block"),
+    name: bulkText(first?.type === "word" ? first.word.toLowerCase() : "options"),
+    type: bulkText("block"),
     arguments: array(listOf(parts)),
     ...flags,
   })
@@ -122,8 +122,8 @@ const argumentOf = (part: Part): Reply => {
   const [only = []] = part.choices
   if (part.choices.length === 1) return together(only, flagsOf(part))
   return map({
-    name: bulk("options"),
-    type: bulk("oneof"),
+    name: bulkText("options"),
+    type: bulkText("oneof"),
     arguments: array(part.choices.map((choice) => together(choice, flagsOf(once)))),
     ...flagsOf(part),
   })

@@ -1,8 +1,9 @@
 /** MULTI, EXEC and WATCH: the queued commands become one log entry, all or nothing. */
+import { err, errorReply } from "../../machine/reply.ts"
 import type { Reply } from "../../types.ts"
 import { noWatches, type ClientState, type QueuedTransaction } from "../client.ts"
 import type { Context, ServerHandler, KnownCommand, Words } from "../contract.ts"
-import { array, err, errorReply, ok, queued, noReply } from "../wire/encode.ts"
+import { array, ok, queued, noReply } from "../wire/encode.ts"
 import { serverCommand } from "../words.ts"
 import { Slices } from "../../machine/slices.ts"
 

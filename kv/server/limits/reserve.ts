@@ -3,9 +3,9 @@
  * them only from this machine, and may inspect and administer but not use the store. Each is guaranteed a quarter of a
  * second; after that a newer one may take its place, so that an idle connection does not keep it.
  */
+import { err } from "../../machine/reply.ts"
 import type { Reply } from "../../types.ts"
 import type { KnownCommand, Words } from "../contract.ts"
-import { err } from "../wire/encode.ts"
 import { wordAt } from "../words.ts"
 
 const sureMs = 250

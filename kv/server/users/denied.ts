@@ -1,9 +1,9 @@
 /** Refuses commands that a client's role does not allow. */
+import { errorReply } from "../../machine/reply.ts"
 import type { Reply } from "../../types.ts"
 import type { Context, KnownCommand, Words } from "../contract.ts"
 import type { Slot } from "../queue.ts"
 import { usageName } from "../usage.ts"
-import { errorReply } from "../wire/encode.ts"
 import { needsNoLogin, neededFor, suffices } from "./roles.ts"
 
 const nobody = errorReply("NOAUTH", "Authentication required.")

@@ -21,17 +21,14 @@ export const nil: Reply = { type: "null" }
 /** Stands for no reply at all, for CLIENT REPLY OFF and SKIP. */
 export const noReply: Reply = { type: "simple", text: "" }
 
-export const errorReply = (code: string, text: string): Reply => ({ type: "error", code, text })
-export const err = (text: string): Reply => errorReply("ERR", text)
-export const integer = (value: number): Reply => ({ type: "integer", value })
-export const bulk = (text: string): Reply => ({ type: "bulk", bytes: Buffer.from(text) })
+export const bulkText = (text: string): Reply => ({ type: "bulk", bytes: Buffer.from(text) })
 /** A text for people. */
 export const verbatim = (text: string | Buffer): Reply => ({ type: "bulk", bytes: Buffer.from(text), verbatim: true })
 export const array = (items: readonly Reply[]): Reply => ({ type: "array", items })
 /** A map with text keys, as most maps in Redis are. */
 export const map = (entries: Readonly<Record<string, Reply>>): Reply => ({
   type: "map",
-  entries: Object.entries(entries).map(([key, value]) => [bulk(key), value] as const),
+  entries: Object.entries(entries).map(([key, value]) => [bulkText(key), value] as const),
 })
 
 /** Up to this many bytes a loop is faster than the calls into native code for a copy. */

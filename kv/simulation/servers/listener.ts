@@ -8,7 +8,7 @@ import { Admission } from "../../server/limits/admission.ts"
 import { Budget } from "../../server/limits/budget.ts"
 import { KeyspaceCounter } from "../../server/keyspaceCounter.ts"
 import { newClient, type ClientState } from "../../server/client.ts"
-import { Connection } from "../../server/connection.ts"
+import { RespConnection } from "../../server/connection.ts"
 import type { Shared } from "../../server/shared.ts"
 import { newStats, type Host } from "../../server/contract.ts"
 import { defaultLimits } from "../../server/limits/limits.ts"
@@ -63,7 +63,7 @@ class WireSocket {
 
 export class SimulatedListener {
   private readonly shared: Shared
-  private readonly open = new Set<Connection>()
+  private readonly open = new Set<RespConnection>()
   private readonly wires = new Set<ClientEnd>()
   private accepted = 0
 
@@ -119,14 +119,14 @@ export class SimulatedListener {
     }
   }
 
-  accept(wire: ClientEnd): Connection {
+  accept(wire: ClientEnd): RespConnection {
     const socket = new WireSocket(wire) as unknown as Socket
-    const connection = new Connection(this.shared, newClient(++this.accepted, "client:1", "node:1", 0), socket)
+    const connection = new RespConnection(this.shared, newClient(++this.accepted, "client:1", "node:1", 0), socket)
     this.open.add(connection)
     this.wires.add(wire)
     return connection
   }
-  close(connection: Connection, wire: ClientEnd): void {
+  close(connection: RespConnection, wire: ClientEnd): void {
     this.open.delete(connection)
     this.wires.delete(wire)
     connection.close()

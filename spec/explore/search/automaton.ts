@@ -23,7 +23,7 @@ import {
   actOnServer,
   freshServer,
   innerActions,
-  levelOf,
+  searchLevelOf,
   outside,
   type ServerAction,
   type ServerState,
@@ -118,7 +118,7 @@ export class Automaton {
     const id = this.servers.length
     this.serverIds.set(text, id)
     this.servers.push(server)
-    push(this.serverLevel, levelOf(server))
+    push(this.serverLevel, searchLevelOf(server))
     push(this.serverTerm, server.disk.hardState.term)
     push(this.serverSummary, this.summaryId(summaryOf(server)))
     return id

@@ -80,7 +80,7 @@ const networksOf: Readonly<Record<Profile, readonly NetworkProfile[]>> = (() => 
     everything: [fast, slow, lossy, doubling, terrible],
   }
 })()
-export const networkOf = (random: Random, profile: Profile): NetworkProfile =>
+export const networkOptionsOf = (random: Random, profile: Profile): NetworkProfile =>
   random.pick(networksOf[profile]) ?? quietNetwork
 
 const disks: readonly Range[] = [
@@ -117,7 +117,7 @@ const settingsOf = (random: Random): Partial<Settings> => ({
 export const optionsOf = (random: Random, profile: Profile, nodes: number): Script["options"] => ({
   nodes,
   settings: settingsOf(random),
-  network: networkOf(random, profile),
+  network: networkOptionsOf(random, profile),
   disk: diskOf(random, profile),
   apply: random.pick([
     { min: 0, max: 2 },
