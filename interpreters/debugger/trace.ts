@@ -48,10 +48,26 @@ const stringify = (value: Event | Effect | State | Action, payloads: PayloadMode
     return part
   })
 
+const MB = 1024 * 1024
+/** Of one payload: no world takes a larger one. */
+const MOST_BYTES = 64 * MB
+
+/** Payloads that were left out are read as zeros, all from the same memory: many of them must not take more than one. */
+let zero = new Uint8Array(0)
+const zeros = (length: number): Uint8Array => {
+  if (length > zero.length) zero = new Uint8Array(length)
+  return zero.subarray(0, length)
+}
+
 const revive = (_: string, part: unknown): unknown => {
   if (!isRecord(part)) return part
   if (typeof part["$bytes"] === "string") return new Uint8Array(Buffer.from(part["$bytes"], "base64"))
-  if (typeof part["$length"] === "number") return new Uint8Array(part["$length"])
+  const length = part["$length"]
+  if (typeof length === "number") {
+    if (!(length >= 0 && length <= MOST_BYTES && Number.isInteger(length)))
+      throw new TraceUnreadable(`$length must be a whole number from 0 to ${MOST_BYTES}, not ${length}`)
+    return zeros(length)
+  }
   const log = part["$log"]
   return isRecord(log) ? Log.of(log["base"] as LogBase, log["entries"] as readonly Entry[]) : part
 }
@@ -143,7 +159,6 @@ const node = { node: name }
 const link = { from: name, to: name }
 const message = { message: name }
 const speed = { node: name, min: delay, max: delay }
-const MB = 1024 * 1024
 const payload = record({
   hex: field("bytes in hex", (value) => typeof value === "string" && /^(?:[0-9a-f]{2})*$/i.test(value)),
   checksum: whole(0),
@@ -156,7 +171,7 @@ const ACTIONS: ActionFields = {
   propose: {
     node: name,
     id: whole(0),
-    bytes: optional(whole(0, 64 * MB)),
+    bytes: optional(whole(0, MOST_BYTES)),
     count: optional(whole(1, 100_000)),
     payloads: optional(list(payload)),
   },

@@ -17,7 +17,7 @@ export interface Address {
 export const addressText = (address: Address): string =>
   `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`
 
-export const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:,=\s]+)):(\d{1,5})$/u
+export const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:,=\s[\]]+)):(\d{1,5})$/u
 /** null: the text is no host:port. */
 export const parseAddress = (text: string): Address | null => {
   const [, bracketed, plain, port] = ADDRESS.exec(text) ?? []

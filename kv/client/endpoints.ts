@@ -12,7 +12,7 @@ export const showEndpoint = ({ host, port }: Endpoint): string =>
 
 /** Reads `host:port`, `[::1]:port`, `:port`, `port` or any of them behind `rediss://user:password@`; null if it is none of these. */
 export const parseEndpoint = (text: string): Endpoint | null => {
-  const match = /^(?:(?:\[([^\]]+)\]|([^:/]*)):)?(\d{1,5})\/?$/.exec(withoutAccess(text))
+  const match = /^(?:(?:\[([\w:.%-]+)\]|([^:/\s[\]]*)):)?(\d{1,5})\/?$/.exec(withoutAccess(text))
   const port = Number(match?.[3])
   if (match === null || port < 1 || port > 65_535) return null
   const host = match[1] ?? match[2] ?? ""

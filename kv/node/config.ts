@@ -163,7 +163,7 @@ const readFile = (path: string): Readonly<Record<string, unknown>> => {
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw wrong(JSON.stringify(value), "it must be an object of settings")
   for (const key of Object.keys(value)) {
-    if (key in fields) continue
+    if (Object.hasOwn(fields, key)) continue
     const near = nearest(key, settingNames)
     throw new InvalidConfig({
       field: key,
@@ -313,8 +313,12 @@ const decode = (sources: ConfigSources): NodeConfig => {
     const at = part.indexOf("=")
     const name = part.slice(0, at).trim()
     const parsed = at < 1 ? null : parseAddress(part.slice(at + 1).trim())
-    if (parsed === null) throw invalid("peers", `${JSON.stringify(part.trim())} is not name=host:port`)
-    if (name in peers) throw invalid("peers", `${name} is listed twice`)
+    if (parsed === null || !isMemberName(name))
+      throw invalid(
+        "peers",
+        `${JSON.stringify(part.trim())} is not name=host:port, with a name of letters, digits, dots, dashes and underscores`,
+      )
+    if (Object.hasOwn(peers, name)) throw invalid("peers", `${name} is listed twice`)
     peers[name] = parsed
   }
   const own = peers[given.id]

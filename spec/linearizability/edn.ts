@@ -28,6 +28,9 @@ export interface Placed {
   readonly value: Edn
 }
 
+/** No value of an operation is deeper, and whoever looks at one goes as deep as it is. */
+export const MOST_NESTED = 100
+
 const delimiter = /[\s,()[\]{}";]/
 const pairs: Readonly<Record<string, string>> = { "(": ")", "[": "]", "{": "}" }
 const characters: Readonly<Record<string, string>> = { newline: "\n", space: " ", tab: "\t", return: "\r" }
@@ -86,6 +89,8 @@ export const readEdn = (text: string, firstLine = 1): readonly Placed[] => {
     return word
   }
   while (at < text.length) {
+    if (open.length > MOST_NESTED)
+      throw new BadHistory(line, `brackets within more than ${MOST_NESTED} others; expected values of a few`)
     const char = text[at] ?? ""
     if (char === "\n") line++
     if (/[\s,]/.test(char)) at++

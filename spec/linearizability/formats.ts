@@ -2,7 +2,7 @@
  * Histories as text: JSON lines or one array of them, EDN, and the lines that Jepsen prints, in its console log or in
  * history.txt.
  */
-import { BadHistory, Keyword, readEdn, valueOfEdn, writeEdn, type Edn } from "./edn.ts"
+import { BadHistory, Keyword, MOST_NESTED, readEdn, valueOfEdn, writeEdn, type Edn } from "./edn.ts"
 import { canonicalF, functionNames, isWhole, synonyms, toJsonLine, type HistoryEvent, type Value } from "./history.ts"
 
 export const historyFormats = ["jepsen", "edn", "jsonl"] as const
@@ -22,15 +22,17 @@ const wanted = {
 }
 const known = `${functionNames.join(", ")} (or ${Object.keys(synonyms).join(", ")})`
 
-const isValue = (value: unknown): value is Value =>
+const isValue = (value: unknown, within = 0): value is Value =>
   value === null ||
   typeof value === "string" ||
   typeof value === "boolean" ||
   (typeof value === "number" && Number.isFinite(value)) ||
-  (Array.isArray(value) && value.every(isValue))
+  (Array.isArray(value) && within < MOST_NESTED && value.every((one) => isValue(one, within + 1)))
 
-/** Both readers round larger integers, so that two values would look the same. */
+/** Both readers round larger numbers, so that two values would look the same. */
 const exact = <V extends Value>(value: V, line: number): V => {
+  if (typeof value === "number" && !Number.isFinite(value))
+    throw new BadHistory(line, "a number that is too large to be held; expected none beyond 1e308")
   if (Array.isArray(value)) for (const one of value as readonly Value[]) exact(one, line)
   if (Number.isInteger(value) && !Number.isSafeInteger(value))
     throw new BadHistory(
@@ -81,6 +83,14 @@ const event = ({ line, process, type: typeName, f: name, key, value, time, error
   return { line, process, type, f, key, value, time, ...(error === undefined ? {} : { error }) }
 }
 
+/** As an error quotes it: a list or an object may be long, and deeper than JSON.stringify goes. */
+const quoted = (value: unknown): string =>
+  Array.isArray(value)
+    ? "a list with something else in it"
+    : typeof value === "object" && value !== null
+      ? "an object"
+      : JSON.stringify(value)
+
 const jsonOf = (source: string, line: number): unknown => {
   try {
     return JSON.parse(source)
@@ -105,20 +115,17 @@ const readJson = (text: string): ReadEvent[] => {
       throw new BadHistory(line, `expected ${wanted.jsonl}`)
     const { process, type, f, key = null, value = null, time = 0, error } = object as Record<string, unknown>
     if (typeof process !== "number" && typeof process !== "string")
-      throw new BadHistory(
-        line,
-        `"process" is ${JSON.stringify(process)}; expected a number or a string, in ${wanted.jsonl}`,
-      )
+      throw new BadHistory(line, `"process" is ${quoted(process)}; expected a number or a string, in ${wanted.jsonl}`)
     if (typeof type !== "string" || typeof f !== "string")
       throw new BadHistory(line, `"type" or "f" is missing; expected ${wanted.jsonl}`)
     if (key !== null && typeof key !== "string" && typeof key !== "number")
-      throw new BadHistory(line, `"key" is ${JSON.stringify(key)}; expected a string`)
+      throw new BadHistory(line, `"key" is ${quoted(key)}; expected a string`)
     if (!isValue(value))
       throw new BadHistory(
         line,
-        `"value" is ${JSON.stringify(value)}; expected null, a number, a string, true, false or a list of them`,
+        `"value" is ${quoted(value)}; expected null, a number, a string, true, false or a list of them`,
       )
-    if (typeof time !== "number") throw new BadHistory(line, `"time" is ${JSON.stringify(time)}; expected a number`)
+    if (typeof time !== "number") throw new BadHistory(line, `"time" is ${quoted(time)}; expected a number`)
     return event({
       line,
       process: exact(process, line),

@@ -1,11 +1,19 @@
 import type { Parser } from "./parser.ts"
 import { parsers as peers } from "./parsers/peers.ts"
+import { parsers as replica } from "./parsers/replica.ts"
 import { parsers as resp } from "./parsers/resp.ts"
 import { parsers as storage } from "./parsers/storage.ts"
+import { parsers as store } from "./parsers/store.ts"
+import { parsers as texts } from "./parsers/texts.ts"
+import { parsers as words } from "./parsers/words.ts"
 
 /** By the file that a thread is made of. */
 export const sources: readonly (readonly [file: string, parsers: readonly Parser[]])[] = [
   ["test/fuzz/parsers/resp.ts", resp],
   ["test/fuzz/parsers/peers.ts", peers],
   ["test/fuzz/parsers/storage.ts", storage],
+  ["test/fuzz/parsers/store.ts", store],
+  ["test/fuzz/parsers/replica.ts", replica],
+  ["test/fuzz/parsers/texts.ts", texts],
+  ["test/fuzz/parsers/words.ts", words],
 ]

@@ -16,7 +16,7 @@ import { watch, type Outcome } from "./watch.ts"
 
 const usage = `npm run fuzz -- [options]
   --parser NAME    only this one, or several with commas between (--list tells them; default: all, one after the other)
-  --minutes N      for each parser (default: 1)
+  --minutes N      for each parser, or each fault (default: 1)
   --seed S         of the random changes (default: from the clock); it is told, so that a run can be repeated
   --faults         seeds the mistakes that are known for each parser, one at a time, and tells how soon each is found
   --replay INPUT   gives one input to the parser and ends: a file, or a line of test/fuzz/corpus
@@ -60,7 +60,6 @@ const seconds = number("minutes", 0.01) * 60
 const seed = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed)
 if (!Number.isInteger(seed)) complain(`--seed ${values.seed}: a whole number is needed`)
 const keep = number("keep", 0)
-const FAULT_SECONDS = 60
 
 const counted = new Intl.NumberFormat("en")
 const per = ({ executions, seconds: took }: Tally): string =>
@@ -139,7 +138,7 @@ const seedFaults = async (): Promise<void> => {
       const { tally, found } = await watch(
         parser.name,
         made,
-        { corpus: readCorpus(parser.name), seconds: FAULT_SECONDS, seed, replay: null },
+        { corpus: readCorpus(parser.name), seconds, seed, replay: null },
         () => {},
       )
       if (found === null) process.exitCode = 1

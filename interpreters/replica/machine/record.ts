@@ -86,7 +86,15 @@ export class RecordReader {
     return new Uint8Array(this.from.buffer, this.from.byteOffset + at, size)
   }
   text(): string {
-    return textOf(this.bytes())
+    const bytes = this.bytes()
+    const text = textOf(bytes)
+    // Bytes that are no UTF-8 are read as others than they are.
+    if (text.includes("\ufffd")) {
+      const again = utf8(text)
+      if (again.length !== bytes.length || again.some((byte, at) => byte !== bytes[at]))
+        throw new MalformedBytes(`a text of ${bytes.length} bytes is not UTF-8`)
+    }
+    return text
   }
   done(): void {
     if (this.at !== this.from.length) throw new MalformedBytes(`${this.from.length - this.at} bytes left over`)

@@ -45,6 +45,19 @@ export interface SnapshotContent<State> {
   readonly state: State
 }
 
+type SnapshotHeader = Omit<SnapshotContent<never>, "state">
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null
+const isHeader = (value: unknown): value is SnapshotHeader => {
+  if (!isRecord(value) || typeof value["id"] !== "string") return false
+  const { executor } = value
+  return (
+    isRecord(executor) &&
+    typeof executor["digest"] === "number" &&
+    [executor["position"], executor["sessionTable"], executor["leases"]].every(isRecord)
+  )
+}
+
 /** Writes the whole snapshot, in slices; the caller commits. Throws StateNotPlain. */
 export const writeSnapshot = async <State>(
   draft: Draft,
@@ -90,7 +103,7 @@ export const readSnapshot = async <State>(
   const lines = new LineReader()
   let sum = 0
   let rest: Uint8Array = new Uint8Array(0)
-  let header: Omit<SnapshotContent<State>, "state"> | null = null
+  let header: SnapshotHeader | null = null
   let lineNumber = 0
   let ended = false
   let own: { readonly wanted: number; got: number; readonly parts: Uint8Array[] } | null = null
@@ -102,8 +115,11 @@ export const readSnapshot = async <State>(
       if (format === undefined)
         throw new SnapshotDamaged(`it begins with ${JSON.stringify(text.slice(0, 40))}, which no snapshot does`)
       if (!READABLE.has(Number(format))) throw new SnapshotOfOtherVersion(format)
-    } else if (lineNumber === 2) header = JSON.parse(text) as Omit<SnapshotContent<State>, "state">
-    else if (text.startsWith("*")) own = { wanted: Number(text.slice(1)), got: 0, parts: [] }
+    } else if (lineNumber === 2) {
+      const parsed: unknown = JSON.parse(text)
+      if (!isHeader(parsed)) throw new SnapshotDamaged("its second line does not hold what belongs there")
+      header = parsed
+    } else if (text.startsWith("*")) own = { wanted: Number(text.slice(1)), got: 0, parts: [] }
     else lines.push(text)
   }
   try {
@@ -144,7 +160,7 @@ export const readSnapshot = async <State>(
     if (!ended || header === null) throw new SnapshotDamaged("its end is missing")
     const found = own as { readonly parts: Uint8Array[] } | null
     const state = codec === undefined ? (lines.value() as State) : codec.decode(concat(found?.parts ?? []))
-    return { ...(header as Omit<SnapshotContent<State>, "state">), state }
+    return { ...(header as SnapshotHeader), state }
   } catch (error) {
     if (error instanceof SnapshotDamaged) throw error
     if (error instanceof MalformedSlices || error instanceof SyntaxError)
