@@ -98,10 +98,10 @@ const take = (reading: Reading, value: Json): void => {
   else if (typeof violates === "string")
     reading.violation = {
       name: violates,
-      at: typeof at === "number" ? at : 0,
+      at: typeof at === "number" && Number.isSafeInteger(at) ? at + 0 : 0,
       ...(typeof message === "string" ? { message } : {}),
       ...(own === true ? { own } : {}),
-      ...(typeof mended === "number" ? { mended } : {}),
+      ...(typeof mended === "number" && Number.isSafeInteger(mended) ? { mended: mended + 0 } : {}),
     }
   else if (typeof i === "number" && typeof hash === "number")
     reading.hashes.push({ i, hash, after: reading.actions.length })

@@ -10,7 +10,7 @@ import { errnoOf } from "./errors.ts"
 import { readFully, type Files } from "./files.ts"
 import { LOG_FRAME_HEADER, inspectFrame, isFrameHeader, SECTOR, type PersistRecord } from "./frame.ts"
 import { readFormat, type DirectoryFormat } from "./identity.ts"
-import { Rebuilt } from "./recovery.ts"
+import { startOf, type Rebuilt } from "./recovery.ts"
 import { readHead, segmentNumber, segmentPath, type ReadPersist } from "./segment.ts"
 
 export interface LogDamage {
@@ -66,8 +66,8 @@ const readSegment = (file: string, number: number, bytes: Buffer, isLast: boolea
     const r = new ByteReader(bytes, at + LOG_FRAME_HEADER, end)
     if (at === 0) {
       const { summary, persist } = readHead(r)
-      if (reading.intact) reading.rebuilt ??= new Rebuilt(summary)
       read = persist
+      if (reading.intact) reading.rebuilt = startOf(summary, reading.rebuilt ?? undefined)
     } else if (read !== null) for (let change = read(r); change !== null; change = read(r)) take(change)
   }
   const damaged = (reason: string, from = at + SECTOR): void => {

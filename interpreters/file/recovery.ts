@@ -160,7 +160,8 @@ const readSegment = (
   return { rebuilt, segment: { number, head, bytes: at, highest } }
 }
 
-const startOf = (head: LogSummary, before: Rebuilt | undefined): Rebuilt => {
+/** Throws MalformedBytes if the segment before does not lead to this one. */
+export const startOf = (head: LogSummary, before: Rebuilt | undefined): Rebuilt => {
   if (before === undefined) return new Rebuilt(head)
   if (!encodeHead(0, before.summary()).equals(encodeHead(0, head))) {
     throw new MalformedBytes(

@@ -189,6 +189,7 @@ export const readHandshake = (buffer: Buffer, from: number, to: number): Handsha
   const founders = hello.founding === null ? [] : membersOf(hello.founding)
   requirePlain([
     ...[hello.member, ...founders].flatMap(({ name, incarnation }) => [name, incarnation]),
+    ...Object.entries(hello.founding?.addresses ?? {}).flat(),
     hello.target,
     hello.cluster,
     hello.clientAddress,

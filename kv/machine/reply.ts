@@ -122,6 +122,9 @@ export const writeReply = (w: ByteWriter, reply: Reply): void => {
 const wide = (text: string): number | bigint => {
   if (!/^-?\d{1,19}$/.test(text)) throw new MalformedBytes(`${JSON.stringify(text)} is not an integer`)
   const value = BigInt(text)
+  // Whatever has another form as well would not be the same when it is written again.
+  if (!isWide(value <= 0xffff_ffff_ffffn && value >= 0n ? Number(value) : value) || value.toString() !== text)
+    throw new MalformedBytes(`${JSON.stringify(text)} is not an integer as it is written`)
   return Number.isSafeInteger(Number(value)) ? Number(value) : value
 }
 

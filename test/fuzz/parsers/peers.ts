@@ -151,7 +151,11 @@ const checkHandshake = (input: Buffer): void => {
   // A reason is shown without what could move a cursor, and cut: shown again it is the same, unless that made it longer.
   const reason = frame.type === "Hello" ? frame.hello.refused : frame.type === "Refused" ? frame.refusal.detail : null
   if (reason !== null && reason.length > 2000) return
-  must(again.length !== input.length || told(frame).includes('["addresses"'), "written again it is another handshake")
+  const escaping = reason !== null && /\\[xu]/.test(reason)
+  must(
+    escaping || again.length !== input.length || told(frame).includes('["addresses"'),
+    "written again it is another handshake",
+  )
   must(reason !== null || told(frame).includes('["addresses"'), "written again it is another handshake")
   must(told(readHandshake(again, 0, again.length)) === told(frame), "written and read again it is another handshake")
 }

@@ -3,7 +3,7 @@ import { MalformedBytes } from "../../../interpreters/malformed.ts"
 import { utf8 } from "../../../interpreters/octets.ts"
 import { crc32 } from "../../../interpreters/payload.ts"
 import { decodeReplicaCommand, encodeReplicaCommand } from "../../../interpreters/replica/machine/command.ts"
-import { linesOf } from "../../../interpreters/replica/machine/slices.ts"
+import { linesOf, StateNotPlain } from "../../../interpreters/replica/machine/slices.ts"
 import { readSnapshot, SnapshotDamaged, writeSnapshot } from "../../../interpreters/replica/machine/snapshot.ts"
 import { must, orRefused, told, type Parser } from "../parser.ts"
 
@@ -44,11 +44,16 @@ const checkSnapshot = async (input: Buffer): Promise<void> => {
   const content = await readSnapshot(stored(input), undefined).catch(refusal)
   if (content === null) return
   must(mendSnapshot(input).equals(input), "its checksum is wrong")
-  const again = await snapshotOf(content)
-  must(
-    told(await readSnapshot(stored(again), undefined)) === told(content),
-    "written and read again it is another snapshot",
-  )
+  // A number beyond 1e308 is read as infinite, as JSON.parse does it; no machine's state has one.
+  const again = await snapshotOf(content).catch((error: unknown) => {
+    if (error instanceof StateNotPlain) return null
+    throw error
+  })
+  if (again === null) return
+  const second = await readSnapshot(stored(again), undefined)
+  // Further fields of its second line are no part of it.
+  const known = ({ id, executor, state }: Content): string => told({ id, executor, state })
+  must(known(second) === known(content), "written and read again it is another snapshot")
 }
 const END = /!.{0,12}\n?$/s
 const ended = (body: string): Buffer => {

@@ -59,13 +59,20 @@ const replyBytes = (reply: Reply): Buffer => {
   writeReply(w, reply)
   return w.take()
 }
+const depthOf = (reply: Reply): number =>
+  reply.type === "array"
+    ? 1 + Math.max(0, ...reply.items.map(depthOf))
+    : reply.type === "map"
+      ? 1 + Math.max(0, ...reply.entries.flat().map(depthOf))
+      : 0
 const checkReply = (input: Buffer): void => {
   const r = new ByteReader(input)
   const reply = orRefused(() => readReply(r), MalformedBytes)
   if (reply === undefined) return
   const again = replyBytes(reply)
   must(told(readReply(new ByteReader(again))) === told(reply), "written and read again it is another reply")
-  must(again.length <= r.at, "written again it is longer")
+  must(again.equals(input.subarray(0, r.at)) || told(reply).includes('"OK"'), "written again it is other bytes")
+  must(depthOf(reply) <= 9, "it is nested too deeply")
 }
 
 const session = (): Session => ({
