@@ -6,7 +6,7 @@
  * Preamble, Hello and Refused are read before a version is agreed on, so they keep their form in every later one; a Hello may
  * get more fields at its end, which older versions skip.
  */
-import { membersOf, type Member } from "../../core/index.ts"
+import { type Member } from "../../core/index.ts"
 import {
   MalformedBytes,
   ByteReader,
@@ -186,10 +186,12 @@ export const readHandshake = (buffer: Buffer, from: number, to: number): Handsha
     dials: r.text(),
     features: { version: r.text(), level: r.u32(), clusterLevel: r.u32() },
   }
-  const founders = hello.founding === null ? [] : membersOf(hello.founding)
+  const { founding } = hello
+  // Not membersOf, which tells each name once.
+  const founders = founding === null ? [] : [...founding.voters, ...founding.outgoing, ...founding.learners]
   requirePlain([
     ...[hello.member, ...founders].flatMap(({ name, incarnation }) => [name, incarnation]),
-    ...Object.entries(hello.founding?.addresses ?? {}).flat(),
+    ...Object.entries(founding?.addresses ?? {}).flat(),
     hello.target,
     hello.cluster,
     hello.clientAddress,

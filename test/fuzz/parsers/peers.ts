@@ -317,7 +317,7 @@ export const parsers: readonly Parser[] = [
         patches: [
           {
             file: HANDSHAKE,
-            find: "if (name !== null && !isPlain(name, LONGEST_NAME))",
+            find: "if (name !== null && !isPlainText(name, LONGEST_NAME))",
             replace: "if (name === undefined)",
           },
         ],

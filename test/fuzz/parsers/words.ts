@@ -5,7 +5,7 @@ import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import { addressText, parseAddress } from "../../../interpreters/tcp/socket.ts"
 import { isMemberName } from "../../../interpreters/text.ts"
-import { clientsOf, leaderOf, parseEndpoint, parseStatus, showEndpoint } from "../../../kv/client/endpoints.ts"
+import { clientsOf, leaderEndpointOf, parseEndpoint, parseStatus, showEndpoint } from "../../../kv/client/endpoints.ts"
 import { decodeConfig, settingNames, variableOf, type ConfigSources, type NodeConfig } from "../../../kv/node/config.ts"
 import { InvalidConfig } from "../../../kv/node/errors.ts"
 import { parseUsers } from "../../../kv/server/users/file.ts"
@@ -97,7 +97,7 @@ const checkAddress = (input: Buffer): void => {
   const status = parseStatus(word)
   if (status !== null) {
     clientsOf(status)
-    leaderOf(status)
+    leaderEndpointOf(status)
   }
 }
 
