@@ -99,7 +99,7 @@ describe("a conflict at or below the commit index stops the node, whichever mess
     const { message, reason } = new NodeHalted(halted)
     expect(reason).toBe("committedConflict")
     expect(message).toMatch(
-      /entry 3 is committed here in term 1, but b, the leader, has a different entry there.*put back from an older copy.*stay on this disk.*its disk counts as lost/,
+      /entry 3 is committed here in term 1, but b, the leader, has a different entry there.*restored from an older copy.*stay on this disk.*its disk counts as lost/,
     )
   })
 })

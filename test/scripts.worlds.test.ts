@@ -267,7 +267,7 @@ describe("a script that fails", () => {
     expect(failed.violation).toBe("MachinesAgree")
     const small = shrinkFailure(script, failed, checks, limits)
     expect(small.failed.violation).toBe("MachinesAgree")
-    expect(small.script.actions.length).toBeLessThanOrEqual(25)
+    expect(small.script.actions.length).toBeLessThanOrEqual(30)
     expect(sameFailureAs(failed, script, checks)(small.script)).not.toBeNull()
     // Nothing of it can be left out, if it is to fail before the world is mended.
     const same = sameFailureAs(small.failed, small.script, checks)

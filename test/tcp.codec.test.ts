@@ -216,7 +216,7 @@ describe("numbers at the edge", () => {
   test("what older versions wrote, or a damaged peer says, is refused by name", () => {
     const body = encode({ type: "TimeoutNow", term: 1 })
     body.fill(0xff, 1, 7)
-    expect(() => decode(body)).toThrow(/no server says TimeoutNow with term 281474976710655/)
+    expect(() => decode(body)).toThrow(/no correct server sends TimeoutNow with term 281474976710655/)
   })
 })
 

@@ -42,7 +42,10 @@ test("who dials this node and is not in its list is known by name and address, a
   const [a, b] = [await node("a"), await node("b")]
   b.transport.setPeer("a", at(a.port))
   await until("a knows", () => a.transport.unlisted().length > 0)
-  expect(a.transport.unlisted()).toEqual([{ name: "b", member: b.self, empty: true, address: `127.0.0.1:${b.port}` }])
+  const told = { version: "unknown", level: 1, clusterLevel: 1 }
+  expect(a.transport.unlisted()).toEqual([
+    { name: "b", member: b.self, empty: true, address: `127.0.0.1:${b.port}`, features: told },
+  ])
   a.transport.setPeer("b", at(b.port))
   await allConnected(a, b)
   expect(a.transport.unlisted()).toEqual([])
