@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { PassThrough } from "node:stream"
 import { afterEach, describe, expect, test, vi } from "vitest"
 import { paintFor } from "../interpreters/cli/paint.ts"
 import { startLoad, makeCounter } from "../kv/cli/bench/load.ts"
@@ -17,6 +18,7 @@ import { readLayout, recordedClients, writeLayout } from "../kv/cli/cluster/layo
 import { openLogFile } from "../kv/cli/cluster/log-file.ts"
 import { busyPorts } from "../kv/cli/cluster/ports.ts"
 import { isStale } from "../kv/cli/relaunch.ts"
+import { hash } from "../kv/cli/user.ts"
 import { changeOf, statusTable, summary } from "../kv/cli/table.ts"
 import { makeStore, startFake } from "./client.fake.ts"
 import { until as inTime } from "./cluster.ts"
@@ -113,7 +115,10 @@ describe("status", () => {
   })
 
   test("without a leader the table says what that means", () => {
-    expect(statusTable({ nodes: [], leader: null }, paintFor(process.stdout))).toMatch(/No leader/)
+    const table = (role: NodeRow["role"]): string =>
+      statusTable({ nodes: [{ ...emptyRow, role }], leader: null }, paintFor(process.stdout))
+    expect(table("follower")).toMatch(/No leader/)
+    expect(table(null)).toMatch(/No node answered, so nothing is known/)
   })
 })
 
@@ -128,6 +133,30 @@ describe("who this program is", () => {
     expect(advised("NOAUTH", "NOAUTH Authentication required.")).toMatch(/--user NAME .*--tls-cert/)
     expect(advised("NOPERM", "no")).toBe("no")
   })
+})
+
+test("a terminal is asked for a password twice, and two that differ make nothing", async () => {
+  const said = listening()
+  try {
+    for (const [again, ends] of [
+      ["right", /^made$/],
+      ["wrong", /that was another one\. Nothing was made/],
+    ] as const) {
+      const before = said.err().length
+      const stdin = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => process.stdin })
+      const done = hash("alice", "write", false, stdin).then(
+        () => "made",
+        (error: Error) => error.message,
+      )
+      stdin.write("right\r")
+      await until(() => said.err().slice(before).endsWith("Once more: "))
+      stdin.write(`${again}\r`)
+      expect(await done).toMatch(ends)
+    }
+    expect(said.out()).toMatch(/^alice write scrypt:\S+\n$/)
+  } finally {
+    said.stop()
+  }
 })
 
 describe("a line per change", () => {

@@ -15,20 +15,21 @@ export interface DataOptions {
 
 export const withClient = async (options: DataOptions, use: (client: Client) => Promise<void>): Promise<void> => {
   const { tls, login } = access()
-  const client = await connect({
-    ...(tls === null ? {} : { tls }),
-    ...login,
-    endpoints: options.endpoints,
-    timeoutMs: options.timeoutMs,
-    connectTimeoutMs: Math.min(2_000, options.timeoutMs),
-    route: "any",
-  })
+  let client: Client | null = null
   try {
+    client = await connect({
+      ...(tls === null ? {} : { tls }),
+      ...login,
+      endpoints: options.endpoints,
+      timeoutMs: options.timeoutMs,
+      connectTimeoutMs: Math.min(2_000, options.timeoutMs),
+      route: "any",
+    })
     await use(client)
   } catch (error) {
     throw error instanceof ServerError ? failure(advised(error.code, error.message)) : error
   } finally {
-    await client.close()
+    await client?.close()
   }
 }
 

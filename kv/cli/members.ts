@@ -89,6 +89,8 @@ const withItsPeers = async (all: readonly Endpoint[], one: Endpoint): Promise<re
 /** Errors after which the same request may be sent again: the change is not complete yet. */
 const UNDONE: ReadonlySet<string> = new Set(["UNFINISHED", "NOLEADER", "UNKNOWN", "LOADING"])
 
+/** What the node says of the last step; the user waited for all of them. */
+const WITHIN = /^not done within [\d.]+ s:/u
 export const carryOut = async (
   words: readonly string[],
   timeoutMs: number,
@@ -111,7 +113,7 @@ export const carryOut = async (
       reply.type === "error" ? [reply.code, reply.text] : ["ERR", "an unexpected answer to this command"]
     if (!UNDONE.has(code) || performance.now() >= until || signal.aborted) {
       if (output === "json") process.stdout.write(`${JSON.stringify({ done: false, code, text })}\n`)
-      throw failure(output === "json" ? "" : text)
+      throw failure(output === "json" ? "" : text.replace(WITHIN, `not done within ${timeoutMs / 1000} s:`))
     }
     // Only what it waits for, without the advice about a timeout that the user did not set.
     const what = /^not done within [\d.]+ s: (.*?)\. (?:What was begun|Nothing was changed)/u.exec(text)?.[1] ?? text

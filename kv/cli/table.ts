@@ -39,11 +39,14 @@ export const statusTable = ({ nodes, leader }: ClusterStatus, paint: Paint): str
     if (row.health !== "ok") return row.role === null ? paint.red(text) : paint.yellow(text)
     return row.role === "leader" ? paint.bold(text) : text
   })
+  const unheard = nodes.length > 0 && nodes.every(({ role }) => role === null)
   const last =
     leader === null
       ? [
           paint.red(
-            "No leader: no write can be accepted and no linearizable read answered until a majority of the nodes is up and connected.",
+            unheard
+              ? "No node answered, so nothing is known of the cluster: HEALTH says why."
+              : "No leader: no write can be accepted and no linearizable read answered until a majority of the nodes is up and connected.",
           ),
         ]
       : []

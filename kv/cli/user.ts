@@ -4,12 +4,12 @@ import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
 import { passwordHash } from "../server/users/hash.ts"
 import type { UserRole } from "../server/users/roles.ts"
 
+export type PasswordInput = Pick<NodeJS.ReadStream, "isTTY" | "setRawMode"> & NodeJS.ReadableStream
 const ENDS: ReadonlySet<string> = new Set(["\r", "\n", "\u0004"])
 
-/** Reads the first line of standard input; a terminal does not show it. */
-const askPassword = (prompt: string): Promise<string> =>
+/** Reads the next line of standard input; a terminal does not show it. */
+const askPassword = (stdin: PasswordInput, prompt: string): Promise<string> =>
   new Promise((resolve, reject) => {
-    const { stdin } = process
     const hidden = stdin.isTTY
     let text = ""
     const end = (error: Error | null): void => {
@@ -31,14 +31,20 @@ const askPassword = (prompt: string): Promise<string> =>
       process.stderr.write(prompt)
       stdin.setRawMode(true)
     }
-    stdin.on("data", take).once("end", finish)
+    // Paused by the question before.
+    stdin.on("data", take).once("end", finish).resume()
   })
 
-export const hash = async (name: string, role: UserRole, generate: boolean): Promise<void> => {
+export const hash = async (
+  name: string,
+  role: UserRole,
+  generate: boolean,
+  stdin: PasswordInput = process.stdin,
+): Promise<void> => {
   if (!/^[!-~]{1,128}$/.test(name) || name.startsWith("#"))
     throw failure("a user's name has 1 to 128 printable characters and does not begin with #", exitCodes.usage)
-  const password = generate ? randomBytes(18).toString("base64url") : await askPassword("Password: ")
-  if (process.stdin.isTTY && !generate && password !== "" && (await askPassword("Once more: ")) !== password)
+  const password = generate ? randomBytes(18).toString("base64url") : await askPassword(stdin, "Password: ")
+  if (stdin.isTTY && !generate && password !== "" && (await askPassword(stdin, "Once more: ")) !== password)
     throw failure("that was another one. Nothing was made: try again", exitCodes.failed)
   if (password === "") throw failure("no password was given on standard input", exitCodes.usage)
   if (generate) process.stderr.write(`password: ${password}\n`)
