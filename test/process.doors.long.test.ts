@@ -130,7 +130,7 @@ const wires = (
   return {
     "no certificate": [{}, hello, /showed no certificate.*stepraft cert/],
     expired: [shownBy(name, authority, past), hello, /has expired: make a new one/],
-    "not yet valid": [shownBy(name, authority, future), hello, /not valid yet: see that the clocks/],
+    "not yet valid": [shownBy(name, authority, future), hello, /not valid yet: check the clocks/],
     "another authority": [shownBy(name, stranger), hello, /no authority that is trusted/],
     "another member": [shownBy("n9"), hello, /Untrusted|its certificate is for n9.*stepraft cert node/],
     "a client": [shownBy(name, authority, client), hello, /is a client's.*stepraft cert node/],
@@ -162,7 +162,7 @@ const login = (secured: Secured, user: string, password: string) => ({
 const callers: readonly Caller[] = [
   {
     what: "plaintext",
-    says: /if it speaks TLS, so must this client \(rediss:\/\/\)/,
+    says: /if it uses TLS, this client must use it too \(rediss:\/\/\)/,
     heard: /TLS handshake with a client at .* failed.*rediss:/,
   },
   { what: "no certificate and no name", env: (it) => believing(it), says: /NOAUTH/ },
