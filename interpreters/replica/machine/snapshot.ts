@@ -53,7 +53,7 @@ const isHeader = (value: unknown): value is SnapshotHeader => {
   const { executor } = value
   return (
     isRecord(executor) &&
-    typeof executor["digest"] === "number" &&
+    Number.isSafeInteger(executor["digest"]) &&
     [executor["position"], executor["sessionTable"], executor["leases"]].every(isRecord)
   )
 }

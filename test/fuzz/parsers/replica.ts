@@ -4,7 +4,12 @@ import { utf8 } from "../../../interpreters/octets.ts"
 import { crc32 } from "../../../interpreters/payload.ts"
 import { decodeReplicaCommand, encodeReplicaCommand } from "../../../interpreters/replica/machine/command.ts"
 import { linesOf, StateNotPlain } from "../../../interpreters/replica/machine/slices.ts"
-import { readSnapshot, SnapshotDamaged, writeSnapshot } from "../../../interpreters/replica/machine/snapshot.ts"
+import {
+  readSnapshot,
+  SnapshotDamaged,
+  SnapshotOfOtherVersion,
+  writeSnapshot,
+} from "../../../interpreters/replica/machine/snapshot.ts"
 import { must, orRefused, told, type Parser } from "../parser.ts"
 
 const checkCommand = (input: Buffer): void => {
@@ -37,7 +42,7 @@ const snapshotOf = async (content: Content): Promise<Buffer> => {
   return Buffer.concat(parts)
 }
 const refusal = (error: unknown): null => {
-  if (error instanceof SnapshotDamaged) return null
+  if (error instanceof SnapshotDamaged || error instanceof SnapshotOfOtherVersion) return null
   throw error
 }
 const checkSnapshot = async (input: Buffer): Promise<void> => {
