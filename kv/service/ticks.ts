@@ -1,6 +1,7 @@
 /** Advances the replicated clock when something expires and no other command does: the leader proposes a Tick. */
 import type { Stamp } from "../../core/index.ts"
 import { payloadOf } from "../../interpreters/payload.ts"
+import type { Alarm } from "../../interpreters/surroundings.ts"
 import { encodeCommand } from "../machine/command.ts"
 import type { ServiceParts } from "./parts.ts"
 
@@ -16,7 +17,9 @@ export class Ticks {
   private proposedAt: number | null = null
   private index = Number.POSITIVE_INFINITY
   /** Looks again when a deadline passes before the next regular look, so that keys are gone on time. */
-  private alarm: { readonly cancel: () => void } | null = null
+  private alarm: Alarm | null = null
+  /** The deadline that the alarm waits for. */
+  private awaited = Number.POSITIVE_INFINITY
 
   constructor(parts: ServiceParts, time: () => Stamp) {
     this.parts = parts
@@ -46,10 +49,10 @@ export class Ticks {
   appliedThrough(index: number): void {
     if (index >= this.index) this.proposedAt = null
     const { driver, machine } = this.parts
-    if (this.alarm !== null || driver.leadership().role !== "leader") return
+    if (driver.leadership().role !== "leader") return
     const deadline = machine.earliestDeadline()
     // What is due already waits for the regular look, which paces the removal of many keys.
-    if (deadline !== null && deadline > this.time()) this.awaitDeadline(deadline)
+    if (deadline !== null && deadline < this.awaited && deadline > this.time()) this.awaitDeadline(deadline)
   }
   stop(): void {
     this.alarm?.cancel()
@@ -58,9 +61,12 @@ export class Ticks {
   private awaitDeadline(deadline: Stamp): void {
     const { settings, after } = this.parts
     const left = deadline - this.time()
-    if (left >= settings.tickMs || this.alarm !== null) return
+    if (left >= settings.tickMs || deadline >= this.awaited) return
+    this.alarm?.cancel()
+    this.awaited = deadline
     this.alarm = after(left, () => {
       this.alarm = null
+      this.awaited = Number.POSITIVE_INFINITY
       this.tick()
     })
   }
