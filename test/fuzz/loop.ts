@@ -4,7 +4,8 @@
  */
 import { getHeapStatistics } from "node:v8"
 import { parentPort, workerData } from "node:worker_threads"
-import { mutated, pick, randomOf } from "./mutate.ts"
+import { seeded } from "../disk.ts"
+import { mutated, pick } from "./mutate.ts"
 import { Broken, type Parser } from "./parser.ts"
 
 export interface Order {
@@ -54,7 +55,7 @@ export const fuzz = async (
 ): Promise<void> => {
   const counters = new Int32Array(order.shared, 0, 2)
   const current = new Uint8Array(order.shared, HEAD)
-  const random = randomOf(order.seed)
+  const random = seeded(order.seed)
   const seen = new Uint8Array(order.blocks)
   let covered = 0
   const corpus: Buffer[] = []

@@ -1,16 +1,6 @@
 /** Changes inputs at random: bytes as bytes, and what looks like text word by word and line by line. */
 
 export type Random = () => number
-/** mulberry32. */
-export const randomOf = (seed: number): Random => {
-  let a = seed | 0
-  return () => {
-    a = (a + 0x6d2b79f5) | 0
-    let t = Math.imul(a ^ (a >>> 15), 1 | a)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000
-  }
-}
 const below = (random: Random, end: number): number => Math.floor(random() * end)
 export const pick = <A>(random: Random, from: readonly A[]): A | undefined => from[below(random, from.length)]
 

@@ -86,7 +86,7 @@ const checkRequests = (input: Buffer): void => {
     must(told(theirs) === told(bulks(first.words)), "server and client read a request differently")
 }
 
-const depthOf = (reply: Reply): number =>
+export const depthOf = (reply: Reply): number =>
   reply.type === "array"
     ? 1 + Math.max(0, ...reply.items.map(depthOf))
     : reply.type === "map"

@@ -9,6 +9,7 @@ import { readReply, writeReply } from "../../../kv/machine/reply.ts"
 import type { Session } from "../../../kv/machine/sessions.ts"
 import type { Command, Reply } from "../../../kv/types.ts"
 import { must, orRefused, pieces, told, type Parser } from "../parser.ts"
+import { depthOf } from "./resp.ts"
 
 const secret = Buffer.from("0123456789abcdef")
 const bytes = (text: string): Buffer => Buffer.from(text)
@@ -59,12 +60,6 @@ const replyBytes = (reply: Reply): Buffer => {
   writeReply(w, reply)
   return w.take()
 }
-const depthOf = (reply: Reply): number =>
-  reply.type === "array"
-    ? 1 + Math.max(0, ...reply.items.map(depthOf))
-    : reply.type === "map"
-      ? 1 + Math.max(0, ...reply.entries.flat().map(depthOf))
-      : 0
 const checkReply = (input: Buffer): void => {
   const r = new ByteReader(input)
   const reply = orRefused(() => readReply(r), MalformedBytes)
