@@ -17,13 +17,13 @@ test("one address of IPv6 is worth no more than its /64, and IPv4 is the same ho
 
 test("a crowd from one network pushes out nobody but itself; of equals the first network gives", () => {
   const strangers = new Strangers<string>(4)
-  for (const one of ["a1", "b1", "a2", "a3"])
+  for (const one of ["b1", "a1", "a2", "a3"])
     expect(strangers.add(one, one.startsWith("a") ? "10.0.0.1" : "::b")).toBeNull()
   expect(strangers.add("a4", "10.0.0.1")).toBe("a1")
   strangers.leave("a2")
   strangers.leave("nobody")
   expect([strangers.add("c1", "::c:0:0:0:1"), strangers.add("a5", "10.0.0.1")]).toEqual([null, "a3"])
-  expect([strangers.size, strangers.give(), strangers.give(), strangers.size]).toEqual([4, "a4", "a5", 2])
+  expect([strangers.size, strangers.give(), strangers.give(), strangers.size]).toEqual([4, "a4", "b1", 2])
 })
 
 test("a log whose keys strangers make up stays bounded, and says again what is said again", () => {
