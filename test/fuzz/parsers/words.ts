@@ -159,7 +159,7 @@ export const parsers: readonly Parser[] = [
         }),
       ),
       text("STEPRAFT_HEARTBEATS=40", "{}"),
-      text(JSON.stringify({ ...minimal, trace: "t", electionMin: 900, electionMax: 1000 })),
+      text(JSON.stringify({ ...minimal, trace: "t", electionMin: 1000, electionMax: 1000 })),
     ],
     words: ['"constructor"', '"toString"'],
     check: checkConfig,
@@ -179,10 +179,8 @@ export const parsers: readonly Parser[] = [
       },
       {
         id: "fuzz-settings-3",
-        title: "the longest time until an election may be shorter than the shortest",
-        patches: [
-          { file: CONFIG, find: "settings.electionMax < settings.electionMin", replace: "settings.electionMax < 1" },
-        ],
+        title: "a node may have a name that no member has",
+        patches: [{ file: CONFIG, find: "Schema.makeFilter(isMemberName,", replace: "Schema.makeFilter(() => true," }],
       },
     ],
   },
