@@ -16,20 +16,23 @@ import { watch, type Outcome } from "./watch.ts"
 
 const usage = `npm run fuzz -- [options]
   --parser NAME    only this one, or several with commas between (--list tells them; default: all, one after the other)
-  --minutes N      for each parser, or each fault (default: 1)
+  --minutes N      of work (CPU time) for each parser, or each fault (default: 1)
   --seed S         of the random changes (default: from the clock); it is told, so that a run can be repeated
   --faults         seeds the mistakes that are known for each parser, one at a time, and tells how soon each is found
   --replay INPUT   gives one input to the parser and ends: a file, or a line of test/fuzz/corpus
   --keep N         adds up to N of the inputs that enter the most blocks to test/fuzz/corpus
   --list           the parsers and what must be true of them, and end
 
+Seconds are those that the process has worked, so a run on a machine that has much else to do is as good as another.
+
 Inputs are real ones (made by what writes them, and those in test/fuzz/corpus), changed at random: bits, edge numbers, cuts,
 doubled parts, two joined, words of the language exchanged. An input is kept, and changed further, if it enters a block of
 the parser that no other has entered, or enters one more often than any other. Checksums are made right again.
 
 What fails: an error that is not the parser's own, a property that --list tells, more than a bounded number of blocks or
-bytes of memory for the size of the input, no end within 20 s. The input is shrunk, saved in node_modules/.fuzz and told
-with the command that replays it. Once mended, add it to test/fuzz/corpus: npm test gives every input there to its parser.
+bytes of memory for the size of the input, no end within 20 s of work. The input is shrunk, saved in node_modules/.fuzz
+and told with the command that replays it. Once mended, add it to test/fuzz/corpus: npm test gives every input there to
+its parser.
 `
 const { values, complain, number } = readOptions(usage, {
   parser: { type: "string" },

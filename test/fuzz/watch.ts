@@ -2,13 +2,13 @@
 import { Worker } from "node:worker_threads"
 import type { Bundle } from "./bundle.ts"
 import { LONGEST } from "./mutate.ts"
-import { HEAD, type Found, type Order, type Report, type Tally } from "./loop.ts"
+import { HEAD, worked, type Found, type Order, type Report, type Tally } from "./loop.ts"
 
 export interface Outcome {
   readonly tally: Tally
   readonly found: Found | null
 }
-/** Seconds in which an input must have come to an end: a thousand times what any takes. */
+/** Seconds of work in which an input must have come to an end: a thousand times what any takes. */
 const PATIENCE = 20
 const HEAP_MB = 512
 
@@ -28,7 +28,7 @@ export const watch = (
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
     })
     let tally = NOTHING
-    let [last, idle] = [0, 0]
+    let [last, since] = [0, worked()]
     const end = (found: Found | null): void => {
       clearInterval(timer)
       void worker.terminate()
@@ -39,17 +39,17 @@ export const watch = (
       error,
       stack: "",
     })
-    // Ticks, not a clock: while this process is stopped, no time passes for the thread either.
     const timer = setInterval(() => {
       const now = Atomics.load(counters, 0)
-      idle = now === last && now > 0 ? idle + 1 : 0
-      last = now
-      if (idle >= PATIENCE) end(present(`Broken: it does not come to an end within ${PATIENCE} s`))
+      if (now !== last || now === 0) [last, since] = [now, worked()]
+      if (worked() - since >= PATIENCE) end(present(`Broken: it does not come to an end within ${PATIENCE} s`))
     }, 1000)
     worker.on("message", (report: Report) => {
       ;({ tally } = report)
       if (report.type === "tally") progress(tally)
       else end(report.type === "found" ? report.found : null)
     })
+    // Nothing is left that could wake it. After a report, this comes too late to count.
+    worker.on("exit", () => end(present("Broken: it waits for what never comes")))
     worker.on("error", (error) => end({ ...present(`${error.name}: ${error.message}`), stack: error.stack ?? "" }))
   })
