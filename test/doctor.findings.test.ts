@@ -31,6 +31,16 @@ const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[
     /no majority: of 3 voters 1 can vote, n2 and n3 do not answer.*Start n2 and n3 again/,
   ],
   [
+    "two of three are gone, and what an earlier doctor asked was refused meanwhile",
+    {
+      n1: { both: leaderless("n1"), last: { status: { counters: { "service.noLeader": 1 } } }, probes: silent },
+      n2: null,
+      n3: null,
+    },
+    ["no-leader", "client-timeouts", "node-unreachable", "node-unreachable"],
+    /^(?!.*NOLEADER).*no majority: of 3 voters 1 can vote/,
+  ],
+  [
     "after a power cut two read their logs",
     { n1: { both: leaderless("n1"), probes: silent }, n2: { both: starting }, n3: { both: starting } },
     ["no-leader", "client-timeouts", "node-unwell", "node-unwell"],

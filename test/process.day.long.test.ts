@@ -117,19 +117,29 @@ const parse = (block: string): readonly Typed[] =>
     })
     .filter(({ machine }) => machine !== "")
 
-/** What differs from run to run. */
+/** What differs from run to run: figures, who leads, who answered first, and the order of what is listed. */
 const steady = (text: string): string =>
   text
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.-]+Z/g, "TIME")
-    .replaceAll(/\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b/g, "WORD")
+    .replaceAll(/(?<=checksum )\w+|\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b/g, "WORD")
     .replaceAll(/(?<![\w.])\d[\d,]*(\.\d+)?(?=[^\w.:]|\.?$|\.\s)(?! nodes| voters| keys)/gm, "N")
+    .replaceAll(/\bN (?:ms|s)\b/g, "SPAN")
+    // When it last heard of the leader: who leads shows none.
+    .replaceAll(/(?:-|SPAN)(?= +10\.0\.0\.\d:)/g, "CONTACT")
     .replaceAll(/\bn\d (?=leads in|holds data)/g, "NODE ")
     .replaceAll(/\b(leader|follower|voter)\b/g, "ROLE")
+    .replaceAll(/\bn\d(?:, n\d)*(?: and n\d)?/g, (names) => (names.match(/n\d/g) ?? []).toSorted().join(" "))
     // Who was the last to lead may have begun an entry that nobody else has.
     .replaceAll(/vote for n\d|^uncertain.*/gm, "")
     .replaceAll(/[ \t]+/g, " ")
-/** Commands that change nothing: whoever types them too early types them again. */
-const LOOKS = /^(stepraft (status|doctor|get|member list)|curl) /
+    .split("\n\n")
+    .map((paragraph) => paragraph.trim())
+    .toSorted()
+    .join("\n\n")
+/** Commands that may be typed too early: they change nothing, or always the same, and are typed again. */
+const LOOKS = /^(stepraft (status|doctor|get|set|member list)|curl) /
+/** A busy machine takes its time until it says that all is well. */
+const PATIENCE = 300_000
 
 const play = async ({ machine, command, answer }: Typed): Promise<string> => {
   const [, verb] = /^systemctl (start|stop|restart) stepraft$/.exec(command) ?? []
@@ -152,14 +162,18 @@ const play = async ({ machine, command, answer }: Typed): Promise<string> => {
   }
   let last = { code: null as number | null, text: "" }
   let alike = 0
-  return until(`${command}: ${answer}`, async () => {
-    const now = await run(machine, command)
-    alike = steady(now.text) === steady(last.text) && now.code === expected ? alike + 1 : 0
-    last = now
-    // A page that is written anew shows what stays.
-    const done = golden ? alike === 3 : now.code === expected && steady(now.text) === steady(answer)
-    return done ? { text: now.text } : null
-  }).then(
+  return until(
+    `${command}: ${answer}`,
+    async () => {
+      const now = await run(machine, command)
+      alike = steady(now.text) === steady(last.text) && now.code === expected ? alike + 1 : 0
+      last = now
+      // A page that is written anew shows what stays.
+      const done = golden ? alike === 3 : now.code === expected && steady(now.text) === steady(answer)
+      return done ? { text: now.text } : null
+    },
+    PATIENCE,
+  ).then(
     ({ text }) => text,
     (error: unknown) => {
       throw new Error(`${String(error)}\n${String(last.code)}: ${last.text}`)

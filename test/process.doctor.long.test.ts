@@ -79,8 +79,7 @@ const asInGuide = (name: FindingName): RegExp => {
       .replace(/[.*+?^${}()|[\]\\]/gu, "\\$&")
       .replace(/ …$/u, ".*")
       .replace(/\d+(?:\\\.\d+)?(?: [kM]B)?/gu, "[\\d.]+(?: [kM]B)?")
-  // A later look may have seen more: what earlier ones left waiting was refused meanwhile, say.
-  return new RegExp(`^${shape(seen)}(?:; .*)? ${shape(cause)} ${shape(next)}`, "u")
+  return new RegExp(`^${shape(seen)} ${shape(cause)} ${shape(next)}`, "u")
 }
 const well = async (cluster: Cluster, but: readonly string[] = []): Promise<void> => {
   let last: Diagnosis = { well: false, findings: [] }

@@ -237,19 +237,16 @@ export const clientTimeouts = (view: ClusterView, others: readonly Finding[]): r
   const bad = view.up.flatMap(({ id, probes }) =>
     probes.filter(isBad).map((probe) => ({ id, text: probeText(id, probe) })),
   )
-  const counts = view.up.flatMap((up) => {
-    const unknown = grown(up, "service.unknown", view.apartMs)
-    const none = grown(up, "service.noLeader", view.apartMs)
-    const mine = up.probes.filter(({ error }) => error === "UNKNOWN" || error === "NOLEADER").length
-    return unknown + none > mine
-      ? [
-          {
-            id: up.id,
-            text: `${up.id} answered ${unknown} writes UNKNOWN and ${none} NOLEADER in ${span(view.apartMs)}`,
-          },
-        ]
-      : []
-  })
+  const failing = new Set(bad.map(({ id }) => id))
+  // Where the probes failed, the counts say no more: they hold the probes of whoever asked before.
+  const counts = view.up
+    .filter(({ id }) => !failing.has(id))
+    .flatMap((up) => {
+      const unknown = grown(up, "service.unknown", view.apartMs)
+      const none = grown(up, "service.noLeader", view.apartMs)
+      const text = `${up.id} answered ${unknown} writes UNKNOWN and ${none} NOLEADER in ${span(view.apartMs)}`
+      return unknown + none > 0 ? [{ id: up.id, text }] : []
+    })
   const found = [...bad, ...counts]
   if (found.length === 0) return []
   const nodes = [...new Set(found.map(({ id }) => id))]
