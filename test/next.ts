@@ -96,5 +96,8 @@ export const makeNext = (more: readonly Patch[] = []): { readonly version: strin
     const path = join(folder, "dist", patch.file)
     writeFileSync(path, patched(readFileSync(path, "utf8"), patch))
   }
-  return { version, program: join(folder, "dist/kv/cli.js") }
+  // The build has bundled this file from the sources, without the patches.
+  const program = join(folder, "dist/kv/cli.js")
+  writeFileSync(program, `import { main } from "./cli/main.js"\nmain(${JSON.stringify(program)})\n`)
+  return { version, program }
 }

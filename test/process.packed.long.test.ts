@@ -1,6 +1,6 @@
 /** The tarball as it is published: what is in it, and what publint and attw say of it. Both come from npm; without a network they are skipped. */
 import { execFileSync, spawnSync } from "node:child_process"
-import { readdirSync, statSync } from "node:fs"
+import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { expect, test } from "vitest"
 import { root, temporaryFolder } from "./cluster.ts"
@@ -16,12 +16,17 @@ test("it holds each source once, what was built from it, and nothing else", () =
     .split("\n")
     .map((file) => file.slice("package/".length))
   const sources = new Set(files.filter((file) => file.endsWith(".ts") && !file.startsWith("dist/")))
-  const built = files.filter((file) => file.startsWith("dist/"))
+  const parts = files.filter((file) => file.startsWith("dist/kv/program/"))
+  const built = files.filter((file) => file.startsWith("dist/") && !parts.includes(file))
   // Left over from a build of before? Remove dist and build again.
   expect(
     built.filter((file) => !sources.has(file.slice("dist/".length).replace(/\.(js|d\.ts)(\.map)?$/, ".ts"))),
   ).toEqual([])
   expect(built.length).toBe(4 * sources.size)
+  const chunks = parts.filter((file) => file.endsWith(".js"))
+  expect(parts.toSorted()).toEqual(
+    ["dist/kv/program/LICENSES.txt", ...chunks.flatMap((file) => [file, `${file}.map`])].toSorted(),
+  )
   for (const file of built.filter((name) => name.endsWith(".map"))) {
     const map = JSON.parse(execFileSync("tar", ["-xzOf", tarball, `package/${file}`], { encoding: "utf8" })) as {
       readonly sources: readonly string[]
@@ -38,13 +43,57 @@ test("it holds each source once, what was built from it, and nothing else", () =
     files.filter(
       (file) =>
         !built.includes(file) &&
+        !parts.includes(file) &&
         !sources.has(file) &&
         !/^(README\.md|LICENSE|package\.json)$|^(core|interpreters|kv|spec)\/.*\.md$|^kv\/(alerts\.yml|dashboard\.json)$|^kv\/deploy\/[\w-]+(\.\w+)?$/.test(
           file,
         ),
     ),
   ).toEqual([])
-  expect(statSync(tarball).size).toBeLessThan(2_500_000)
+  expect(statSync(tarball).size).toBeLessThan(3_500_000)
+})
+
+test("what the program has copied of others is what an install brings, with each licence", () => {
+  const parts = readdirSync(join(root, "dist/kv/program"))
+  const copied = parts
+    .filter((file) => file.endsWith(".map"))
+    .flatMap((file) => {
+      const map = JSON.parse(readFileSync(join(root, "dist/kv/program", file), "utf8")) as {
+        readonly sources: readonly string[]
+        readonly sourcesContent?: unknown
+      }
+      expect(map.sourcesContent).toBeUndefined()
+      return map.sources.flatMap((source) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(source)?.[1] ?? [])
+    })
+  const licences = readFileSync(join(root, "dist/kv/program/LICENSES.txt"), "utf8")
+  expect(Array.from(licences.matchAll(/^([\w@/-]+) (\d+\.\d+\.\d+)$/gm), ([line]) => line)).toEqual(
+    shipped
+      .filter(({ name }) => copied.includes(name))
+      .map(({ name, version }) => `${name} ${version}`)
+      .toSorted(),
+  )
+  expect([...new Set(copied)].filter((name) => !shipped.some((one) => one.name === name))).toEqual([])
+  expect(licences).toContain("Permission is hereby granted")
+})
+
+test("a command loads few files and no database; a node loads no module of others but its database", () => {
+  const folder = join(root, "dist/kv/program")
+  const loaded = (file: string, seen = new Set<string>()): ReadonlySet<string> => {
+    if (seen.has(file) || !file.startsWith("./")) return seen.add(file)
+    seen.add(file)
+    const text = readFileSync(join(folder, file), "utf8")
+    for (const [, name = ""] of text.matchAll(/^(?:import|\} from|import .* from) "([^"]+)";$/gm)) loaded(name, seen)
+    return seen
+  }
+  const partsOf = (name: string): readonly string[] => {
+    const [file = ""] = readdirSync(folder).filter((each) => new RegExp(`^${name}-\\w+\\.js$`).test(each))
+    return [...loaded(`./${file}`)].filter((each) => !each.startsWith("node:"))
+  }
+  const command = partsOf("main")
+  expect(command.length).toBeGreaterThan(1)
+  expect(command.length).toBeLessThan(20)
+  expect(command.filter((each) => !each.startsWith("./"))).toEqual([])
+  expect(partsOf("serve").filter((each) => !each.startsWith("./"))).toEqual(["classic-level"])
 })
 
 test("the bill of materials names what the lock file pins for users, version by version and hash by hash", () => {
