@@ -38,4 +38,4 @@ export {
   type Start,
 } from "./starts.ts"
 export { knownLeader, sameMember } from "./turn.ts"
-export { initialState, inPlace, isMember, RecoveredInvalid, step, stepAll, type Runner } from "./step.ts"
+export { initialState, inPlace, isMember, RecoveredInvalid, runInPlace, step, stepAll, type Runner } from "./step.ts"

@@ -20,10 +20,14 @@ export const waitForElection = (turn: Turn): void => {
   setElectionTimer(turn, electionMin, electionMax)
 }
 
-export const newFollower = (commitIndex: Index, leader: Member | null): Follower => ({
+export const newFollower = (
+  commitIndex: Index,
+  leader: Member | null,
+  stickiness: Follower["stickiness"] = "lapsed",
+): Follower => ({
   type: "follower",
   leader,
-  stickiness: "lapsed",
+  stickiness,
   // Committed entries are in the log of every later leader (Leader Completeness, paper §5.4).
   verified: commitIndex,
   reportedMatch: 0,
@@ -90,7 +94,7 @@ export const stepDown = (turn: Turn, term: Term): void => {
   }
   const { stickiness } = role
   leaveRole(turn, null)
-  state.role = { ...newFollower(state.commitIndex, null), stickiness }
+  state.role = newFollower(state.commitIndex, null, stickiness)
 }
 
 /**

@@ -237,14 +237,12 @@ export interface Runner {
   readonly state: State
   readonly run: (events: readonly Event[]) => readonly Effect[]
 }
-export const inPlace = (state: State): Runner => ({
-  state,
-  run: (events) => {
-    const turn: Turn = { state, effects: [] }
-    react(turn, events)
-    return turn.effects
-  },
-})
+export const runInPlace = (state: State, events: readonly Event[]): readonly Effect[] => {
+  const turn: Turn = { state, effects: [] }
+  react(turn, events)
+  return turn.effects
+}
+export const inPlace = (state: State): Runner => ({ state, run: (events) => runInPlace(state, events) })
 
 /** What the interpreter recovered cannot have been written by this core. */
 export class RecoveredInvalid extends Error {
@@ -275,7 +273,7 @@ export const initialState = (settings: Settings, recovered: Recovered): State =>
     votedFor: hardState.vote,
     termLeader: null,
     pendingVote: null,
-    role: { ...newFollower(commitIndex, null), stickiness: settings.leaseReads ? "active" : "lapsed" },
+    role: newFollower(commitIndex, null, settings.leaseReads ? "active" : "lapsed"),
     log,
     configurations: configurationsOf(base, entries),
     commitIndex,

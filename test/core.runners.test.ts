@@ -1,10 +1,12 @@
 import { isDeepStrictEqual } from "node:util"
 import { describe, expect, test } from "vitest"
 import {
+  copyState,
   defaultSettings,
   initialState,
   inPlace,
   Log,
+  runInPlace,
   stepAll,
   type Effect,
   type Event,
@@ -32,7 +34,7 @@ interface Life {
 }
 
 describe("two runners", () => {
-  test("step under immer and the in-place runner give equal states and effects over random event sequences with faults", () => {
+  test("step under immer, the in-place runner and a copy give equal states and effects over random event sequences with faults", () => {
     let sequences = 0
     let events = 0
     const wanted = full ? many(10_000, 2000) : 100
@@ -59,6 +61,10 @@ describe("two runners", () => {
         let state = bootId.start
         for (const { events: batch, effects } of bootId.batches) {
           const [next, owed]: readonly [State, readonly Effect[]] = stepAll(state, batch)
+          // States of `stepAll` are frozen: a copy that shares what the reducer changes in place throws.
+          const copy = copyState(state)
+          runInPlace(copy, batch)
+          if (!isDeepStrictEqual(copy, next)) expect(plain(copy)).toBe(plain(next))
           if (!isDeepStrictEqual(owed, effects)) expect(plain(owed)).toBe(plain(effects))
           state = next
           events += batch.length

@@ -2,7 +2,8 @@
 import { copyState } from "../../core/index.ts"
 import { act } from "./act.ts"
 import { cloneOf } from "./state/clone.ts"
-import { copyNode, foldOver, nodeOf } from "./state/fold.ts"
+import { copyNode, copyWorldRecord } from "./state/copies.ts"
+import { foldOver } from "./state/fold.ts"
 import type { Action, WorldHooks, WorldState, WorldStep } from "./state/types.ts"
 
 /**
@@ -27,16 +28,10 @@ export const actPure = (
 }
 
 /** An independent copy of a world. */
-export const copyWorld = (world: WorldState): WorldState => ({
-  ...world,
-  agenda: world.agenda.slice(),
-  nodes: Object.fromEntries(
-    world.names.map((name) => {
-      const node = nodeOf(world, name)
-      return [
-        name,
-        { ...copyNode(node), core: node.core === null ? null : copyState(node.core), machine: cloneOf(node.machine) },
-      ]
-    }),
-  ),
-})
+export const copyWorld = (world: WorldState): WorldState =>
+  copyWorldRecord(world, (node) => {
+    const copy = copyNode(node)
+    copy.core = node.core === null ? null : copyState(node.core)
+    copy.machine = cloneOf(node.machine)
+    return copy
+  })

@@ -21,8 +21,8 @@ export const own: readonly Seeded[] = [
     patches: [
       {
         file: "core/step.ts",
-        find: `stickiness: settings.leaseReads ? "active" : "lapsed" }`,
-        replace: `stickiness: "lapsed" }`,
+        find: `newFollower(commitIndex, null, settings.leaseReads ? "active" : "lapsed")`,
+        replace: `newFollower(commitIndex, null)`,
       },
     ],
   },

@@ -17,7 +17,9 @@ export const freshDisk = (base: LogBase): DiskState => ({
 })
 
 const applyPersist = (disk: DiskState, persist: Persist): void => {
-  Object.assign(disk, storedAfter(disk, persist))
+  const { hardState, log } = storedAfter(disk, persist)
+  disk.hardState = hardState
+  disk.log = log
 }
 
 const planWrite = (fold: Fold, node: NodeState, seq: number): void => {

@@ -33,6 +33,9 @@ export const newNode = (hooks: WorldHooks, name: string, slot: number, configura
   if (slot >= MOST_NODES) throw new Error(`a world has at most ${MOST_NODES} nodes`)
   const base = originOf(configuration)
   const machine = newMachine(hooks, base)
+  const { start, metOf, met, metTerm, metIndex, begins, refused, wentBack } = freshDirectory()
+  const { due, alarm, setBy } = freshTimers()
+  // A literal with the same fields in the same order as in copyNode (state/copies.ts says why).
   return {
     name,
     slot,
@@ -44,15 +47,24 @@ export const newNode = (hooks: WorldHooks, name: string, slot: number, configura
     machine,
     durable: cloneOf(machine),
     damaged: false,
-    ...freshDirectory(),
+    start,
     found: { term: 0, index: 0 },
+    metOf,
+    met,
+    metTerm,
+    metIndex,
+    begins,
+    refused,
+    wentBack,
     copy: null,
     apply: null,
     paused: false,
     inbox: [],
     clock: { since: 0, wall: EPOCH, wallDriftPermille: 0, monotonic: 0, driftPermille: 0 },
     bornAt: 0,
-    ...freshTimers(),
+    due,
+    alarm,
+    setBy,
     sets: TIMERS.map(() => 0),
     sent: [],
     persists: 0,
@@ -111,7 +123,7 @@ export const wipe = (fold: Fold, name: string): void => {
 export const add = (fold: Fold, name: string): void => {
   const { world } = fold
   if (world.nodes[name] !== undefined) return
-  world.nodes = { ...world.nodes, [name]: newNode(fold.hooks, name, world.names.length, emptyConfiguration) }
+  world.nodes[name] = newNode(fold.hooks, name, world.names.length, emptyConfiguration)
   world.names = [...world.names, name]
   start(fold, name)
 }

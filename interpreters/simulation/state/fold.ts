@@ -2,10 +2,10 @@
  * What an action works on. The same code runs in place, where everything may be changed, and immutably, where parts are
  * copied before they are changed: a node is changed only after `writableNode` has returned it.
  */
-import { copyState, inPlace, type Effect, type Event, type State } from "../../../core/index.ts"
+import { copyState, runInPlace, type Effect, type Event, type State } from "../../../core/index.ts"
 import { addPlanned } from "./agenda.ts"
 import { cloneOf } from "./clone.ts"
-import { shareCore } from "./copies.ts"
+import { copyNode, copyWorldRecord, shareCore } from "./copies.ts"
 import type { Happening, NodeRef, NodeState, WorldHooks, WorldMachine, WorldState } from "./types.ts"
 
 export interface Fold {
@@ -21,25 +21,10 @@ export const foldInPlace = (world: WorldState, hooks: WorldHooks): Fold => ({ wo
 
 /** Works on a copy: the given world stays as it is. */
 export const foldOver = (world: WorldState, hooks: WorldHooks): Fold => ({
-  world: { ...world, nodes: { ...world.nodes }, agenda: world.agenda.slice() },
+  world: copyWorldRecord(world, (node) => node),
   hooks,
   owned: new Set(),
   cause: -1,
-})
-
-export const copyNode = (node: NodeState): NodeState => ({
-  ...node,
-  disk: { ...node.disk, pending: node.disk.pending.slice() },
-  inbox: node.inbox.slice(),
-  due: node.due.slice(),
-  alarm: node.alarm.slice(),
-  setBy: node.setBy.slice(),
-  sets: node.sets.slice(),
-  sent: node.sent.slice(),
-  metOf: node.metOf.slice(),
-  met: node.met.slice(),
-  metTerm: node.metTerm.slice(),
-  metIndex: node.metIndex.slice(),
 })
 
 export const nodeOf = (world: WorldState, name: string): NodeState => {
@@ -55,7 +40,7 @@ export const writableNode = (fold: Fold, name: string): NodeState => {
   if (owned === null || owned.has(name)) return node
   owned.add(name)
   const copy = copyNode(node)
-  fold.world.nodes = { ...fold.world.nodes, [name]: copy }
+  fold.world.nodes[name] = copy
   return copy
 }
 
@@ -67,9 +52,9 @@ export const writableMachine = (fold: Fold, node: NodeState): WorldMachine => {
 
 /** Runs the shipped reducer on the core of an owned node. */
 export const advance = (fold: Fold, node: NodeState, core: State, events: readonly Event[]): readonly Effect[] => {
-  if (fold.owned === null) return inPlace(core).run(events)
+  if (fold.owned === null) return runInPlace(core, events)
   const next = copyState(core)
-  const effects = inPlace(next).run(events)
+  const effects = runInPlace(next, events)
   node.core = shareCore(core, next)
   return effects
 }

@@ -330,7 +330,7 @@ export interface WorldState {
   readonly settings: Settings
   /** In order of creation, which is the order of everything that iterates over all nodes. */
   names: readonly string[]
-  nodes: Readonly<Record<string, NodeState>>
+  readonly nodes: Record<string, NodeState>
   now: number
   agenda: Planned[]
   /** By slot of the sender: a bit for the slot of each receiver that its messages do not reach. */
