@@ -98,8 +98,10 @@ test("root makes nothing in a folder of somebody else's, whose service could not
   const image = (async function* () {})()
   const base = { index: 1, term: 1, time: 1, chain: 1, configuration: { voters: [], outgoing: [], learners: [] } }
   const making = { name: "n1", image, base, term: 1, skip: 0 }
+  const refused = /belongs to the user 65534, .*runuser -u/
   for (const data of [path, join(path, "data")])
-    await expect(makeDirectory({ data, ...making })).rejects.toThrow(/belongs to the user 65534, .*runuser -u/)
+    await expect(makeDirectory({ data, ...making })).rejects.toThrow(refused)
+  await withLocalCluster(1, ({ node }) => expect(node("n1").start({ dataDir: path })).rejects.toThrow(refused))
   expect(readdirSync(path)).toEqual([])
 })
 

@@ -13,7 +13,7 @@ export class OwnedByAnother extends Data.TaggedError("OwnedByAnother")<{
   readonly uid: number
 }> {
   override get message(): string {
-    return `${this.path} belongs to the user ${this.uid}, and this is root: the node that runs as that user could not open what root makes there. Nothing was changed. Run the same command as that user: runuser -u "$(stat -c %U ${this.path})" -- stepraft …`
+    return `${this.path} belongs to the user ${this.uid}, and this is root: the node that runs as that user could not open what root makes there. Nothing was changed. Run the same command as that user: runuser -u "$(stat -c %U ${this.path})" -- stepraft … If the node is to run as root from now on: chown -R root ${this.path}`
   }
 }
 export class BackupDamaged extends Data.TaggedError("BackupDamaged")<{

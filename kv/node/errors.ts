@@ -23,7 +23,7 @@ import {
   type StateUnusable,
   StateWithoutLog,
 } from "../../interpreters/node/index.ts"
-import { RecoveryUnfinished } from "../backup/errors.ts"
+import { OwnedByAnother, RecoveryUnfinished } from "../backup/errors.ts"
 import { TlsUnusable } from "../../interpreters/tls/index.ts"
 import type { TcpError } from "../../interpreters/tcp/index.ts"
 import { MachineLocked, MachineOutdated, type MachineError } from "../machine/leveldb/errors.ts"
@@ -47,6 +47,7 @@ export type NodeError =
   | UsersUnusable
   | BootstrapRefused
   | LevelTooHigh
+  | OwnedByAnother
   | RecoveryUnfinished
   | StateWithoutLog
   | LostTail
@@ -64,6 +65,7 @@ const lasting = [
   UsersUnusable,
   BootstrapRefused,
   LevelTooHigh,
+  OwnedByAnother,
   RecoveryUnfinished,
   StateWithoutLog,
   LostTail,

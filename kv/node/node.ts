@@ -2,6 +2,7 @@
  * One node. It starts to answer clients first; then it assembles a server (interpreters/node) with the key-value store
  * as its state machine and the service on its driver. Each part is a resource of the scope.
  */
+import { existsSync } from "node:fs"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -12,7 +13,8 @@ import type { RunningMembers } from "../../interpreters/members/index.ts"
 import { newServerParts, makeLog, NodeFailed, openServer, StateUnusable } from "../../interpreters/node/index.ts"
 import { addressText, parseAddress } from "../../interpreters/tcp/index.ts"
 import { openTls, type Tls } from "../../interpreters/tls/index.ts"
-import { RecoveryUnfinished } from "../backup/errors.ts"
+import { requireOwner } from "../backup/directory.ts"
+import { OwnedByAnother, RecoveryUnfinished } from "../backup/errors.ts"
 import { requireFinished } from "../backup/switch.ts"
 import { openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { defaultLimits, makeServer, type Limits, type ClientPortUnavailable } from "../server/index.ts"
@@ -75,6 +77,13 @@ const requireRecovered = (directory: string): Effect.Effect<void, RecoveryUnfini
     catch: (cause) => (cause instanceof RecoveryUnfinished ? cause : new StateUnusable({ directory, cause })),
   })
 
+/** A directory that is not there yet will be its maker's. */
+const requireOwned = (directory: string): Effect.Effect<void, OwnedByAnother | StateUnusable> =>
+  Effect.tryPromise({
+    try: async () => (existsSync(directory) ? requireOwner(directory) : undefined),
+    catch: (cause) => (cause instanceof OwnedByAnother ? cause : new StateUnusable({ directory, cause })),
+  })
+
 /** Runs until its scope closes; `failure` fails when the node itself cannot continue. */
 export const serveNode = (
   config: NodeConfig,
@@ -82,6 +91,7 @@ export const serveNode = (
 ): Effect.Effect<RunningNode, NodeError, Scope.Scope> =>
   Effect.gen(function* () {
     const log = options.log ?? makeLog({ node: config.id, json: config.logJson, least: config.logLevel })
+    yield* requireOwned(config.dataDir)
     const failure = makeFailure()
     const alive = newServerParts(config.id, config.peer, config.featureLevelMax)
     const advertise = config.advertisePeer ?? addressText(config.peer)
