@@ -1,13 +1,14 @@
 /** When a majority of the disks is lost: what is left, what may be lost, and a new cluster from the best of it. */
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs"
 import { rename } from "node:fs/promises"
-import { createServer, type AddressInfo } from "node:net"
+import { createServer, type AddressInfo, type Socket } from "node:net"
 import { join } from "node:path"
 import { ClassicLevel } from "classic-level"
 import * as Effect from "effect/Effect"
 import { expect, test } from "vitest"
 import type { Entry, UnchainedEntry } from "../core/index.ts"
 import { payloadOf } from "../interpreters/payload.ts"
+import { whoListens, type Listener } from "../interpreters/tcp/index.ts"
 import { applyRecovery, type ApplyRecoveryOptions } from "../kv/backup/apply.ts"
 import { logIn, nodeDirectory, openState } from "../kv/backup/node-directory.ts"
 import { planRecovery } from "../kv/backup/recover.ts"
@@ -18,6 +19,8 @@ import { flipBit, lastSegment, recordsOf } from "./damage.ts"
 import { openStorage, persistOf } from "./file-log.ts"
 import { buffers, secretFor } from "./machine.kit.ts"
 import { withLocalCluster } from "./node.help.ts"
+import { open } from "./tcp.nodes.ts"
+import { tlsOf } from "./tls.kit.ts"
 
 const NAMES = ["n1", "n2", "n3", "n4", "n5"]
 const addresses = Object.fromEntries(NAMES.map((name) => [name, "127.0.0.1:1"]))
@@ -282,16 +285,49 @@ test("without room for the copy that is looked into, or for what is made, it end
   }
 })
 
-test("a member that answers is not given up on, though it is no majority with those that are given", async () => {
+test("a node that answers as a member is not given up on; what else listens at its address is named and does not count; what is silent proves nothing", async () => {
   const [data = ""] = await survivors([[1, 1, 2]])
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-  const { port } = server.address() as AddressInfo
-  await expect(applyRecovery(applying([data], { peers: { n2: `127.0.0.1:${port}` } }))).rejects.toMatchObject({
-    _tag: "MembersAnswer",
-    names: ["n2"],
-  })
-  server.close()
+  const nodes = await Promise.all([
+    open("n2", { hello: { cluster: "c" } }),
+    open("n2"),
+    open("n3", { hello: { cluster: "c" } }),
+    open("n2", { hello: { cluster: "c" }, tls: tlsOf("n2") }),
+    open("n2", { hello: { cluster: "d" } }),
+    open("n9", { hello: { cluster: "c" }, tls: tlsOf("n9") }),
+  ])
+  const closers = nodes.map(({ close }) => close)
+  const serving = async (said: (socket: Socket) => void): Promise<number> => {
+    const server = createServer((socket) => said(socket.on("error", () => {})))
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    closers.push(async () => void server.close())
+    return (server.address() as AddressInfo).port
+  }
+  const silent = await serving((socket) => socket.resume())
+  const web = await serving((socket) => socket.once("data", () => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")))
+  const shy = await serving((socket) => socket.once("data", () => socket.end()))
+  const [member = 0, empty = 0, other = 0, secured = 0, strange = 0, stranger = 0] = nodes.map(({ port }) => port)
+  const ask = (port: number): Promise<Listener> =>
+    whoListens({ host: "127.0.0.1", port }, "n2", "c", ["n1", "n2", "n3"], 500)
+  const at = (port: number) => applying([data], { peers: { n2: `127.0.0.1:${port}` }, timeout: 500 })
+  try {
+    expect(await Promise.all([member, empty, other, secured, silent, strange, stranger, web, shy].map(ask))).toEqual([
+      ...Array.from({ length: 4 }, () => ({ type: "node" })),
+      { type: "unknown", found: "a process accepts the connection and says nothing: it may be a node that hangs" },
+      { type: "other", found: "a node of another cluster (n2 belongs to cluster d, n2 to c)" },
+      { type: "other", found: "TLS with a certificate of n9" },
+      { type: "other", found: "no stepraft node" },
+      { type: "other", found: "what ends the connection when a node speaks to it" },
+    ])
+    // Nobody is taken for a newcomer.
+    expect(nodes.flatMap(({ transport }) => transport.unlisted())).toEqual([])
+    await expect(applyRecovery(at(member))).rejects.toMatchObject({ _tag: "MembersAnswer", names: ["n2"] })
+    await expect(applyRecovery(at(silent))).rejects.toMatchObject({ _tag: "MemberNotAsked", name: "n2" })
+    expect((await applyRecovery(at(web))).bystanders).toEqual([
+      { name: "n2", address: `127.0.0.1:${web}`, found: "no stepraft node" },
+    ])
+  } finally {
+    await Promise.all(closers.map((close) => close()))
+  }
 })
 
 test("two of three disks are lost: refused while a majority could answer; then the survivor goes on alone, and refuses the old members by name", () =>

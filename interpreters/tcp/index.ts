@@ -1,3 +1,4 @@
+export { whoListens, type Listener } from "./asking.ts"
 export { makeTcpTransport } from "./transport.ts"
 export type { TcpLimits, TcpOptions, TcpTransport, UnlistedPeer } from "./options.ts"
 export type { Dropped, PeerLink } from "./peerLink.ts"

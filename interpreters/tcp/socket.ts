@@ -69,6 +69,19 @@ export const dialSocket = (address: Address, keeper: Tls | null): DialledSocket 
   return secured(socket)
 }
 
+/** The name in the certificate of whoever answers there, which proves nothing; empty: in no form of ours. null: no TLS. */
+export const certificateAt = ({ host, port }: Address, timeout: number): Promise<string | null> =>
+  new Promise((resolve) => {
+    const socket = tls.connect({ host, port, rejectUnauthorized: false })
+    const end = (name: string | null): void => {
+      socket.destroy()
+      resolve(name)
+    }
+    socket.setTimeout(timeout, () => end(null))
+    socket.once("secureConnect", () => end(certifiedName(socket) ?? ""))
+    socket.once("error", () => end(null))
+  })
+
 export interface Accepting {
   readonly accepted: (wire: DialledSocket) => void
   /** The TLS handshake failed. */

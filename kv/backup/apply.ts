@@ -2,11 +2,10 @@
  * Carries out a recovery: makes a new cluster from the best of the surviving directories. The old log and state are
  * kept in that directory, set aside.
  */
-import { connect } from "node:net"
 import { realpath } from "node:fs/promises"
 import { sameMember, votersOf, type Member } from "../../core/index.ts"
 import { nodeFiles, takeLock, type DirectoryLock } from "../../interpreters/file/index.ts"
-import { parseAddress } from "../../interpreters/tcp/index.ts"
+import { parseAddress, whoListens } from "../../interpreters/tcp/index.ts"
 import { makeDirectory, requireOwner, type Made } from "./directory.ts"
 import {
   AddressUnknown,
@@ -45,51 +44,40 @@ export interface AppliedRecovery extends Made {
   readonly plan: Plan | null
   /** Where the old log and state are kept. */
   readonly kept: string
+  /** They were not counted as members. */
+  readonly bystanders: readonly Bystander[]
+}
+
+/** Whoever listens at the old address of a member and is not that member. */
+export interface Bystander {
+  readonly name: string
+  readonly address: string
+  readonly found: string
+}
+type Asked = { readonly there: boolean; readonly bystander: Bystander | null }
+/** A node that answers counts as the member, whatever its directory is by now: it must be stopped first. */
+const asked = async ({ best }: Plan, name: string, address: string, timeout: number): Promise<Asked> => {
+  const at = parseAddress(address)
+  if (at === null) throw new MemberNotAsked({ name, address, found: "that is no HOST:PORT" })
+  const members = votersOf(best.configuration).map((member) => member.name)
+  const listener = await whoListens(at, name, best.cluster, members, timeout)
+  if (listener.type === "unknown") throw new MemberNotAsked({ name, address, found: listener.found })
+  return {
+    there: listener.type === "node",
+    bystander: listener.type === "other" ? { name, address, found: listener.found } : null,
+  }
 }
 
 /**
- * Errors that show that no process listens there, or that the machine is gone. Other errors prove nothing: a name that
- * is not found may be mistyped.
- */
-const ABSENT: ReadonlySet<string> = new Set([
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "EHOSTUNREACH",
-  "EHOSTDOWN",
-  "ENETUNREACH",
-  "ETIMEDOUT",
-])
-/**
- * Whether a process listens there. Whether it is still the member that it was cannot be known from here: so any process
- * that answers must be stopped first.
- */
-const answers = (name: string, address: string, timeout: number): Promise<boolean> =>
-  new Promise((answered, failed) => {
-    const at = parseAddress(address)
-    if (at === null) return failed(new MemberNotAsked({ name, address, found: "that is no HOST:PORT" }))
-    const socket = connect({ host: at.host, port: at.port })
-    const end = (there: boolean): void => {
-      socket.destroy()
-      answered(there)
-    }
-    socket.setTimeout(timeout, () => end(false))
-    socket.once("connect", () => end(true))
-    socket.once("error", (error: NodeJS.ErrnoException) => {
-      if (ABSENT.has(error.code ?? "")) return end(false)
-      socket.destroy()
-      return failed(new MemberNotAsked({ name, address, found: error.message }))
-    })
-  })
-
-/**
  * Fails if any member of the old cluster answers: with MajorityAlive if those, together with the intact directories,
- * would be a majority.
+ * would be a majority. What else listens there is no reason to fail, and is returned.
  */
 const requireLost = async (
-  { best, survivors, lost }: Plan,
+  plan: Plan,
   peers: ApplyRecoveryOptions["peers"],
   timeout: number,
-): Promise<void> => {
+): Promise<readonly Bystander[]> => {
+  const { best, survivors, lost } = plan
   const { configuration } = best
   const addressOf = ({ name }: Member): string | undefined => peers[name] ?? configuration.addresses?.[name]
   const voters = votersOf(configuration).map(({ name }) => name)
@@ -97,10 +85,10 @@ const requireLost = async (
   if (unknown.length > 0) throw new NoSuchVoter({ names: unknown, voters })
   const nowhere = lost.filter((member) => addressOf(member) === undefined)
   if (nowhere.length > 0) throw new AddressUnknown({ names: nowhere.map(({ name }) => name) })
-  const asked = await Promise.all(
-    lost.map(async (member) => ({ member, there: await answers(member.name, addressOf(member) ?? "", timeout) })),
+  const found = await Promise.all(
+    lost.map(async (member) => ({ member, ...(await asked(plan, member.name, addressOf(member) ?? "", timeout)) })),
   )
-  const answering = asked.filter(({ there }) => there).map(({ member }) => member)
+  const answering = found.filter(({ there }) => there).map(({ member }) => member)
   const given = votersOf(configuration).filter((member) =>
     survivors.some(({ self, damage, refused }) => sameMember(self, member) && damage.length === 0 && refused === null),
   )
@@ -108,6 +96,7 @@ const requireLost = async (
   if (isMajority(configuration, there))
     throw new MajorityAlive({ answering: answering.map(({ name }) => name), given: given.map(({ name }) => name) })
   if (answering.length > 0) throw new MembersAnswer({ names: answering.map(({ name }) => name) })
+  return found.flatMap(({ bystander }) => (bystander === null ? [] : [bystander]))
 }
 
 const RENEW_MS = 1_000
@@ -151,24 +140,25 @@ export const applyRecovery = async (
 ): Promise<AppliedRecovery> => {
   for (const directory of directories) {
     const kept = await finishRecovery(directory, move)
-    if (kept !== null) return { ...(await madeIn(directory)), plan: null, kept }
+    if (kept !== null) return { ...(await madeIn(directory)), plan: null, kept, bystanders: [] }
   }
   const all = await directoriesAt(directories)
-  const { plan, ...made } = await whileLocked(all, async (certain) => {
+  const { plan, bystanders, ...made } = await whileLocked(all, async (certain) => {
     const plan = await recoveryPlanOf(all)
     const { best } = plan
     const at = all.find(({ data }) => data === best.directory)
     if (at === undefined || best.damage.length > 0) throw new NoSurvivor({ directories, found: best.damage.join("; ") })
-    await requireLost(plan, peers, timeout)
+    const bystanders = await requireLost(plan, peers, timeout)
     if (!acceptLostWrites) throw new LossNotAccepted({ after: new Date(best.last.time).toISOString() })
     await requireOwner(at.data)
     await requireMovable(at.data)
-    return { ...(await decideRecovery(at.data, stamp, (to) => remake(at, plan, to, skip), certain, move)), plan }
+    const made = await decideRecovery(at.data, stamp, (to) => remake(at, plan, to, skip), certain, move)
+    return { ...made, plan, bystanders }
   })
   const data = plan.best.directory
   // Another command may have completed it first.
   const kept = (await finishRecovery(data, move)) ?? keptAt(data, stamp)
-  return { ...made, data, plan, kept }
+  return { ...made, data, plan, kept, bystanders }
 }
 /** What an earlier command has made. */
 const madeIn = async (data: string): Promise<Made> => {

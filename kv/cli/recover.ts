@@ -121,8 +121,9 @@ export const apply = async ({ directories, peers, acceptLostWrites, skip, timeou
     timeout,
     stamp,
   })
-  const { cluster, data, index, kept, name, plan: carriedOut } = applied
-  printRecord(output, { data, name, cluster, index, kept, plan: carriedOut === null ? null : jsonOf(carriedOut) }, [
+  const { bystanders, cluster, data, index, kept, name, plan: carriedOut } = applied
+  const json = { data, name, cluster, index, kept, bystanders, plan: carriedOut === null ? null : jsonOf(carriedOut) }
+  printRecord(output, json, [
     ["made", `${data}, for node ${name}, the only voter of the new cluster ${cluster}`],
     ...(carriedOut === null
       ? ([
@@ -134,6 +135,10 @@ export const apply = async ({ directories, peers, acceptLostWrites, skip, timeou
       : ([["holds", `everything through ${reach(carriedOut.best.last)}`]] as const)),
     ["goes on", `after entry ${countText(index)}`],
     ["kept", `${kept}: the log and the state as they were`],
+    ...bystanders.map(
+      (one) =>
+        ["not counted", `at ${one.address}, where ${one.name} was, something else listens: ${one.found}`] as const,
+    ),
     ...(carriedOut === null
       ? []
       : ([["repeat", `what clients wrote after ${timeText(carriedOut.best.last.time)}, if it is missing`]] as const)),
