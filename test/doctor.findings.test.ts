@@ -47,6 +47,12 @@ const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[
     /^(?!.*(?:lost|recover)).*n2 and n3 are still starting.*Wait until they have read their logs/,
   ],
   [
+    "the only one that answers reads its log",
+    { n1: { both: starting, probes: silent }, n2: null, n3: null },
+    ["no-leader", "client-timeouts", "node-unreachable", "node-unreachable", "node-unwell"],
+    /^(?!.*Start all nodes).*n1 is still starting: n1: starting: reading the log.*Wait until it has read its log.*n2 and n3 do not answer: start them, if they are down/,
+  ],
+  [
     "one is gone",
     { n3: null },
     ["node-unreachable"],

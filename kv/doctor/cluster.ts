@@ -23,6 +23,11 @@ export const grown = ({ first, last }: Pick<Up, "first" | "last">, name: string,
 export const settingsOf = (view: ClusterView) =>
   (view.leader ?? view.up.find(({ details }) => details?.settings != null))?.details?.settings ?? defaultSettings
 
+const stillStarting = (view: ClusterView, ids: readonly string[]): string =>
+  `${listText(ids)} ${one(ids, "is", "are")} still starting: ${ids.map((id) => `${id}: ${brief(view.at(id)?.status.health ?? "")}`).join("; ")}`
+const waitFor = (ids: readonly string[]): string =>
+  `Wait until ${one(ids, "it has", "they have")} read ${one(ids, "its log", "their logs")}; stepraft status shows the progress.`
+
 export const noLeader = (view: ClusterView): readonly Finding[] => {
   const { up, leader, voters, silent } = view
   if (leader !== null || up.length === 0) return []
@@ -47,6 +52,14 @@ export const noLeader = (view: ClusterView): readonly Finding[] => {
   const starting = up
     .filter(({ id, status }) => voters.includes(id) && status.loading && !lost.includes(id))
     .map(({ id }) => id)
+  // Until its log is read, a node knows no members.
+  const reading = up.filter(({ status }) => status.loading).map(({ id }) => id)
+  const mute = silent.map(({ id }) => id)
+  if (voters.length === 0 && reading.length > 0)
+    return say(
+      stillStarting(view, reading),
+      `${waitFor(reading)}${mute.length === 0 ? "" : ` ${listText(mute)} ${one(mute, "does", "do")} not answer: start ${one(mute, "it", "them")}, if ${one(mute, "it is", "they are")} down.`}`,
+    )
   if (voters.length === 0)
     return say(
       up.map(({ id, status }) => `${id}: ${status.health}`).join("; "),
@@ -72,10 +85,7 @@ export const noLeader = (view: ClusterView): readonly Finding[] => {
       voters,
     )
   )
-    return say(
-      `${listText(starting)} ${one(starting, "is", "are")} still starting: ${starting.map((id) => `${id}: ${brief(view.at(id)?.status.health ?? "")}`).join("; ")}`,
-      `Wait until ${one(starting, "it has", "they have")} read ${one(starting, "its log", "their logs")}; stepraft status shows the progress.`,
-    )
+    return say(stillStarting(view, starting), waitFor(starting))
   const { electionMin } = settingsOf(view)
   const links = up.flatMap(({ id, details }) =>
     (details?.links ?? []).filter(({ id: other }) => able.includes(other)).map((link) => ({ from: id, ...link })),
