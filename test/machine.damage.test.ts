@@ -55,7 +55,7 @@ const current = (held: Held): string =>
 const CHECKPOINT = 500
 /** Closed, with tables through entry 500 and a log of the rest. */
 const closed = async (): Promise<Held> => {
-  const held = await open(temporary())
+  const held = await open(temporary(), { writeAfter: 0 })
   for (let i = 0; i < CHECKPOINT; i += 25) await held.apply(log.entries.slice(i, i + 25))
   await held.machine.takeSnapshot()
   for (let i = CHECKPOINT; i < log.entries.length; i += 25) await held.apply(log.entries.slice(i, i + 25))

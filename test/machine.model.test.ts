@@ -146,6 +146,7 @@ describe("one log, three stores", () => {
       fc.asyncProperty(fc.array(action, { maxLength: 120, size: "max" }), async (actions) => {
         const directory = temporary()
         let held = await open(directory)
+        let starts = 0
         const twin = new MemoryMachine()
         const naive = new Naive()
         const entries: Entry[] = []
@@ -279,7 +280,7 @@ describe("one log, three stores", () => {
             case "restart":
               await flush()
               await held.close()
-              held = await open(directory)
+              held = await open(directory, { writeAfter: starts++ % 2 === 0 ? 0 : 10 })
               expect(held.index()).toBe(applied)
               await compare(held, twin, naive)
               break

@@ -157,6 +157,7 @@ export class MemoryMachine implements StateMachine, StateReader {
       this.executor.apply(entry, out)
       this.store.sweep(this.executor.base.time)
     }
+    this.executor.sessions.shown()
     this.executor.sessions.written()
     this.executor.removals.written()
     notifyListener(this.listener, out)

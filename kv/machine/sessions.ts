@@ -81,7 +81,9 @@ export class Sessions {
   private keptSize = 0
   /** The bytes that each session keeps. */
   private readonly sizes = new Map<number, number>()
-  /** Since the last `drain`: the first executed sequence of each session, and the sessions that ended. */
+  /** The first sequence of each session that was executed and not shown yet. */
+  private unseen = new Map<number, number>()
+  /** Since the last `written`: the first executed sequence of each session, and the sessions that ended. */
   private touched = new Map<number, number>()
   private ended = new Set<number>()
   constructor(idle: number) {
@@ -166,7 +168,10 @@ export class Sessions {
       this.byId.set(session.id, session)
       this.newest = session
     }
-    if (!this.touched.has(session.id)) this.touched.set(session.id, session.last + 1)
+    if (!this.unseen.has(session.id)) {
+      this.unseen.set(session.id, session.last + 1)
+      if (!this.touched.has(session.id)) this.touched.set(session.id, session.last + 1)
+    }
     this.forget(session, Math.min(lowest, session.last + 1))
   }
   executed(session: Session, reply: Reply): void {
@@ -227,17 +232,21 @@ export class Sessions {
     }
   }
 
-  /** What a waiting caller may be told: nothing of a batch that has not been written yet. */
+  /** What a waiting caller may be told: nothing that other readers do not see yet. */
   replyOf(id: number, secret: Uint8Array | null, sequence: number, now: number): ReplyState {
     const session = this.enter(id, secret, now)
     if (session === undefined) return { type: "expired" }
-    const unwritten = this.touched.get(id)
-    if (sequence > session.last || (unwritten !== undefined && sequence >= unwritten)) return { type: "notExecuted" }
+    const unseen = this.unseen.get(id)
+    if (sequence > session.last || (unseen !== undefined && sequence >= unseen)) return { type: "notExecuted" }
     const reply = session.replies.get(sequence)
     return reply === undefined ? { type: "forgotten" } : { type: "kept", reply }
   }
 
-  /** The changes of the batch that was just executed; call `written` once it is on disk. */
+  /** From here on everybody sees what was executed. */
+  shown(): void {
+    this.unseen.clear()
+  }
+  /** What changed since the last `written`, which is called once it is on disk. */
   changes(): { readonly touched: ReadonlyMap<number, number>; readonly ended: ReadonlySet<number> } {
     return { touched: this.touched, ended: this.ended }
   }

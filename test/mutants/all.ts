@@ -1,5 +1,6 @@
 /** Every mutant, by family. */
 import { backups } from "./backups.ts"
+import { behind } from "./behind.ts"
 import { clients } from "./clients.ts"
 import { clock } from "./clock.ts"
 import { commit } from "./commit.ts"
@@ -44,6 +45,7 @@ export const families: Readonly<Record<string, readonly Seeded[]>> = {
   timers,
   durability,
   own,
+  behind,
   edges,
   serving,
   costs,

@@ -86,11 +86,10 @@ export const reads: readonly Seeded[] = [
     patches: [
       {
         file: "kv/machine/leveldb/machine.ts",
-        find: "      notifyListener(this.listener, outcomes)\n",
+        find: "      if (await this.advance(entries, this.writeAfter === 0)) this.handlers?.applied(this.base.index)\n",
         replace:
-          "      notifyListener(this.listener, outcomes)\n      this.handlers?.applied(live.executor.base.index)\n",
+          "      this.handlers?.applied(entries.at(-1)?.index ?? 0)\n      await this.advance(entries, this.writeAfter === 0)\n",
       },
-      { file: "kv/machine/leveldb/machine.ts", find: "      this.handlers?.applied(this.base.index)\n", replace: "" },
     ],
   },
 ]

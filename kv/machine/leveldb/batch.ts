@@ -1,6 +1,7 @@
 /**
- * One LevelDB batch under construction: entries are executed until they have cost enough, and their changes are
- * collected.
+ * Execution in memory, and the batch that writes to LevelDB what was executed since the last one. A batch holds many
+ * entries, because each costs a write of LevelDB's and some records of its own, and what is written twice in it is
+ * written once.
  */
 import type { Entry } from "../../../core/index.ts"
 import { BATCH_COST, INLINE } from "../cost.ts"
@@ -18,7 +19,7 @@ import {
   removalKey,
 } from "../layout.ts"
 import type { SessionRecords } from "./sessionRecords.ts"
-import { Overlay } from "./overlay.ts"
+import { Overlay, overlayOn } from "./overlay.ts"
 import type { MachineOutcome, KvExecutor } from "../executor.ts"
 import { Slices } from "../slices.ts"
 
@@ -33,24 +34,29 @@ const DEAR = 64 << 10
 
 const EMPTY = Buffer.alloc(0)
 
-/** What a batch is made from. */
+/** What was executed and is visible, but not written yet. */
+export interface Pending {
+  readonly overlay: Overlay
+  /** They are executed again if writing fails for want of room. */
+  readonly entries: Entry[]
+  cost: number
+}
+/** What entries are executed on, and what a batch is made from. */
 export interface Target {
   readonly db: LevelDb
   readonly executor: KvExecutor
   readonly sessionRecords: SessionRecords
-  /** The current overlay of the replica; each batch begins with a new one. */
+  pending: Pending
+  /** What the entries that are being executed have changed: nobody sees it yet. */
   overlay: Overlay
 }
-/** The state after the previous batch. */
-export interface Before {
+/** The state as it is written. */
+export interface Written {
   readonly generation: number
   readonly large: boolean
-  readonly earliest: number
 }
 export interface Prepared {
   readonly batch: ReturnType<LevelDb["batch"]>
-  /** The first of the given entries that is not in the batch. */
-  readonly through: number
   readonly large: boolean
   readonly earliest: number
   readonly bytes: number
@@ -60,61 +66,76 @@ export interface Prepared {
 
 export class OutOfSequence extends Error {}
 
-export const overlayOf = (db: LevelDb, generation: number): Overlay =>
-  new Overlay(generation, {
+/** Nothing is pending on what is written. */
+export const pendingOn = (db: LevelDb, generation: number, earliest: number): Pending => ({
+  overlay: new Overlay(generation, earliest, {
     get: (of, key) => readItem(db, of, key),
     value: (of, key, item) => readValue(db, of, key, item),
-  })
+  }),
+  entries: [],
+  cost: 0,
+})
 
-/** Executes entries, and collects their changes into one LevelDB batch. */
-export const prepare = async (
+/** A batch of this cost is written before anything more is executed. */
+export const isFull = ({ cost }: Pending): boolean => cost >= BATCH_COST
+
+/**
+ * Executes entries from `from` on, until all are executed or a batch is full, into an overlay that nobody sees. Returns
+ * the place of the next one.
+ */
+export const execute = async (
   target: Target,
-  before: Before,
   entries: readonly Entry[],
   from: number,
   outcomes: MachineOutcome[],
-): Promise<Prepared> => {
-  const { executor, db } = target
+): Promise<number> => {
+  const { executor, pending } = target
   const slices = new Slices()
-  const overlay = overlayOf(db, before.generation)
-  target.overlay = overlay
-  const first = executor.base.index + 1
+  target.overlay = overlayOn(pending.overlay)
   let through = from
-  for (let cost = 0; through < entries.length && cost < BATCH_COST; through++) {
+  for (; through < entries.length && !isFull(pending); through++) {
     const entry = entries[through]
     if (entry === undefined || entry.index <= executor.base.index) continue
     if (entry.index !== executor.base.index + 1)
       throw new OutOfSequence(`entry ${entry.index} was handed over at position ${executor.base.index}`)
+    pending.entries.push(entry)
     const steps = executor.start(entry, outcomes)
     if (steps !== null) while (steps.next().done !== true) if (slices.due()) await slices.giveWay()
     const spent = executor.takeCost()
-    cost += spent
+    pending.cost += spent
     if (slices.due() || (spent > DEAR && slices.overdue())) await slices.giveWay()
   }
+  return through
+}
+
+/** One LevelDB batch of all that is pending. */
+export const prepare = async (target: Target, written: Written): Promise<Prepared> => {
+  const { executor, db, pending } = target
+  const { overlay, entries } = pending
+  const slices = new Slices()
   const batch = db.batch()
   const { generation } = overlay
-  const anew = before.generation !== generation
-  let earliest = anew ? Infinity : before.earliest
-  let large = before.large && !anew
+  let { earliest } = overlay
+  let large = written.large && written.generation === generation
   let bytes = 0
   let expired = 0
   if (earliest <= executor.base.time)
     ({ earliest, expired } = await sweep(
       target,
       batch,
-      Math.min(SWEEP_PER_BATCH, (through - from) * SWEEP_PER_ENTRY + 64),
+      Math.min(SWEEP_PER_BATCH, entries.length * SWEEP_PER_ENTRY + 64),
     ))
   for (const { key, item } of overlay.changes.values()) {
     if (item === null) deleteItem(batch, generation, key, large)
     else {
-      const written = putItem(batch, generation, key, item, large)
-      bytes += written
+      const length = putItem(batch, generation, key, item, large)
+      bytes += length
       if (item.length > INLINE) large = true
       if (item.expiry !== 0) {
         batch.put(deadlineKey(generation, item.expiry, key), EMPTY)
         earliest = Math.min(earliest, item.expiry)
       }
-      if (written > DEAR && slices.overdue()) await slices.giveWay()
+      if (length > DEAR && slices.overdue()) await slices.giveWay()
     }
     if (slices.due()) await slices.giveWay()
   }
@@ -124,8 +145,9 @@ export const prepare = async (
     if (slices.due()) await slices.giveWay()
   }
   batch.put(positionKey, encodePosition({ base: executor.base, generation, large }))
-  if (executor.base.index >= first) batch.put(markerKey(first), encodeMarker(first, executor.base.index))
-  return { batch, through, large, earliest, bytes, expired }
+  const [first] = entries
+  if (first !== undefined) batch.put(markerKey(first.index), encodeMarker(first.index, executor.base.index))
+  return { batch, large, earliest, bytes, expired }
 }
 
 /**
@@ -133,7 +155,7 @@ export const prepare = async (
  * depends on the clock alone. Returns the earliest deadline that is left, and the number of removed keys.
  */
 const sweep = async (
-  { overlay, executor, db }: Target,
+  { pending: { overlay }, executor, db }: Target,
   batch: ReturnType<LevelDb["batch"]>,
   most: number,
 ): Promise<{ readonly earliest: number; readonly expired: number }> => {

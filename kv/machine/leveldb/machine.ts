@@ -1,12 +1,14 @@
 /**
- * The replicated key-value store on LevelDB. A call of `apply` becomes one atomic LevelDB batch: data, sessions and
- * position together. So whatever a crash leaves is the state after some entry, and nothing is executed twice.
+ * The replicated key-value store on LevelDB. Entries are executed in memory, and written a few milliseconds later: data,
+ * sessions and position in one atomic LevelDB batch. So whatever a crash leaves is the state after some entry, and
+ * nothing is executed twice.
  *
  * What is on disk and what is promised:
- * - A batch is written without fsync. A crash of the machine may lose the last ones; then the position goes back too,
- *   and the log applies them again. Only `takeSnapshot` makes a position durable.
- * - Before a batch is handed to LevelDB nothing of it is visible: not to reads, not to replyOf, not to the listener.
- *   From then on all of it is visible: to small reads in memory; large ones wait until it is written.
+ * - A batch is written without fsync, and later than its entries are answered: they are durable in the log. A crash may
+ *   lose the last batches; then the position goes back too, and the log applies them again. Only `takeSnapshot` makes a
+ *   position durable.
+ * - While entries are being executed nothing of them is visible: not to reads, not to replyOf, not to the listener. Then
+ *   all of it is visible: to small reads in memory; large ones wait until it is written.
  * - Any damage ends service: position() is null until `restore` has succeeded.
  */
 import { randomBytes } from "node:crypto"
@@ -14,7 +16,7 @@ import { origin, type Entry, type LogBase, type SnapshotRef } from "../../../cor
 import type { SnapshotImage, StateMachineHandlers } from "../../../interpreters/contract.ts"
 import { Histogram } from "../../../interpreters/metrics/index.ts"
 import type { KvMachine, MachineStats, Scrubbed } from "../contract.ts"
-import { type Prepared, type Target, overlayOf, prepare } from "./batch.ts"
+import { type Target, execute, isFull, pendingOn, prepare } from "./batch.ts"
 import {
   type DatabaseContents,
   type LevelDb,
@@ -56,6 +58,8 @@ interface Live extends DatabaseContents, Target {
   readonly name: string
   readonly reads: Reads
 }
+/** What became of a step: it is done, its database was opened anew without the latest entries, or nothing more is executed. */
+type Step = "done" | "again" | "stopped"
 
 export class LevelMachine implements KvMachine {
   private live: Live | null = null
@@ -72,13 +76,16 @@ export class LevelMachine implements KvMachine {
   private listener: CommandListener | null = null
   private flushing: FlushListener = () => undefined
   private incoming: Incoming | null = null
+  /** Executed, and visible. */
   private base: LogBase = origin
   private begins = 0
+  /** As it is written. */
   generation = 0
-  /** There may be large values in this generation. */
+  /** As it is written: there may be large values in this generation. */
   large = false
-  earliest = Infinity
-  /** One LevelDB write at a time; a snapshot that is pinned between two of them is the state after an entry. */
+  /** Writes what is pending, after a while. */
+  private later: NodeJS.Timeout | null = null
+  /** One of executing and writing at a time; a snapshot that is pinned between two of them is the state after an entry. */
   private readonly writes = new SerialTasks()
   /** One of takeSnapshot, storeChunk and restore at a time. */
   private readonly upkeep = new SerialTasks()
@@ -105,14 +112,17 @@ export class LevelMachine implements KvMachine {
   private readonly directories: Directories
   private readonly identity: StateIdentity
   private readonly idle: number
+  private readonly writeAfter: number
   constructor(
     directories: Directories,
     identity: StateIdentity,
     idle: number,
     found: { readonly name: string; readonly contents: DatabaseContents } | MachineDamaged,
     report: (text: string) => void,
+    writeAfter: number,
   ) {
     this.report = report
+    this.writeAfter = writeAfter
     this.directories = directories
     this.identity = identity
     this.idle = idle
@@ -126,11 +136,19 @@ export class LevelMachine implements KvMachine {
 
   private become(name: string, contents: DatabaseContents): void {
     const { db, position, sessions } = contents
+    const pending = pendingOn(db, position.generation, contents.earliest)
     const live: Live = {
       ...contents,
       name,
-      overlay: overlayOf(db, position.generation),
-      reads: new Reads(db, position.base, position.generation, (thrown) => this.harm(thrown, live)),
+      pending,
+      overlay: pending.overlay,
+      reads: new Reads(
+        db,
+        position.base,
+        position.generation,
+        (thrown) => this.harm(thrown, live),
+        () => void this.writes.run(() => this.advance([], true)),
+      ),
       executor: new KvExecutor(
         storeOf(() => live.overlay),
         position.base,
@@ -149,7 +167,6 @@ export class LevelMachine implements KvMachine {
     this.begins = contents.begins
     this.generation = position.generation
     this.large = position.large
-    this.earliest = contents.earliest
     void this.reclaim(live)
   }
 
@@ -175,14 +192,19 @@ export class LevelMachine implements KvMachine {
     this.injure(where.db.location, thrown)
   }
   private injure(directory: string, thrown: unknown): void {
-    this.live = null
+    this.drop(rebuildingReply)
     this.damage = damageOf(directory, thrown)
     this.handlers?.damaged(this.damage)
+  }
+  /** `reply`: to reads that wait until something is written. */
+  private drop(reply: Reply): void {
+    this.live?.reads.end(reply)
+    this.live = null
   }
   private fail(action: string, cause: unknown): void {
     if (this.stopped) return
     this.stopped = true
-    this.live = null
+    this.drop(rebuildingReply)
     const gone = this.opened !== null && isGone(this.opened.location)
     this.handlers?.failed(
       gone
@@ -195,65 +217,104 @@ export class LevelMachine implements KvMachine {
 
   apply(entries: readonly Entry[]): void {
     void this.writes.run(async () => {
-      // Expensive entries are divided into batches: none takes long, and none takes much memory.
-      for (let done = 0; done < entries.length;) {
-        const { live } = this
-        if (live === null) return
-        const through = await this.batch(live, entries, done)
-        if (through === "stopped" || (through !== "again" && this.live !== live)) return
-        done = through === "again" ? 0 : through
-        this.handlers?.progress?.()
-      }
-      this.handlers?.applied(this.base.index)
+      if (await this.advance(entries, this.writeAfter === 0)) this.handlers?.applied(this.base.index)
     })
   }
 
   /**
-   * Executes one batch of the entries from `from` on. Returns where the next one begins, or that everything must be
-   * done again.
+   * Executes entries, and writes what is pending if it is much, or if `all` is to be written. False: nothing more is
+   * executed. Expensive entries are divided into batches: none takes long, and none takes much memory.
    */
-  private async batch(live: Live, entries: readonly Entry[], from: number): Promise<number | "again" | "stopped"> {
-    const outcomes: MachineOutcome[] = []
-    let prepared: Prepared
-    try {
-      prepared = await prepare(live, this, entries, from, outcomes)
-    } catch (thrown) {
-      if (isShortage(thrown)) return this.waitForRoom(live, thrown)
-      if (isDamage(thrown)) this.harm(thrown, live)
-      else this.fail("apply", thrown)
-      return "stopped"
+  private async advance(entries: readonly Entry[], all: boolean): Promise<boolean> {
+    let left = entries
+    let done = 0
+    for (;;) {
+      const { live } = this
+      if (live === null) return false
+      const { pending } = live
+      const write = pending.entries.length > 0 && (isFull(pending) || this.short !== null || this.isOverdue(live))
+      let step: Step
+      if (write || (all && done >= left.length && pending.entries.length > 0)) step = await this.write(live)
+      else if (done < left.length) {
+        const outcomes: MachineOutcome[] = []
+        try {
+          done = await execute(live, left, done, outcomes)
+          step = this.live === live ? "done" : "stopped"
+        } catch (thrown) {
+          step = await this.failed("apply", live, thrown)
+        }
+        if (step === "done") this.show(live, outcomes)
+      } else {
+        if (pending.entries.length > 0) this.writeLater()
+        return true
+      }
+      if (step === "stopped") return false
+      if (step === "again") {
+        const last = pending.entries.at(-1)?.index ?? 0
+        left = [...pending.entries, ...left.slice(done).filter(({ index }) => index > last)]
+        done = 0
+      }
+      if (done < left.length) this.handlers?.progress?.()
     }
+  }
+  /** Keys have expired: writing removes them, and finds the next deadline. */
+  private isOverdue({ pending, executor }: Live): boolean {
+    return pending.overlay.earliest <= executor.base.time
+  }
+  /** What was executed becomes visible. Its entries are durable in the log, so the replies are final. */
+  private show(live: Live, outcomes: readonly MachineOutcome[]): void {
+    const { pending, executor } = live
+    pending.overlay.absorb(live.overlay)
+    live.reads.show(pending.overlay, executor.base)
+    executor.sessions.shown()
+    this.base = executor.base
+    this.shown = Math.max(this.shown, executor.base.index)
+    notifyListener(this.listener, outcomes)
+  }
+  private writeLater(): void {
+    this.later ??= setTimeout(() => {
+      this.later = null
+      void this.writes.run(() => this.advance([], true))
+    }, this.writeAfter)
+  }
+  private async write(live: Live): Promise<Step> {
+    const { pending, executor } = live
+    let prepared
+    let began: number
     try {
-      live.reads.freeze(live.overlay, live.executor.base)
-      this.shown = live.executor.base.index
-      const began = performance.now()
-      const writing = prepared.batch.write()
-      // These entries are durable in the log, so the replies are final already.
-      notifyListener(this.listener, outcomes)
-      await writing
-      this.commitTimes.observe((performance.now() - began) / 1000)
+      prepared = await prepare(live, this)
+      began = performance.now()
+      await prepared.batch.write()
     } catch (thrown) {
-      if (isShortage(thrown)) return this.waitForRoom(live, thrown)
-      this.fail("write a batch", thrown)
-      return "stopped"
+      return this.failed("write a batch", live, thrown)
     }
+    this.commitTimes.observe((performance.now() - began) / 1000)
+    if (this.live !== live) return "stopped"
     this.batches++
     this.expired += prepared.expired
     this.bytesWritten += prepared.bytes
-    this.base = live.executor.base
-    this.earliest = prepared.earliest
     this.large = prepared.large
-    live.reads.thaw(this.base, live.overlay.generation)
-    live.executor.sessions.written()
-    live.executor.removals.written()
+    const { generation } = pending.overlay
+    live.pending = pendingOn(live.db, generation, prepared.earliest)
+    live.reads.settled(executor.base, generation)
+    executor.sessions.written()
+    executor.removals.written()
     if (this.short !== null && this.base.index >= this.shown) {
       this.short = null
       this.report("the state machine has space again and continues")
     }
-    const flushed = this.generation !== live.overlay.generation
-    this.generation = live.overlay.generation
-    if (flushed) void this.reclaim(live)
-    return prepared.through
+    if (this.generation !== generation) {
+      this.generation = generation
+      void this.reclaim(live)
+    }
+    return "done"
+  }
+  private async failed(action: string, live: Live, thrown: unknown): Promise<Step> {
+    if (this.live !== live) return "stopped"
+    if (isShortage(thrown)) return this.waitForRoom(live, thrown)
+    if (isDamage(thrown)) this.harm(thrown, live)
+    else this.fail(action, thrown)
+    return "stopped"
   }
 
   /**
@@ -261,12 +322,11 @@ export class LevelMachine implements KvMachine {
    * log keeps what is to be executed. LevelDB accepts no more writes once one has failed, so it is closed, and opened
    * again when there is space; then the batches that reached the disk are there, and the rest is executed again.
    */
-  private async waitForRoom(live: Live, thrown: unknown): Promise<"again" | "stopped"> {
+  private async waitForRoom(live: Live, thrown: unknown): Promise<Step> {
     const known = this.short !== null
     this.short = `the state machine cannot write: ${reason(thrown)}. Nothing is lost: it continues by itself, from its log, once there is space`
     if (!known) this.report(this.short)
-    // Reads that wait for the batch must not wait for ever.
-    live.reads.thaw(this.base, this.generation)
+    this.drop(noRoomReply)
     try {
       await this.shut()
     } catch (closing) {
@@ -324,13 +384,19 @@ export class LevelMachine implements KvMachine {
 
   takeSnapshot(): Promise<LogBase> {
     return this.upkeep.run(async () => {
+      const base = await this.writes.run(() => this.writtenBase())
       const live = this.serving()
-      const { base } = this
       // Batches are still written meanwhile; at least everything through `base` becomes durable.
       await makeDurable(live.db, base.index)
       await dropMarkers(live.db, base.index)
       return base
     })
+  }
+
+  /** Writes all that is executed. */
+  private async writtenBase(): Promise<LogBase> {
+    await this.advance([], true)
+    return this.base
   }
 
   openSnapshot(): Promise<SnapshotImage> {
@@ -340,9 +406,10 @@ export class LevelMachine implements KvMachine {
     return this.pin(() => [])
   }
   private pin(sessionsOf: typeof sessionsForImage): Promise<SnapshotImage> {
-    return this.writes.run(() => {
+    return this.writes.run(async () => {
+      const base = await this.writtenBase()
       const live = this.serving()
-      const { base, generation } = this
+      const { generation } = this
       const id = `${this.identity.node}.${this.bootId}.${base.index}.${++this.imageCount}`
       const pinned = {
         db: live.db,
@@ -442,7 +509,8 @@ export class LevelMachine implements KvMachine {
       : this.live.executor.sessions.replyOf(session, secret, sequence, this.base.time)
   }
   earliestDeadline(): number | null {
-    return this.live === null || this.earliest === Infinity ? null : this.earliest
+    const earliest = this.live?.pending.overlay.earliest ?? Infinity
+    return earliest === Infinity ? null : earliest
   }
 
   stats(): MachineStats {
@@ -488,10 +556,14 @@ export class LevelMachine implements KvMachine {
     this.unwatch()
     this.stopping.abort()
     await this.upkeep.run(() => this.incoming?.abandon(this.directories))
-    await this.writes.run(() => this.shut())
+    await this.writes.run(async () => {
+      await this.advance([], true)
+      await this.shut()
+    })
+    if (this.later !== null) clearTimeout(this.later)
   }
   private async shut(): Promise<void> {
-    this.live = null
+    this.drop(rebuildingReply)
     for (const image of this.images) await image.close()
     await this.opened?.close()
     this.opened = null

@@ -29,6 +29,11 @@ export interface MachineOptions {
   readonly node: string
   /** Milliseconds on the replicated clock after which an idle session ends. The same on every node of a cluster. */
   readonly sessionIdle?: number
+  /**
+   * Milliseconds after which what was executed is written to LevelDB (10): what is executed meanwhile shares a write. 0: with
+   * each call of `apply`. Until then a crash leaves it to the log.
+   */
+  readonly writeAfter?: number
   /** Logs one line, for people. */
   readonly report?: (text: string) => void
   /** Called while the tables are checked: bytes so far, and all bytes. */
@@ -91,7 +96,7 @@ const openCurrent = async (
 }
 
 const open = async (options: MachineOptions): Promise<LevelMachine> => {
-  const idle = options.sessionIdle ?? DEFAULT_IDLE
+  const { sessionIdle: idle = DEFAULT_IDLE, writeAfter = 10, report = () => undefined } = options
   const identity: StateIdentity = { format: FORMAT, cluster: options.cluster, node: options.node }
   const { directories, current } = await Directories.open(options.directory)
   const begin = (): Promise<Opened> => create(directories, identity, idle)
@@ -106,7 +111,7 @@ const open = async (options: MachineOptions): Promise<LevelMachine> => {
   if (found instanceof MachineDamaged) {
     if (options.startOver === undefined) {
       if (current !== undefined) await directories.removeOthers(current ?? undefined)
-      return new LevelMachine(directories, identity, idle, found, options.report ?? (() => undefined))
+      return new LevelMachine(directories, identity, idle, found, report, writeAfter)
     }
     const damage = found
     const kept = await directories.setAside()
@@ -114,7 +119,7 @@ const open = async (options: MachineOptions): Promise<LevelMachine> => {
     options.startOver(damage, kept)
   }
   await directories.removeOthers(found.name)
-  return new LevelMachine(directories, identity, idle, found, options.report ?? (() => undefined))
+  return new LevelMachine(directories, identity, idle, found, report, writeAfter)
 }
 
 /**

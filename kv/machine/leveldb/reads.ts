@@ -53,13 +53,22 @@ export class Reads {
   /** The present content of LevelDB. */
   private readonly stored: Stored
   private readonly damaged: (thrown: unknown) => void
-  /** The batch that is being written, on top of the state below it. */
-  private writing: Stored | null = null
+  /** What is executed and not written yet, on top of LevelDB's content. */
+  private unwritten: Stored | null = null
   private size: { readonly writes: number; readonly reply: Reply } | null = null
   private writes = 0
-  private thawed: Promise<void> = Promise.resolve()
+  private written: Promise<void> = Promise.resolve()
   private wake: () => void = () => undefined
-  constructor(db: LevelDb, { index, time }: LogBase, generation: number, damaged: (thrown: unknown) => void) {
+  private ended: Reply | null = null
+  private readonly write: () => void
+  /** `write`: asks for everything that is executed to be written. */
+  constructor(
+    db: LevelDb,
+    { index, time }: LogBase,
+    generation: number,
+    damaged: (thrown: unknown) => void,
+    write: () => void,
+  ) {
     this.db = db
     this.stored = {
       get: (key) => readItem(db, this.generation, key),
@@ -69,30 +78,36 @@ export class Reads {
     this.index = index
     this.generation = generation
     this.damaged = damaged
+    this.write = write
   }
 
   /**
-   * A batch is being written to LevelDB, which may show it at any moment from now on; reads of several keys must not
-   * see half of it. The batch is already visible, so they see all of it in memory; nothing else changes. Large reads
-   * wait until `thaw`.
+   * Entries were executed that are not written yet. Reads of a few keys see all of it in memory, so LevelDB may show
+   * half of a batch meanwhile. Large reads ask for it to be written, and wait for `settled`.
    */
-  freeze(batch: Overlay, { index, time }: LogBase): void {
-    this.writing = batch
+  show(overlay: Overlay, { index, time }: LogBase): void {
     this.clock = time
     this.index = index
-    this.generation = batch.generation
+    this.generation = overlay.generation
     this.writes++
-    this.thawed = new Promise((resolve) => {
-      this.wake = resolve
-    })
+    if (this.unwritten === null)
+      this.written = new Promise((resolve) => {
+        this.wake = resolve
+      })
+    this.unwritten = overlay
   }
-  /** The batch is written, or will not be: reads see the given position from now on. */
-  thaw({ index, time }: LogBase, generation: number): void {
+  /** All of it is written: reads see the given position in LevelDB from now on. */
+  settled({ index, time }: LogBase, generation: number): void {
     this.clock = time
     this.index = index
     this.generation = generation
-    this.writing = null
+    this.unwritten = null
     this.writes++
+    this.wake()
+  }
+  /** The database is closed, or about to be: large reads that wait are given this reply. */
+  end(reply: Reply): void {
+    this.ended = reply
     this.wake()
   }
   private at(snapshot: Snapshot): Stored {
@@ -121,14 +136,14 @@ export class Reads {
   version(key: Uint8Array): number {
     const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
     return this.guarded(
-      () => new ReadOnlyView(this.clock, this.writing ?? this.stored).get(wanted)?.version ?? absentAfter(this.index),
+      () => new ReadOnlyView(this.clock, this.unwritten ?? this.stored).get(wanted)?.version ?? absentAfter(this.index),
       NO_VERSION,
     )
   }
-  /** Reads the present content: for an estimate nothing is pinned. */
+  /** For an estimate nothing is pinned. */
   lengthOf(key: Uint8Array): number {
     const wanted = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
-    return this.guarded(() => readItem(this.db, this.generation, wanted)?.length ?? 0, 0)
+    return this.guarded(() => (this.unwritten ?? this.stored).get(wanted)?.length ?? 0, 0)
   }
   /** `most`: bytes of values and keys in the reply; a larger reply is refused before it is made. */
   read(call: Call, most = MAX_REPLY): Reply | Promise<Reply> {
@@ -140,14 +155,14 @@ export class Reads {
     if (spec.lastKey === -1 && call.length > AT_ONCE) return this.many(toBuffers(call), spec.name, most)
     if (spec.name === "MGET") return this.guarded(() => this.few(toBuffers(call), most), rebuildingReply)
     try {
-      return perform(new ReadOnlyView(this.clock, this.writing ?? this.stored, most), spec, call)
+      return perform(new ReadOnlyView(this.clock, this.unwritten ?? this.stored, most), spec, call)
     } catch (thrown) {
       return thrown instanceof TooLarge ? thrown.reply : this.unread(thrown, rebuildingReply)
     }
   }
   /** An MGET is executed at once, unless the values are large: seven values of 8 MB are no small read. */
   private few(args: readonly Buffer[], most: number): Reply | Promise<Reply> {
-    const view = new ReadOnlyView(this.clock, this.writing ?? this.stored)
+    const view = new ReadOnlyView(this.clock, this.unwritten ?? this.stored)
     const found = args.slice(1).map((key) => [key, view.get(key)] as const)
     const bytes = found.reduce((sum, [, item]) => sum + (item?.length ?? 0), 0)
     if (bytes > most) return replyTooLarge(bytes, most).reply
@@ -159,11 +174,15 @@ export class Reads {
   }
 
   /**
-   * Pins a state for a read that takes several turns. It waits while a batch is being written, so the pinned state is
-   * one that immediate reads see already.
+   * Pins a state for a read that takes several turns. It waits until all that immediate reads see is written, so that
+   * it sees that too.
    */
   private async pinned(most: number, task: (view: KeyspaceView, snapshot: Snapshot) => Promise<Reply>): Promise<Reply> {
-    while (this.writing !== null) await this.thawed
+    while (this.unwritten !== null && this.ended === null) {
+      this.write()
+      await this.written
+    }
+    if (this.ended !== null) return this.ended
     const snapshot = this.db.snapshot()
     try {
       return await task(new ReadOnlyView(this.clock, this.at(snapshot), most), snapshot)

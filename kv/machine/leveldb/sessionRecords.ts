@@ -61,7 +61,7 @@ export class SessionRecords {
   constructor(spans: Spans) {
     this.spans = spans
   }
-  /** The changes of the batch that was just executed. */
+  /** What changed since the last batch. */
   async write(batch: Batch, sessions: Sessions, slices: Slices): Promise<void> {
     const { touched, ended } = sessions.changes()
     for (const id of ended) {
