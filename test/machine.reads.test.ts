@@ -225,11 +225,10 @@ describe("reads beside writes", () => {
     }
     round(0)
     await held.apply(log.entries)
-    const progress = { writing: true }
+    const progress = { writing: true, reads: 0 }
     let last = 0
-    let reads = 0
     const pump = (async () => {
-      for (let i = 1; i <= 150 || reads < 40; i++) {
+      for (let i = 1; i <= 150 || progress.reads < 40; i++) {
         round(i)
         last = i
         await held.apply(log.entries.slice(-1))
@@ -243,7 +242,7 @@ describe("reads beside writes", () => {
       const value = Number(list[0])
       expect(value).toBeGreaterThanOrEqual(seen)
       seen = value
-      reads++
+      progress.reads++
     }
     while (progress.writing) {
       look(await held.get("MGET", "k0", "k50", "k99"))

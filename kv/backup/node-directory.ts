@@ -97,7 +97,8 @@ const openIn = async (
   try {
     const { directory } = shadow
     const machine = await Effect.runPromise(
-      openMachine({ directory, ...identity, ...(startOver ? { startOver: () => undefined } : {}) }).pipe(
+      // Who executes entries here wants to know that there is room for them.
+      openMachine({ directory, ...identity, writeAfter: 0, ...(startOver ? { startOver: () => undefined } : {}) }).pipe(
         Scope.provide(scope),
       ),
     )

@@ -46,7 +46,7 @@ export const behind: readonly Seeded[] = [
     patches: [
       {
         file: "kv/machine/leveldb/machine.ts",
-        find: "        left = [...pending.entries, ...left.slice(done).filter(({ index }) => index > last)]\n",
+        find: "        left = [...unwritten.entries, ...left.slice(done).filter(({ index }) => index > last)]\n",
         replace: "        left = left.slice(done).filter(({ index }) => index > last)\n",
       },
     ],

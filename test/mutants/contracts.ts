@@ -123,8 +123,8 @@ export const contracts: readonly Seeded[] = [
     title: "LevelDB takes a chunk of a snapshot that is not the next one",
     patches: [
       {
-        file: "kv/machine/leveldb/machine.ts",
-        find: "      if (offset !== incoming.offset) return incoming.offset\n",
+        file: "kv/machine/leveldb/receiving.ts",
+        find: "    if (offset !== incoming.offset) return incoming.offset\n",
         replace: "",
       },
     ],

@@ -35,7 +35,7 @@ const DEAR = 64 << 10
 const EMPTY = Buffer.alloc(0)
 
 /** What was executed and is visible, but not written yet. */
-export interface Pending {
+export interface Unwritten {
   readonly overlay: Overlay
   /** They are executed again if writing fails for want of room. */
   readonly entries: Entry[]
@@ -46,12 +46,12 @@ export interface Target {
   readonly db: LevelDb
   readonly executor: KvExecutor
   readonly sessionRecords: SessionRecords
-  pending: Pending
+  unwritten: Unwritten
   /** What the entries that are being executed have changed: nobody sees it yet. */
   overlay: Overlay
 }
 /** The state as it is written. */
-export interface Written {
+export interface WrittenState {
   readonly generation: number
   readonly large: boolean
 }
@@ -66,8 +66,8 @@ export interface Prepared {
 
 export class OutOfSequence extends Error {}
 
-/** Nothing is pending on what is written. */
-export const pendingOn = (db: LevelDb, generation: number, earliest: number): Pending => ({
+/** All is written. */
+export const nothingUnwritten = (db: LevelDb, generation: number, earliest: number): Unwritten => ({
   overlay: new Overlay(generation, earliest, {
     get: (of, key) => readItem(db, of, key),
     value: (of, key, item) => readValue(db, of, key, item),
@@ -77,7 +77,7 @@ export const pendingOn = (db: LevelDb, generation: number, earliest: number): Pe
 })
 
 /** A batch of this cost is written before anything more is executed. */
-export const isFull = ({ cost }: Pending): boolean => cost >= BATCH_COST
+export const isFull = ({ cost }: Unwritten): boolean => cost >= BATCH_COST
 
 /**
  * Executes entries from `from` on, until all are executed or a batch is full, into an overlay that nobody sees. Returns
@@ -89,29 +89,29 @@ export const execute = async (
   from: number,
   outcomes: MachineOutcome[],
 ): Promise<number> => {
-  const { executor, pending } = target
+  const { executor, unwritten } = target
   const slices = new Slices()
-  target.overlay = overlayOn(pending.overlay)
+  target.overlay = overlayOn(unwritten.overlay)
   let through = from
-  for (; through < entries.length && !isFull(pending); through++) {
+  for (; through < entries.length && !isFull(unwritten); through++) {
     const entry = entries[through]
     if (entry === undefined || entry.index <= executor.base.index) continue
     if (entry.index !== executor.base.index + 1)
       throw new OutOfSequence(`entry ${entry.index} was handed over at position ${executor.base.index}`)
-    pending.entries.push(entry)
+    unwritten.entries.push(entry)
     const steps = executor.start(entry, outcomes)
     if (steps !== null) while (steps.next().done !== true) if (slices.due()) await slices.giveWay()
     const spent = executor.takeCost()
-    pending.cost += spent
+    unwritten.cost += spent
     if (slices.due() || (spent > DEAR && slices.overdue())) await slices.giveWay()
   }
   return through
 }
 
-/** One LevelDB batch of all that is pending. */
-export const prepare = async (target: Target, written: Written): Promise<Prepared> => {
-  const { executor, db, pending } = target
-  const { overlay, entries } = pending
+/** One LevelDB batch of all that is not written yet. */
+export const prepare = async (target: Target, written: WrittenState): Promise<Prepared> => {
+  const { executor, db, unwritten } = target
+  const { overlay, entries } = unwritten
   const slices = new Slices()
   const batch = db.batch()
   const { generation } = overlay
@@ -155,7 +155,7 @@ export const prepare = async (target: Target, written: Written): Promise<Prepare
  * depends on the clock alone. Returns the earliest deadline that is left, and the number of removed keys.
  */
 const sweep = async (
-  { pending: { overlay }, executor, db }: Target,
+  { unwritten: { overlay }, executor, db }: Target,
   batch: ReturnType<LevelDb["batch"]>,
   most: number,
 ): Promise<{ readonly earliest: number; readonly expired: number }> => {

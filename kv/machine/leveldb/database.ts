@@ -278,13 +278,12 @@ export const dataBytesOf = async (db: LevelDb, generation: number): Promise<numb
 }
 
 /** Removes some records of earlier generations. Returns whether there were any. */
-export const clearSome = async (
-  db: LevelDb,
-  kind: typeof DATA | typeof VALUE | typeof DEADLINE,
-  generation: number,
-): Promise<boolean> => {
-  const range = { gte: generationRange(kind, 0).gte, lt: generationRange(kind, generation).gte }
-  if ((await firstOf(db, range)) === undefined) return false
-  await db.clear({ ...range, limit: kind === VALUE ? RECLAIM_LARGE : RECLAIM })
-  return true
+export const clearSome = async (db: LevelDb, generation: number): Promise<boolean> => {
+  for (const kind of [DATA, VALUE, DEADLINE] as const) {
+    const range = { gte: generationRange(kind, 0).gte, lt: generationRange(kind, generation).gte }
+    if ((await firstOf(db, range)) === undefined) continue
+    await db.clear({ ...range, limit: kind === VALUE ? RECLAIM_LARGE : RECLAIM })
+    return true
+  }
+  return false
 }

@@ -6,6 +6,9 @@
  */
 import { lstat, open, readdir, unlink } from "node:fs/promises"
 import { join } from "node:path"
+import type { Scrubbed } from "../contract.ts"
+import { isDamage, reason } from "./errors.ts"
+import { SCRUB_REST } from "./pace.ts"
 import { crc32c, maskedCrc } from "./crc32c.ts"
 import { BadRecord } from "../layout.ts"
 import { Slices } from "../slices.ts"
@@ -214,6 +217,25 @@ export const checkTables = async (
     if (!wanted()) break
   }
   return total
+}
+
+/** Checks the tables of a database in use, slowly. null: it was not wanted any more before the end. */
+export const scrubTables = async (
+  directory: string,
+  wanted: () => boolean,
+  damaged: (thrown: unknown) => void,
+): Promise<Scrubbed | null> => {
+  try {
+    const bytes = await checkTables(directory, { rest: SCRUB_REST, wanted })
+    return wanted() ? { bytes, found: null } : null
+  } catch (thrown) {
+    // A database that was replaced or closed meanwhile may well be unreadable.
+    if (!wanted()) return null
+    // A missing permission or descriptor says nothing about the data.
+    if (!isDamage(thrown)) throw thrown
+    damaged(thrown)
+    return { bytes: 0, found: reason(thrown) }
+  }
 }
 
 /** What is wrong with each table, one by one; empty if all are good. */

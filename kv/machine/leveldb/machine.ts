@@ -14,9 +14,9 @@
 import { randomBytes } from "node:crypto"
 import { origin, type Entry, type LogBase, type SnapshotRef } from "../../../core/index.ts"
 import type { SnapshotImage, StateMachineHandlers } from "../../../interpreters/contract.ts"
-import { Histogram } from "../../../interpreters/metrics/index.ts"
 import type { KvMachine, MachineStats, Scrubbed } from "../contract.ts"
-import { type Target, execute, isFull, pendingOn, prepare } from "./batch.ts"
+import { execute, isFull, nothingUnwritten, prepare } from "./batch.ts"
+import { type Live, Tally, liveOf } from "./live.ts"
 import {
   type DatabaseContents,
   type LevelDb,
@@ -38,26 +38,20 @@ import {
   isRefusal,
   reason,
 } from "./errors.ts"
-import { checkTables } from "./files.ts"
+import { scrubTables } from "./files.ts"
+import { CommandFaults } from "../commandFaults.ts"
 import { sessionsForImage } from "../image.ts"
-import { Incoming } from "./incoming.ts"
-import { DATA, DEADLINE, type StateIdentity, VALUE } from "../layout.ts"
+import { Receiving } from "./receiving.ts"
+import type { StateIdentity } from "../layout.ts"
 import { imageOf } from "./outgoing.ts"
-import { storeOf } from "./overlay.ts"
-import { Reads, noRoomReply, rebuildingReply } from "./reads.ts"
+import { noRoomReply, rebuildingReply } from "./reads.ts"
 import { NO_VERSION } from "../removals.ts"
-import { type MachineOutcome, KvExecutor, notifyListener } from "../executor.ts"
+import { type MachineOutcome, notifyListener } from "../executor.ts"
 import { type ReplyState, Sessions } from "../sessions.ts"
-import { SCRUB_REST } from "./pace.ts"
-import { ROOM_EVERY, diskHasRoom, isShortage, pause } from "./room.ts"
+import { isShortage, onceThereIsRoom } from "./room.ts"
 import { SerialTasks } from "../slices.ts"
 import type { Call, CommandListener, FlushListener, Keyspace, Reply } from "../../types.ts"
 
-/** The open database and its mirror in memory. A restore replaces it as a whole. */
-interface Live extends DatabaseContents, Target {
-  readonly name: string
-  readonly reads: Reads
-}
 /** What became of a step: it is done, its database was opened anew without the latest entries, or nothing more is executed. */
 type Step = "done" | "again" | "stopped"
 
@@ -75,7 +69,7 @@ export class LevelMachine implements KvMachine {
   private handlers: StateMachineHandlers | null = null
   private listener: CommandListener | null = null
   private flushing: FlushListener = () => undefined
-  private incoming: Incoming | null = null
+  private readonly receiving: Receiving
   /** Executed, and visible. */
   private base: LogBase = origin
   private begins = 0
@@ -83,7 +77,7 @@ export class LevelMachine implements KvMachine {
   generation = 0
   /** As it is written: there may be large values in this generation. */
   large = false
-  /** Writes what is pending, after a while. */
+  /** Writes what was executed, after a while. */
   private later: NodeJS.Timeout | null = null
   /** One of executing and writing at a time; a snapshot that is pinned between two of them is the state after an entry. */
   private readonly writes = new SerialTasks()
@@ -93,21 +87,9 @@ export class LevelMachine implements KvMachine {
   private imageCount = 0
   /** Images of an earlier start are gone: their ids must not be used again. */
   private readonly bootId = randomBytes(4).toString("hex")
-  private batches = 0
-  private expired = 0
-  private bytesWritten = 0
-  private readonly commitTimes = new Histogram()
-  /** Exceptions that ended a command, by their place in the code: each is reported once. */
-  private readonly told = new Set<string>()
-  private internalErrors = 0
+  private readonly tally = new Tally()
+  private readonly faults: CommandFaults
   private readonly unwatch: () => void
-  private readonly internal = (thrown: unknown): void => {
-    this.internalErrors++
-    const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
-    if (this.told.has(text) || this.told.size >= 16) return
-    this.told.add(text)
-    this.report(`a command ended in an internal error and was not executed: ${text}`)
-  }
   private readonly report: (text: string) => void
   private readonly directories: Directories
   private readonly identity: StateIdentity
@@ -122,8 +104,10 @@ export class LevelMachine implements KvMachine {
     writeAfter: number,
   ) {
     this.report = report
+    this.faults = new CommandFaults(report)
     this.writeAfter = writeAfter
     this.directories = directories
+    this.receiving = new Receiving(directories)
     this.identity = identity
     this.idle = idle
     if (found instanceof MachineDamaged) this.damage = found
@@ -135,30 +119,13 @@ export class LevelMachine implements KvMachine {
   }
 
   private become(name: string, contents: DatabaseContents): void {
-    const { db, position, sessions } = contents
-    const pending = pendingOn(db, position.generation, contents.earliest)
-    const live: Live = {
-      ...contents,
-      name,
-      pending,
-      overlay: pending.overlay,
-      reads: new Reads(
-        db,
-        position.base,
-        position.generation,
-        (thrown) => this.harm(thrown, live),
-        () => void this.writes.run(() => this.advance([], true)),
-      ),
-      executor: new KvExecutor(
-        storeOf(() => live.overlay),
-        position.base,
-        sessions,
-        this.internal,
-        undefined,
-        contents.removals,
-        (command) => this.listener?.executing?.(command),
-      ),
-    }
+    const { db, position } = contents
+    const live: Live = liveOf(name, contents, {
+      internal: this.faults.tell,
+      executing: (command) => this.listener?.executing?.(command),
+      harmed: (thrown) => this.harm(thrown, live),
+      write: () => void this.writes.run(() => this.advance([], true)),
+    })
     live.executor.onFlush((fits, version) => this.flushing(fits, version))
     this.live = live
     this.opened = db
@@ -204,6 +171,7 @@ export class LevelMachine implements KvMachine {
   private fail(action: string, cause: unknown): void {
     if (this.stopped) return
     this.stopped = true
+    this.stopping.abort()
     this.drop(rebuildingReply)
     const gone = this.opened !== null && isGone(this.opened.location)
     this.handlers?.failed(
@@ -222,7 +190,7 @@ export class LevelMachine implements KvMachine {
   }
 
   /**
-   * Executes entries, and writes what is pending if it is much, or if `all` is to be written. False: nothing more is
+   * Executes entries, and writes what was executed if it is much, or if `all` is to be written. False: nothing more is
    * executed. Expensive entries are divided into batches: none takes long, and none takes much memory.
    */
   private async advance(entries: readonly Entry[], all: boolean): Promise<boolean> {
@@ -231,10 +199,10 @@ export class LevelMachine implements KvMachine {
     for (;;) {
       const { live } = this
       if (live === null) return false
-      const { pending } = live
-      const write = pending.entries.length > 0 && (isFull(pending) || this.short !== null || this.isOverdue(live))
+      const { unwritten } = live
+      const write = unwritten.entries.length > 0 && (isFull(unwritten) || this.short !== null || this.isOverdue(live))
       let step: Step
-      if (write || (all && done >= left.length && pending.entries.length > 0)) step = await this.write(live)
+      if (write || (all && done >= left.length && unwritten.entries.length > 0)) step = await this.write(live)
       else if (done < left.length) {
         const outcomes: MachineOutcome[] = []
         try {
@@ -245,27 +213,27 @@ export class LevelMachine implements KvMachine {
         }
         if (step === "done") this.show(live, outcomes)
       } else {
-        if (pending.entries.length > 0) this.writeLater()
+        if (unwritten.entries.length > 0) this.writeLater()
         return true
       }
       if (step === "stopped") return false
       if (step === "again") {
-        const last = pending.entries.at(-1)?.index ?? 0
-        left = [...pending.entries, ...left.slice(done).filter(({ index }) => index > last)]
+        const last = unwritten.entries.at(-1)?.index ?? 0
+        left = [...unwritten.entries, ...left.slice(done).filter(({ index }) => index > last)]
         done = 0
       }
       if (done < left.length) this.handlers?.progress?.()
     }
   }
   /** Keys have expired: writing removes them, and finds the next deadline. */
-  private isOverdue({ pending, executor }: Live): boolean {
-    return pending.overlay.earliest <= executor.base.time
+  private isOverdue({ unwritten, executor }: Live): boolean {
+    return unwritten.overlay.earliest <= executor.base.time
   }
   /** What was executed becomes visible. Its entries are durable in the log, so the replies are final. */
   private show(live: Live, outcomes: readonly MachineOutcome[]): void {
-    const { pending, executor } = live
-    pending.overlay.absorb(live.overlay)
-    live.reads.show(pending.overlay, executor.base)
+    const { unwritten, executor } = live
+    unwritten.overlay.absorb(live.overlay)
+    live.reads.show(unwritten.overlay, executor.base)
     executor.sessions.shown()
     this.base = executor.base
     this.shown = Math.max(this.shown, executor.base.index)
@@ -278,7 +246,7 @@ export class LevelMachine implements KvMachine {
     }, this.writeAfter)
   }
   private async write(live: Live): Promise<Step> {
-    const { pending, executor } = live
+    const { unwritten, executor } = live
     let prepared
     let began: number
     try {
@@ -288,14 +256,11 @@ export class LevelMachine implements KvMachine {
     } catch (thrown) {
       return this.failed("write a batch", live, thrown)
     }
-    this.commitTimes.observe((performance.now() - began) / 1000)
+    this.tally.wrote(prepared, performance.now() - began)
     if (this.live !== live) return "stopped"
-    this.batches++
-    this.expired += prepared.expired
-    this.bytesWritten += prepared.bytes
     this.large = prepared.large
-    const { generation } = pending.overlay
-    live.pending = pendingOn(live.db, generation, prepared.earliest)
+    const { generation } = unwritten.overlay
+    live.unwritten = nothingUnwritten(live.db, generation, prepared.earliest)
     live.reads.settled(executor.base, generation)
     executor.sessions.written()
     executor.removals.written()
@@ -333,33 +298,28 @@ export class LevelMachine implements KvMachine {
       this.fail("close the database", closing)
       return "stopped"
     }
-    for (;;) {
-      await pause(ROOM_EVERY, this.stopping.signal)
-      if (this.stopped) return "stopped"
-      this.handlers?.progress?.()
-      try {
-        if (!(await diskHasRoom(this.directories.root))) continue
-        const opened = await reopen(this.directories.path(live.name), this.identity, this.idle)
-        this.become(live.name, opened)
-      } catch (again) {
-        if (isShortage(again)) continue
-        if (isDamage(again) && !isRefusal(again)) this.injure(live.db.location, again)
-        else this.fail("open the database again", again)
-        return "stopped"
-      }
+    try {
+      const opened = await onceThereIsRoom(
+        this.directories.root,
+        this.stopping.signal,
+        () => this.handlers?.progress?.(),
+        () => reopen(this.directories.path(live.name), this.identity, this.idle),
+      )
+      if (opened === null) return "stopped"
+      this.become(live.name, opened)
       return "again"
+    } catch (again) {
+      if (isDamage(again) && !isRefusal(again)) this.injure(live.db.location, again)
+      else this.fail("open the database again", again)
+      return "stopped"
     }
   }
 
   /** Records of flushed generations are removed little by little, between the batches. */
   private async reclaim(live: Live): Promise<void> {
+    const some = (): boolean | Promise<boolean> => this.live === live && clearSome(live.db, this.generation)
     try {
-      for (const kind of [DATA, VALUE, DEADLINE] as const) {
-        for (;;) {
-          const more = await this.writes.run(() => this.live === live && clearSome(live.db, kind, this.generation))
-          if (!more) break
-        }
-      }
+      while (await this.writes.run(some));
     } catch (thrown) {
       // Nothing can be removed while there is no space: the next opening tries again.
       if (isShortage(thrown) || this.live !== live) return
@@ -429,32 +389,11 @@ export class LevelMachine implements KvMachine {
   }
 
   storeChunk(snapshot: SnapshotRef, offset: number, bytes: Uint8Array, last: boolean): Promise<number> {
-    return this.upkeep.run(async () => {
-      if (offset === 0) {
-        await this.incoming?.abandon(this.directories)
-        this.incoming = null
-        this.incoming = await Incoming.begin(this.directories, snapshot.id)
-      }
-      const { incoming } = this
-      if (incoming === null || incoming.id !== snapshot.id) return 0
-      if (offset !== incoming.offset) return incoming.offset
-      try {
-        await incoming.store(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), last)
-      } catch (thrown) {
-        this.incoming = null
-        await incoming.abandon(this.directories)
-        throw thrown
-      }
-      return incoming.offset
-    })
+    return this.upkeep.run(() => this.receiving.store(snapshot.id, offset, bytes, last))
   }
-
   restore(snapshot: SnapshotRef): Promise<void> {
     return this.upkeep.run(async () => {
-      const { incoming } = this
-      this.incoming = null
-      if (incoming === null || incoming.id !== snapshot.id)
-        throw new SnapshotInvalid({ id: snapshot.id, found: "it is not here" })
+      const incoming = this.receiving.take(snapshot.id)
       try {
         if (this.live !== null && snapshot.index < this.base.index)
           throw new SnapshotInvalid({
@@ -509,7 +448,7 @@ export class LevelMachine implements KvMachine {
       : this.live.executor.sessions.replyOf(session, secret, sequence, this.base.time)
   }
   earliestDeadline(): number | null {
-    const earliest = this.live?.pending.overlay.earliest ?? Infinity
+    const earliest = this.live?.unwritten.overlay.earliest ?? Infinity
     return earliest === Infinity ? null : earliest
   }
 
@@ -517,12 +456,9 @@ export class LevelMachine implements KvMachine {
     const sessions = this.live?.executor.sessions.stats() ?? new Sessions(this.idle).stats()
     return {
       applied: this.base.index,
-      batches: this.batches,
-      expired: this.expired,
-      bytesWritten: this.bytesWritten,
-      commitTimes: this.commitTimes,
+      ...this.tally.stats(),
       malformed: this.live?.executor.malformed ?? 0,
-      internalErrors: this.internalErrors,
+      internalErrors: this.faults.count,
       sessions: sessions.open,
       keptReplies: sessions.keptReplies,
       keptReplyBytes: sessions.keptBytes,
@@ -535,17 +471,7 @@ export class LevelMachine implements KvMachine {
     const { live } = this
     if (live === null) return null
     const wanted = (): boolean => this.live === live && !this.stopped
-    try {
-      const bytes = await checkTables(live.db.location, { rest: SCRUB_REST, wanted })
-      return wanted() ? { bytes, found: null } : null
-    } catch (thrown) {
-      // A database that was replaced or closed meanwhile may well be unreadable.
-      if (!wanted()) return null
-      // A missing permission or descriptor says nothing about the data.
-      if (!isDamage(thrown)) throw thrown
-      this.harm(thrown, live)
-      return { bytes: 0, found: reason(thrown) }
-    }
+    return scrubTables(live.db.location, wanted, (thrown) => this.harm(thrown, live))
   }
   dataBytes(): Promise<number> {
     return this.live === null ? Promise.resolve(0) : dataBytesOf(this.live.db, this.generation)
@@ -555,7 +481,7 @@ export class LevelMachine implements KvMachine {
     this.stopped = true
     this.unwatch()
     this.stopping.abort()
-    await this.upkeep.run(() => this.incoming?.abandon(this.directories))
+    await this.upkeep.run(() => this.receiving.abandon())
     await this.writes.run(async () => {
       await this.advance([], true)
       await this.shut()

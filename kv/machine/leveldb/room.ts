@@ -12,14 +12,33 @@ export const isShortage = (thrown: unknown): boolean => {
 }
 
 /** How often it is tried again, in milliseconds. */
-export const ROOM_EVERY = 500
+const ROOM_EVERY = 500
 /** Opening a database rewrites its log as a table: with less room than this it is not tried. */
 const ROOM = 16 << 20
 
-export const diskHasRoom = async (directory: string): Promise<boolean> => {
+const diskHasRoom = async (directory: string): Promise<boolean> => {
   const { bavail, bsize } = await statfs(directory)
   return bavail * bsize >= ROOM
 }
 /** Ends early, without an error, when the signal aborts. */
-export const pause = (millis: number, signal: AbortSignal): Promise<void> =>
+const pause = (millis: number, signal: AbortSignal): Promise<void> =>
   sleep(millis, undefined, { signal, ref: false }).catch(() => undefined)
+
+/** Tries until there is room for it; null: the signal ended it. `waiting` is called before each try. */
+export const onceThereIsRoom = async <A>(
+  directory: string,
+  signal: AbortSignal,
+  waiting: () => void,
+  attempt: () => Promise<A>,
+): Promise<A | null> => {
+  for (;;) {
+    await pause(ROOM_EVERY, signal)
+    if (signal.aborted) return null
+    waiting()
+    try {
+      if (await diskHasRoom(directory)) return await attempt()
+    } catch (thrown) {
+      if (!isShortage(thrown)) throw thrown
+    }
+  }
+}
