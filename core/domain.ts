@@ -67,8 +67,10 @@ const flawOfEntries = (
   return isIndex(index) ? null : `index ${index}`
 }
 
-const named = (name: string, value: number, fits: (value: number) => boolean): string | null =>
-  fits(value) ? null : `${name} ${value}`
+const flawOfCount = (name: string, value: number): string | null => (isCount(value) ? null : `${name} ${value}`)
+const flawOfTerm = (name: string, value: number): string | null => (isTerm(value) ? null : `${name} ${value}`)
+const flawOfIndex = (name: string, value: number): string | null => (isIndex(value) ? null : `${name} ${value}`)
+const flawOfUint32 = (name: string, value: number): string | null => (isUint32(value) ? null : `${name} ${value}`)
 
 /** Why no correct server can have sent this message: a number outside its domain, or numbers that contradict each other; else null. */
 export const flawOfMessage = (message: Message): string | null => {
@@ -76,7 +78,7 @@ export const flawOfMessage = (message: Message): string | null => {
   switch (message.type) {
     case "RequestVote":
     case "RequestPreVote":
-      return named("lastLogIndex", message.lastLogIndex, isIndex) ?? named("lastLogTerm", message.lastLogTerm, isTerm)
+      return flawOfIndex("lastLogIndex", message.lastLogIndex) ?? flawOfTerm("lastLogTerm", message.lastLogTerm)
     case "AppendEntries": {
       const { term, prevLogIndex, prevLogTerm, prevLogChain, entries, leaderCommit, round } = message
       if (!isChain(prevLogChain)) return `prevLogChain ${prevLogChain}`
@@ -84,9 +86,9 @@ export const flawOfMessage = (message: Message): string | null => {
       if (!isTerm(prevLogTerm) || prevLogTerm > term) return `prevLogTerm ${prevLogTerm}`
       return (
         flawOfEntries(prevLogIndex, prevLogTerm, term, entries) ??
-        named("leaderCommit", leaderCommit, isIndex) ??
-        named("round", round, isCount) ??
-        named("time", message.time, isCount)
+        flawOfIndex("leaderCommit", leaderCommit) ??
+        flawOfCount("round", round) ??
+        flawOfCount("time", message.time)
       )
     }
     case "AppendAccepted": {
@@ -95,56 +97,56 @@ export const flawOfMessage = (message: Message): string | null => {
       if (isIndex(matchIndex) && matchIndex > verifiedIndex)
         return `matchIndex ${matchIndex} past verifiedIndex ${verifiedIndex}`
       return (
-        named("verifiedIndex", verifiedIndex, isIndex) ??
-        named("matchIndex", matchIndex, isIndex) ??
-        named("round", round, isCount) ??
-        named("wall", message.wall, isCount) ??
-        named("leaderTime", message.leaderTime, isCount)
+        flawOfIndex("verifiedIndex", verifiedIndex) ??
+        flawOfIndex("matchIndex", matchIndex) ??
+        flawOfCount("round", round) ??
+        flawOfCount("wall", message.wall) ??
+        flawOfCount("leaderTime", message.leaderTime)
       )
     }
     case "AppendRejected":
       return (
-        named("prevLogIndex", message.prevLogIndex, isIndex) ??
-        named("conflictTerm", message.conflictTerm, isTerm) ??
-        named("conflictIndex", message.conflictIndex, isCount) ??
-        named("round", message.round, isCount)
+        flawOfIndex("prevLogIndex", message.prevLogIndex) ??
+        flawOfTerm("conflictTerm", message.conflictTerm) ??
+        flawOfCount("conflictIndex", message.conflictIndex) ??
+        flawOfCount("round", message.round)
       )
     case "InstallSnapshot":
       return (
         flawOfBase(message.snapshot) ??
         (message.snapshot.term > message.term ? `snapshot of term ${message.snapshot.term}` : null) ??
-        named("offset", message.offset, isCount) ??
-        named("length", message.length, isUint32) ??
-        named("round", message.round, isCount)
+        flawOfCount("offset", message.offset) ??
+        flawOfUint32("length", message.length) ??
+        flawOfCount("round", message.round)
       )
     case "InstallSnapshotReply":
-      return named("round", message.round, isCount) ?? named("nextOffset", message.nextOffset, isCount)
+      return flawOfCount("round", message.round) ?? flawOfCount("nextOffset", message.nextOffset)
     case "ReadIndex":
-      return named("bootId", message.bootId, isCount) ?? named("number", message.number, isCount)
+      return flawOfCount("bootId", message.bootId) ?? flawOfCount("number", message.number)
     case "ReadIndexReply":
       return (
-        named("bootId", message.bootId, isCount) ??
-        named("number", message.number, isCount) ??
-        (message.readIndex === null ? null : named("readIndex", message.readIndex, isIndex))
+        flawOfCount("bootId", message.bootId) ??
+        flawOfCount("number", message.number) ??
+        (message.readIndex === null ? null : flawOfIndex("readIndex", message.readIndex))
       )
     case "ForwardProposal":
       return (
-        named("ref", message.ref, isCount) ??
-        named("bootId", message.bootId, isCount) ??
+        flawOfCount("ref", message.ref) ??
+        flawOfCount("bootId", message.bootId) ??
         (message.payloads.every(({ checksum }) => isUint32(checksum)) ? null : "a payload's checksum")
       )
     case "ForwardProposalReply": {
       const { ref, bootId, outcome } = message
-      const own = named("ref", ref, isCount) ?? named("bootId", bootId, isCount)
+      const own = flawOfCount("ref", ref) ?? flawOfCount("bootId", bootId)
       return (
         own ??
         (outcome.type === "ProposalAppended"
-          ? (named("first", outcome.first, isIndex) ?? named("term", outcome.term, isTerm))
+          ? (flawOfIndex("first", outcome.first) ?? flawOfTerm("term", outcome.term))
           : null)
       )
     }
     case "RequestVoteReply":
-      return named("wall", message.wall, isCount) ?? named("time", message.time, isCount)
+      return flawOfCount("wall", message.wall) ?? flawOfCount("time", message.time)
     case "RequestPreVoteReply":
     case "TimeoutNow":
       return null
@@ -160,18 +162,22 @@ export const flawOfPersist = ({
 }: Pick<Persist, "hardState" | "truncateFrom" | "entries" | "base">): string | null => {
   const first = entries[0]
   return (
-    (hardState === null ? null : named("term", hardState.term, isTerm)) ??
-    (truncateFrom === null ? null : named("truncation", truncateFrom, isIndex)) ??
+    (hardState === null ? null : flawOfTerm("term", hardState.term)) ??
+    (truncateFrom === null ? null : flawOfIndex("truncation", truncateFrom)) ??
     (first === undefined
       ? null
-      : (named("index", first.index, isIndex) ?? flawOfEntries(first.index - 1, 0, MAX_TERM, entries))) ??
+      : (flawOfIndex("index", first.index) ?? flawOfEntries(first.index - 1, 0, MAX_TERM, entries))) ??
     (base === null ? null : flawOfBase(base))
   )
 }
 
 /** The same for everything that a disk holds. */
-export const flawOfStored = (hardState: HardState, base: LogBase, entries: readonly Entry[]): string | null =>
-  named("term", hardState.term, isTerm) ??
-  flawOfBase(base) ??
-  flawOfEntries(base.index, base.term, MAX_TERM, entries) ??
-  named("a broken chain at entry", chainBreaksAt(base.chain, entries) ?? 0, (at) => at === 0)
+export const flawOfStored = (hardState: HardState, base: LogBase, entries: readonly Entry[]): string | null => {
+  const broken = chainBreaksAt(base.chain, entries)
+  return (
+    flawOfTerm("term", hardState.term) ??
+    flawOfBase(base) ??
+    flawOfEntries(base.index, base.term, MAX_TERM, entries) ??
+    (broken === null ? null : `a broken chain at entry ${broken}`)
+  )
+}

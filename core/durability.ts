@@ -59,25 +59,22 @@ export const replaceLog = (state: State, empty: Log): void => {
 
 export const onPersisted = (turn: Turn, seq: number): void => {
   const { durability } = turn.state
-  let done = 0
-  for (const persist of durability.outstanding) {
-    if (persist.seq > seq) break
-    durability.hardState = persist.hardState
-    durability.index = persist.lastIndex
-    done++
+  const { outstanding } = durability
+  for (let oldest = outstanding[0]; oldest !== undefined && oldest.seq <= seq; oldest = outstanding[0]) {
+    durability.hardState = oldest.hardState
+    durability.index = oldest.lastIndex
+    outstanding.shift()
   }
-  durability.outstanding.splice(0, done)
 }
-
-const sameHardState = (a: HardState, b: HardState): boolean => a.term === b.term && sameMember(a.vote, b.vote)
 
 /** Term and vote are written together, in one record with the entries of the same step. */
 export const persistWhatChanged = (turn: Turn): void => {
   const { durability, currentTerm, votedFor, log } = turn.state
-  const hardState: HardState = { term: currentTerm, vote: votedFor }
-  const hardStateChanged = !sameHardState(hardState, durability.queued)
+  const { queued } = durability
+  const hardStateChanged = queued.term !== currentTerm || !sameMember(queued.vote, votedFor)
   const unsaved = durability.unsavedFrom <= log.lastIndex
   if (!hardStateChanged && !unsaved && durability.truncateFrom === null && durability.base === null) return
+  const hardState: HardState = hardStateChanged ? { term: currentTerm, vote: votedFor } : queued
   const seq = durability.nextSeq
   turn.effects.push({
     type: "Persist",

@@ -62,15 +62,15 @@ export const halt = (turn: Turn, halted: Halted): void => {
  */
 const agrees = (turn: Turn, leader: Member | null, index: Index, term: Term, chain: Chain): boolean => {
   const { log, commitIndex } = turn.state
-  const own = log.termAt(index)
+  const own = log.at(index)
   if (own === undefined) return true
-  if (own === term) {
-    if (log.chainAt(index) === chain) return true
+  if (own.term === term) {
+    if (own.chain === chain) return true
     halt(turn, { reason: "logsDiverged", index, term, leader, committed: index <= commitIndex })
     return false
   }
   if (index > commitIndex) return true
-  halt(turn, { reason: "committedConflict", index, term: own, leader, theirs: term })
+  halt(turn, { reason: "committedConflict", index, term: own.term, leader, theirs: term })
   return false
 }
 

@@ -66,13 +66,15 @@ export class Log {
     const offset = index - this.origin
     return this.chunks[offset >>> CHUNK_BITS]?.entries[offset & PLACE]
   }
-  /** The term of the entry at `index`: known for every entry that is held, and for the base. */
-  termAt(index: Index): Term | undefined {
-    return index === this.base.index ? this.base.term : this.entry(index)?.term
+  /** The entry at `index`, or the base: what is known of every place that logs can be compared at. */
+  at(index: Index): Entry | LogBase | undefined {
+    return index === this.base.index ? this.base : this.entry(index)
   }
-  /** The chained checksum of the entry at `index`, likewise. */
+  termAt(index: Index): Term | undefined {
+    return this.at(index)?.term
+  }
   chainAt(index: Index): Chain | undefined {
-    return index === this.base.index ? this.base.chain : this.entry(index)?.chain
+    return this.at(index)?.chain
   }
   /** Running byte count through `index`; differences of it are sizes of ranges. */
   bytesThrough(index: Index): number {

@@ -32,16 +32,20 @@ export const membersOf = (configuration: Configuration): readonly Member[] => {
 export const votersOf = (configuration: Configuration): readonly Member[] =>
   membersOf({ ...configuration, learners: [] })
 
-export const isVoter = (configuration: Configuration, member: Member): boolean =>
-  configuration.voters.some((voter) => sameMember(voter, member)) ||
-  configuration.outgoing.some((voter) => sameMember(voter, member))
+const includes = (members: readonly Member[], member: Member): boolean => {
+  for (const one of members) if (sameMember(one, member)) return true
+  return false
+}
+
+export const isVoter = ({ voters, outgoing }: Configuration, member: Member): boolean =>
+  includes(voters, member) || includes(outgoing, member)
 
 /** A member with the sender's name exists, but only as another incarnation: one of the two is from before a lost disk. */
 export const isStranger = ({ voters, outgoing, learners }: Configuration, sender: Member): boolean => {
-  const clashes = (member: Member): boolean => member.name === sender.name && member.incarnation !== sender.incarnation
-  const isSender = (member: Member): boolean => sameMember(member, sender)
-  if (!voters.some(clashes) && !outgoing.some(clashes) && !learners.some(clashes)) return false
-  return !voters.some(isSender) && !outgoing.some(isSender) && !learners.some(isSender)
+  // The usual answer comes first: this is asked for every reply.
+  if (includes(voters, sender) || includes(outgoing, sender) || includes(learners, sender)) return false
+  const clashes = ({ name }: Member): boolean => name === sender.name
+  return voters.some(clashes) || outgoing.some(clashes) || learners.some(clashes)
 }
 
 /** Index of the last configuration that is known to be committed. */

@@ -2,8 +2,6 @@
  * Every rule of Raft that the core applies, by name, with its source. A Note effect names the rule that was just applied;
  * the same names serve coverage, the debugger's narration, metrics and search.
  */
-import type { Effect } from "./types.ts"
-
 export const rules = {
   "term.higherSeen": "a higher term was seen: step down and adopt it, §5.1",
   "term.staleRequestAnswered": "a request of an earlier term is answered with the current one, §5.1",
@@ -86,9 +84,3 @@ export const rules = {
   "transfer.gaveUp": "the target did not take over within an election timeout: this leader continues, thesis §3.10",
 } as const
 export type Rule = keyof typeof rules
-
-type Note = Extract<Effect, { type: "Note" }>
-/** One object per rule, made once: notes cost nothing on the hot path. */
-export const notes = Object.freeze(
-  Object.fromEntries(Object.keys(rules).map((rule) => [rule, Object.freeze({ type: "Note", rule })])),
-) as Readonly<Record<Rule, Note>>

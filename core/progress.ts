@@ -54,16 +54,10 @@ export const releaseInflight = (progress: Progress): void => {
   const { mode, matchIndex } = progress
   if (mode.type !== "replicate") return
   const { inflight } = mode
-  let freed = 0
-  let bytes = 0
-  for (const sent of inflight) {
-    if (sent.lastIndex > matchIndex) break
-    bytes += sent.bytes
-    freed += 1
+  for (let oldest = inflight[0]; oldest !== undefined && oldest.lastIndex <= matchIndex; oldest = inflight[0]) {
+    mode.inflightBytes -= oldest.bytes
+    inflight.shift()
   }
-  if (freed === 0) return
-  inflight.splice(0, freed)
-  mode.inflightBytes -= bytes
 }
 
 /** With nothing in flight the window is always open, so an entry larger than the window can still be sent. */

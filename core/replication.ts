@@ -245,12 +245,13 @@ export const sendAppend = (
   entries: readonly Entry[],
 ): void => {
   const { state } = turn
+  const before = state.log.at(prevLogIndex)
   send(turn, progress.member, {
     type: "AppendEntries",
     term: state.currentTerm,
     prevLogIndex,
-    prevLogTerm: state.log.termAt(prevLogIndex) ?? 0,
-    prevLogChain: state.log.chainAt(prevLogIndex) ?? 0,
+    prevLogTerm: before?.term ?? 0,
+    prevLogChain: before?.chain ?? 0,
     entries,
     leaderCommit: state.commitIndex,
     round: leader.round,

@@ -1,5 +1,5 @@
 /** What a handler works on: the state that it changes and the effects that it adds to. Both are drafts of the same step. */
-import { notes, type Rule } from "./notes.ts"
+import type { Rule } from "./notes.ts"
 import type { Effect, Follower, Leader, Member, Message, Outcome, State } from "./types.ts"
 
 export interface Turn {
@@ -8,7 +8,7 @@ export interface Turn {
 }
 
 export const note = (turn: Turn, rule: Rule): void => {
-  turn.effects.push(notes[rule])
+  turn.effects.push({ type: "Note", rule })
 }
 export const send = (turn: Turn, to: Member, message: Message): void => {
   turn.effects.push({ type: "Send", to, message })

@@ -52,9 +52,17 @@ const blank = (size: number): Uint8Array => {
   return bytes
 }
 
-const payloadsOf = ({ id, bytes = 8, count = 1, payloads }: Extract<Action, { type: "propose" }>): readonly Payload[] =>
-  payloads?.map(({ hex, checksum }) => ({ bytes: fromHex(hex), checksum })) ??
-  Array.from({ length: count }, (_, i) => ({ bytes: blank(bytes), checksum: id + i }))
+const payloadsOf = ({
+  id,
+  bytes = 8,
+  count = 1,
+  payloads,
+}: Extract<Action, { type: "propose" }>): readonly Payload[] => {
+  if (payloads !== undefined) return payloads.map(({ hex, checksum }) => ({ bytes: fromHex(hex), checksum }))
+  const out: Payload[] = []
+  for (let i = 0; i < count; i++) out.push({ bytes: blank(bytes), checksum: id + i })
+  return out
+}
 
 /** Hands the core an event from a client, an operator or the node itself. */
 const tell = (fold: Fold, node: NodeState, event: Event): void => receive(fold, node, { event, cause: -1, image: null })

@@ -3,39 +3,41 @@ import { hasExpired } from "./server/clockwork.ts"
 import { markDurable } from "./server/disk.ts"
 import { recordClaimOf, isAdmitted } from "./server/directories.ts"
 import { receive } from "./server/effects.ts"
-import { nodeOf, writableNode, schedule, type Fold } from "./state/fold.ts"
+import { nodeOf, writable, writableNode, schedule, type Fold } from "./state/fold.ts"
 import { clearAt, isCut } from "./server/network.ts"
 import { crash } from "./server/crash.ts"
 import { adoptSnapshot } from "./server/snapshots.ts"
 import { takePlanned } from "./state/agenda.ts"
 import { TIMER_PLACE } from "./server/clockwork.ts"
-import type { Flight, Happening, LossReason } from "./state/types.ts"
+import type { Flight, Happening, LossReason, NodeState } from "./state/types.ts"
 
-const lossOf = (fold: Fold, flight: Flight): LossReason | null => {
-  const { world } = fold
-  const to = nodeOf(world, flight.to.name)
-  if (isCut(world, nodeOf(world, flight.from.name), to)) return "cut"
-  if (to.member.incarnation !== flight.to.incarnation) return "otherIncarnation"
-  return to.core === null ? "down" : null
+const lossOf = (fold: Fold, flight: Flight, sender: NodeState, receiver: NodeState): LossReason | null => {
+  if (isCut(fold.world, sender, receiver)) return "cut"
+  if (receiver.member.incarnation !== flight.to.incarnation) return "otherIncarnation"
+  if (receiver.core === null) return "down"
+  return isAdmitted(fold, flight, sender, receiver) ? null : "refused"
 }
 
 export const deliver = (fold: Fold, flight: Flight): void => {
   const { from, to, message, cause, image } = flight
-  const lost = lossOf(fold, flight) ?? (isAdmitted(fold, flight) ? null : "refused")
+  const { world } = fold
+  const lost = lossOf(fold, flight, nodeOf(world, from.name), nodeOf(world, to.name))
   if (lost !== null) {
     fold.hooks.lost?.(from, to, message, lost)
     return
   }
   fold.hooks.delivered?.(from, to, message)
+  // Looked up again: a handshake may have copied them.
   const node = writableNode(fold, to.name)
-  const sender = nodeOf(fold.world, from.name)
+  const sender = nodeOf(world, from.name)
   if (sender.start === flight.start) recordClaimOf(node, sender, message)
   receive(fold, node, { event: { type: "MessageReceived", from, message }, cause, image })
 }
 
 /** The write through `seq` completes or fails. */
 export const completePersist = (fold: Fold, name: string, seq: number, cause: number): boolean => {
-  const { disk } = nodeOf(fold.world, name)
+  const seen = nodeOf(fold.world, name)
+  const { disk } = seen
   const waiting = disk.pending[0]
   if (waiting === undefined || waiting.seq > seq || disk.stalled) return false
   if (disk.fails !== null) {
@@ -44,7 +46,7 @@ export const completePersist = (fold: Fold, name: string, seq: number, cause: nu
     else crash(fold, name, "random", "syncFailed")
     return true
   }
-  const node = writableNode(fold, name)
+  const node = writable(fold, seen)
   markDurable(node.disk, seq)
   receive(fold, node, { event: { type: "Persisted", seq }, cause, image: null })
   return true
@@ -66,19 +68,19 @@ const happens = (fold: Fold, what: Happening, at: number): boolean => {
   if (seen.boot !== what.boot || seen.core === null) return false
   switch (what.type) {
     case "event":
-      receive(fold, writableNode(fold, what.node), { event: what.event, cause: what.cause, image: null })
+      receive(fold, writable(fold, seen), { event: what.event, cause: what.cause, image: null })
       return true
     case "persisted":
       return completePersist(fold, what.node, what.seq, what.cause)
     case "alarm": {
-      const node = writableNode(fold, what.node)
+      const node = writable(fold, seen)
       const cause = node.setBy[TIMER_PLACE[what.timer]] ?? -1
       if (!hasExpired(fold, node, what.timer, at)) return false
       receive(fold, node, { event: { type: "TimerExpired", timer: what.timer }, cause, image: null })
       return true
     }
     case "taken": {
-      const node = writableNode(fold, what.node)
+      const node = writable(fold, seen)
       node.durable = what.machine
       receive(fold, node, {
         event: { type: "SnapshotTaken", base: what.machine.position() },
@@ -92,7 +94,7 @@ const happens = (fold: Fold, what: Happening, at: number): boolean => {
       crash(fold, what.node, "random", what.reason)
       return true
     case "restore":
-      adoptSnapshot(fold, writableNode(fold, what.node), what.image, what.snapshot)
+      adoptSnapshot(fold, writable(fold, seen), what.image, what.snapshot)
       return true
   }
 }

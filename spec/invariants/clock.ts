@@ -6,7 +6,7 @@
  */
 import { configurationOf, replicatedTime } from "../../core/index.ts"
 import { EPOCH } from "../../interpreters/simulation/index.ts"
-import { fail, type ComparedStep } from "./history.ts"
+import { fail, serverOf, type ComparedStep } from "./history.ts"
 import type { Steady } from "./steady.ts"
 
 /** The tolerance besides the rates of 0.9 and 1.1: leaders change, and wall clocks are known only roughly. */
@@ -27,19 +27,17 @@ const forget = (steady: Steady): void => {
 }
 
 /** A server without a clock reports no time. */
-const readClocks = (steady: Steady, { node, state, events }: ComparedStep, at: number): void => {
-  const { clock, self, bootId } = state
-  const name = `${node} ${self.incarnation}`
-  const known = steady.clocks.get(name)
+const readClocks = (steady: Steady, { state, events, before, history }: ComparedStep, at: number): void => {
+  const { clock, bootId } = state
+  const known = before.clocks
   const right = Math.abs(clock.wall - EPOCH - at) <= RIGHT
   for (const event of events) {
-    if (event.type !== "MessageReceived" || event.message.type !== "AppendEntries") continue
-    const from = steady.clocks.get(`${event.from.name} ${event.from.incarnation}`)
-    if (from !== undefined && event.message.settled)
-      steady.latest = Math.max(steady.latest, from.time + at - from.at - event.message.time)
+    if (event.type !== "MessageReceived" || event.message.type !== "AppendEntries" || !event.message.settled) continue
+    const from = serverOf(history, event.from)?.clocks ?? null
+    if (from !== null) steady.latest = Math.max(steady.latest, from.time + at - from.at - event.message.time)
   }
-  if (known === undefined) {
-    steady.clocks.set(name, {
+  if (known === null) {
+    before.clocks = {
       bootId,
       at,
       monotonic: clock.monotonic,
@@ -47,7 +45,7 @@ const readClocks = (steady: Steady, { node, state, events }: ComparedStep, at: n
       settled: clock.settled,
       wasSettled: false,
       rightSince: right ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY,
-    })
+    }
     return
   }
   const passed = at - known.at
@@ -67,12 +65,11 @@ const readClocks = (steady: Steady, { node, state, events }: ComparedStep, at: n
 }
 
 /** Whether the clocks that agree, if any do, agree on the right time. */
-const isMajorityRight = (steady: Steady, { state }: ComparedStep, at: number): boolean => {
+const isMajorityRight = ({ state, history }: ComparedStep, at: number): boolean => {
   const { voters } = configurationOf(state)
   let right = 0
-  for (const { name, incarnation } of voters)
-    if ((steady.clocks.get(`${name} ${incarnation}`)?.rightSince ?? Number.POSITIVE_INFINITY) <= at - REMEMBERED)
-      right += 1
+  for (const voter of voters)
+    if ((serverOf(history, voter)?.clocks?.rightSince ?? Number.POSITIVE_INFINITY) <= at - REMEMBERED) right += 1
   return right * 2 > voters.length
 }
 
@@ -80,7 +77,7 @@ const isMajorityRight = (steady: Steady, { state }: ComparedStep, at: number): b
 const checkStart = (seen: ComparedStep, steady: Steady, at: number, slack: number): void => {
   const { node, state, effects, before } = seen
   const { clock, role } = state
-  if (role.type !== "leader" || steady.clocks.get(`${node} ${state.self.incarnation}`)?.wasSettled === true) return
+  if (role.type !== "leader" || before.clocks?.wasSettled === true) return
   for (const effect of effects) {
     if (effect.type !== "Note" || (effect.rule !== "clock.stepped" && effect.rule !== "clock.disagreed")) continue
     const told = configurationOf(state).voters.every(
@@ -92,7 +89,7 @@ const checkStart = (seen: ComparedStep, steady: Steady, at: number, slack: numbe
         node,
         `decides after ${clock.monotonic - role.since} ms that the clocks disagree, although other voters have not reported theirs yet`,
       )
-    const trusted = effect.rule === "clock.stepped" && isMajorityRight(steady, seen, at)
+    const trusted = effect.rule === "clock.stepped" && isMajorityRight(seen, at)
     // A server that was away and has not heard the time since may have another time.
     if (!trusted) steady.voidUntil = at + RECOVERY
     else if (at >= steady.voidUntil) {

@@ -1,41 +1,50 @@
 /** When a server must halt, and that a halted one does nothing. */
-import { chainBreaksAt, flawOfMessage, isIndex, isTerm, type Message } from "../../core/index.ts"
-import { fail, type ComparedStep } from "./history.ts"
+import {
+  chainBreaksAt,
+  flawOfMessage,
+  isIndex,
+  isTerm,
+  type AppendEntries,
+  type InstallSnapshot,
+  type Message,
+} from "../../core/index.ts"
+import { fail, type ComparedStep, type ObservedServer } from "./history.ts"
 import { brokenBy } from "./names.ts"
 import type { ObservedStep } from "./index.ts"
 
-/** The message claims an entry at `index` that differs from the committed one, as far as `seen` knows it. */
-const contradicts = ({ before: { commit, log } }: ComparedStep, { index, term, chain }: Said): boolean => {
+/** Something claims an entry at `index` that differs from the committed one, as far as the server knew it. */
+const contradicts = ({ commit, log }: ObservedServer, index: number, term: number, chain: number): boolean => {
   const own = log.termAt(index)
   if (own === undefined || index > commit) return false
   return own !== term || log.chainAt(index) !== chain
 }
-interface Said {
-  readonly index: number
-  readonly term: number
-  readonly chain: number
-}
 
-const shown = (seen: ComparedStep, message: Message): number | null => {
-  if (message.type === "InstallSnapshot") return contradicts(seen, message.snapshot) ? message.snapshot.index : null
-  if (message.type !== "AppendEntries") return null
-  if (contradicts(seen, { index: message.prevLogIndex, term: message.prevLogTerm, chain: message.prevLogChain }))
-    return message.prevLogIndex
-  for (const entry of message.entries) if (contradicts(seen, entry)) return entry.index
+const contradictionIn = (before: ObservedServer, message: AppendEntries | InstallSnapshot): number | null => {
+  if (message.type === "InstallSnapshot") {
+    const { index, term, chain } = message.snapshot
+    return contradicts(before, index, term, chain) ? index : null
+  }
+  const { prevLogIndex, prevLogTerm, prevLogChain, entries } = message
+  if (contradicts(before, prevLogIndex, prevLogTerm, prevLogChain)) return prevLogIndex
+  for (const { index, term, chain } of entries) {
+    // Entries come in order, and those after the commit index contradict nothing.
+    if (index > before.commit) return null
+    if (contradicts(before, index, term, chain)) return index
+  }
   return null
 }
 
+/** What the gate (core/term.ts) refuses shows nothing. */
+const isRefused = (message: AppendEntries | InstallSnapshot): boolean =>
+  flawOfMessage(message) !== null ||
+  (message.type === "AppendEntries" && chainBreaksAt(message.prevLogChain, message.entries) !== null)
+
 /** For a step in which the server did not halt. Messages of earlier terms do not count. */
-export const checkContradiction = (seen: ComparedStep, message: Message): void => {
-  const { node, state } = seen
-  if (
-    message.term !== state.currentTerm ||
-    flawOfMessage(message) !== null ||
-    (message.type === "AppendEntries" && chainBreaksAt(message.prevLogChain, message.entries) !== null)
-  )
-    return
-  const index = shown(seen, message)
-  if (index !== null)
+export const checkContradiction = ({ node, state, before }: ComparedStep, message: Message): void => {
+  if (message.type !== "AppendEntries" && message.type !== "InstallSnapshot") return
+  if (message.term !== state.currentTerm) return
+  const index = contradictionIn(before, message)
+  if (index !== null && !isRefused(message))
     fail(
       "ConflictHalts",
       node,

@@ -19,7 +19,7 @@ import {
 } from "../../core/index.ts"
 import { InvariantViolated, type Invariant } from "./names.ts"
 import { makeIndexWindow, type IndexWindow } from "./indexWindow.ts"
-import { makeSteady, type Steady } from "./steady.ts"
+import { makeSteady, type Clocks, type Steady } from "./steady.ts"
 import type { ObservedStep } from "./index.ts"
 
 /** Stable storage as one Persist leaves it. */
@@ -45,6 +45,8 @@ export interface ObservedServer {
   log: Log
   commit: Index
   clock: number
+  /** null: it has taken no step yet. */
+  clocks: Clocks | null
   machine: State["machine"]
   /** The last entry handed to the state machine, or the snapshot that replaced it. */
   applying: Index
@@ -229,6 +231,7 @@ export const newObservedServer = (
     log,
     commit: complete ? log.base.index : state.commitIndex,
     clock: 0,
+    clocks: null,
     machine: state.machine,
     applying: complete ? state.applied : state.applying,
     restoring: state.restoring !== null,

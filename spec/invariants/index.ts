@@ -70,6 +70,7 @@ const observedServer = (
   if (today !== undefined && sameMember(today.self, server.self)) {
     // What other servers were told and what was durable outlive the process.
     server.told = today.told
+    server.clocks = today.clocks
     if (state.currentTerm < today.durable.hardState.term)
       fail(
         "TermMonotonic",
@@ -87,6 +88,11 @@ const observedServer = (
   } else history.former.push(today)
   history.servers.set(node, server)
   return server
+}
+
+const isRestart = (events: readonly Event[]): boolean => {
+  for (const { type } of events) if (type === "Started") return true
+  return false
 }
 
 const takeEvent = (seen: ComparedStep, event: Event): void => {
@@ -190,7 +196,7 @@ export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = 
   const check = (step: ObservedStep): void => {
     if (!promised) return
     const { node, events, state, effects } = step
-    const restarted = events.some((event) => event.type === "Started")
+    const restarted = isRestart(events)
     const before = observedServer(history, step, restarted)
     if (state.halted !== null) {
       checkHalted(step, halts === "allowed")

@@ -259,13 +259,11 @@ export const checkPersists = ({ node, state, before, effects }: ComparedStep): v
 }
 
 export const recordDurable = ({ before }: ComparedStep, seq: number): void => {
-  let done = 0
-  for (const image of before.outstanding) {
-    if (image.seq > seq) break
-    before.durable = image
-    done += 1
+  const { outstanding } = before
+  for (let oldest = outstanding[0]; oldest !== undefined && oldest.seq <= seq; oldest = outstanding[0]) {
+    before.durable = oldest
+    outstanding.shift()
   }
-  before.outstanding.splice(0, done)
 }
 
 const sameImage = ({ hardState, base, entries }: Recovered, image: DiskImage): boolean => {

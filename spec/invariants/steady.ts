@@ -1,4 +1,6 @@
 /** What a checker remembers about clocks: see clock.ts. */
+
+/** The clocks of one incarnation of a server, as they were after its last step; they outlive its starts. */
 export interface Clocks {
   bootId: number
   at: number
@@ -11,7 +13,6 @@ export interface Clocks {
   rightSince: number
 }
 export interface Steady {
-  readonly clocks: Map<string, Clocks>
   term: number
   /** Nothing is guaranteed before this time: a monotonic clock was wrong, or after an outage no right majority agreed. */
   voidUntil: number
@@ -22,7 +23,6 @@ export interface Steady {
   latest: number
 }
 export const makeSteady = (): Steady => ({
-  clocks: new Map(),
   term: 0,
   voidUntil: 0,
   most: Number.NEGATIVE_INFINITY,

@@ -30,8 +30,8 @@ export const halts: readonly Seeded[] = [
     patches: [
       {
         file: "core/halt.ts",
-        find: "if (log.chainAt(index) === chain) return true",
-        replace: "if (log.chainAt(index) === chain || chain >= 0) return true",
+        find: "if (own.chain === chain) return true",
+        replace: "if (own.chain === chain || chain >= 0) return true",
       },
     ],
   },

@@ -83,10 +83,13 @@ export const handshakeWithAll = (fold: Fold, name: string): boolean => {
 }
 
 /** May the message be delivered? The receiver is up. */
-export const isAdmitted = (fold: Fold, { from, to, start }: Flight): boolean => {
+export const isAdmitted = (
+  fold: Fold,
+  { from, to, start }: Flight,
+  sender: NodeState,
+  receiver: NodeState,
+): boolean => {
   const { world } = fold
-  const sender = nodeOf(world, from.name)
-  const receiver = nodeOf(world, to.name)
   // A late message from a directory that no longer exists.
   if (sender.member.incarnation !== from.incarnation) return true
   if (sender.start !== start) {

@@ -47,14 +47,13 @@ export const resumeDisk = (fold: Fold, node: NodeState): void => {
 /** Everything through `seq` is durable now; false if it already was, or the disk is stalled. */
 export const markDurable = (disk: DiskState, seq: number): boolean => {
   if (disk.stalled) return false
-  let done = 0
-  for (const waiting of disk.pending) {
-    if (waiting.seq > seq) break
-    applyPersist(disk, waiting)
-    done += 1
+  const { pending } = disk
+  const before = pending.length
+  for (let oldest = pending[0]; oldest !== undefined && oldest.seq <= seq; oldest = pending[0]) {
+    applyPersist(disk, oldest)
+    pending.shift()
   }
-  if (done > 0) disk.pending.splice(0, done)
-  return done > 0
+  return pending.length < before
 }
 
 /** A crash keeps a prefix of the outstanding writes. Recovery cuts off a half-written one. */

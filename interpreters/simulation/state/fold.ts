@@ -34,15 +34,16 @@ export const nodeOf = (world: WorldState, name: string): NodeState => {
 }
 
 /** Returns the node so that it may be changed: copied first if the fold is immutable. */
-export const writableNode = (fold: Fold, name: string): NodeState => {
-  const node = nodeOf(fold.world, name)
+export const writable = (fold: Fold, node: NodeState): NodeState => {
   const { owned } = fold
+  const { name } = node
   if (owned === null || owned.has(name)) return node
   owned.add(name)
   const copy = copyNode(node)
   fold.world.nodes[name] = copy
   return copy
 }
+export const writableNode = (fold: Fold, name: string): NodeState => writable(fold, nodeOf(fold.world, name))
 
 /** Returns the state machine of an owned node so that it may be changed. */
 export const writableMachine = (fold: Fold, node: NodeState): WorldMachine => {
