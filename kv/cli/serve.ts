@@ -1,7 +1,7 @@
 /** `stepraft serve`: runs one node until it is told to stop or stops itself. */
 import * as Effect from "effect/Effect"
 import { type ConfigSources, decodeConfig } from "../node/config.ts"
-import { isLasting, type NodeConfig, type NodeError, runNode, type ServeOptions } from "../node/index.ts"
+import { isLasting, type NodeConfig, type NodeError, runNode, type ServeOptions, spareFewCores } from "../node/index.ts"
 import { exitCodes, type Failure, failure, mayTake } from "../../interpreters/cli/runtime.ts"
 
 /**
@@ -29,6 +29,7 @@ export const serveAs = (config: NodeConfig, options: ServeOptions = {}): Effect.
     stopWithParent()
     // Logs, data and the keys of sessions in them are readable by this user only, LevelDB's files too.
     process.umask(0o077)
+    spareFewCores()
     return runNode(config, { ...options, started: () => mayTake(stopMs) })
   }).pipe(Effect.mapError(ended))
 

@@ -9,7 +9,7 @@ export {
 } from "./config.ts"
 export { BootstrapRefused, makeLog, NodeFailed, StateWithoutLog } from "../../interpreters/node/index.ts"
 export { InvalidConfig, isLasting, type NodeError } from "./errors.ts"
-export { launchEnvironment, threadAdvice } from "./launch.ts"
+export { launchEnvironment, spareFewCores, threadAdvice } from "./launch.ts"
 export type { Logger, LogLevel } from "../../interpreters/log.ts"
 export { unsecured, type Security } from "./security.ts"
 export { runNode, serveNode, type RunningNode, type ServeOptions } from "./node.ts"
