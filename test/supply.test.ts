@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { expect, test } from "vitest"
 import { root, walk } from "./house.ts"
 import { locked, own, shipped } from "./lock.ts"
+import { problemsOf } from "./release.ts"
 
 const described = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
   readonly files: readonly string[]
@@ -68,4 +69,25 @@ test("published are the build, sources, pages, and the files that are named here
     "kv/deploy/stepraft.service",
   ])
   expect(described.publishConfig).toEqual({ access: "public", provenance: true })
+})
+
+test("a release is made of a tag that names the version, after everything was checked, by others' code of known hashes", () => {
+  const workflow = readFileSync(join(root, ".github/workflows/release.yml"), "utf8")
+  const used = Array.from(workflow.matchAll(/uses: (\S+)/g), ([, name]) => name ?? "")
+  expect(used.filter((name) => !/^actions\/[a-z-]+@[0-9a-f]{40}$/.test(name))).toEqual([])
+  const [check = "", publish = ""] = workflow.split("\n  publish:\n")
+  expect(check).toContain("- run: .ci/run\n")
+  expect(publish).toContain("needs: check\n")
+  expect(publish.trimEnd().endsWith("- run: npm publish --provenance --access public")).toBe(true)
+  // Nothing but the publishing job may speak for the repository, and none may change it.
+  expect(workflow.match(/\b\S+: write/g)).toEqual(["id-token: write"])
+  expect(check).not.toContain("id-token")
+
+  const repository = { url: "git+https://github.com/some/where.git" }
+  expect(problemsOf({ version: "1.2.3", repository }, "v1.2.3", "some/where")).toEqual([])
+  expect(problemsOf({ version: "1.2.3", repository }, "v1.2.4", "some/where").join()).toMatch(/Tag v1\.2\.3/)
+  for (const described of [{ version: "1.2.3" }, { version: "1.2.3", repository }])
+    expect(problemsOf(described, "v1.2.3", "else/where").join()).toMatch(
+      /repository\.url=git\+https:\/\/github\.com\/else/,
+    )
 })
