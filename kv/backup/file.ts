@@ -10,6 +10,7 @@ import { existsSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import type { LogBase } from "../../core/index.ts"
 import { MalformedBytes } from "../../interpreters/bytes.ts"
+import { isMemberName, isPlainText } from "../../interpreters/text.ts"
 import { CHUNK, ImageReader } from "../machine/image.ts"
 import { syncDirectory } from "../machine/leveldb/database.ts"
 import { BadRecord } from "../machine/layout.ts"
@@ -93,23 +94,32 @@ export const writeBackup = async (
   }
 }
 
+const MOST_TEXT = 200
+const isWhole = (value: unknown, most: number): boolean =>
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= most
+/** What a date can be. */
+const LAST_TIME = 8.64e15
 const isAbout = (value: unknown): value is About =>
   typeof value === "object" &&
   value !== null &&
   "cluster" in value &&
   typeof value.cluster === "string" &&
+  isPlainText(value.cluster, MOST_TEXT) &&
   "node" in value &&
   typeof value.node === "string" &&
+  isMemberName(value.node) &&
   "index" in value &&
-  typeof value.index === "number" &&
+  isWhole(value.index, Number.MAX_SAFE_INTEGER) &&
   "term" in value &&
-  typeof value.term === "number" &&
+  isWhole(value.term, Number.MAX_SAFE_INTEGER) &&
   "time" in value &&
-  typeof value.time === "number" &&
+  isWhole(value.time, LAST_TIME) &&
   "chain" in value &&
   typeof value.chain === "string" &&
+  /^[0-9a-f]{8}$/.test(value.chain) &&
   "voters" in value &&
-  Array.isArray(value.voters)
+  Array.isArray(value.voters) &&
+  value.voters.every((voter: unknown) => typeof voter === "string" && isMemberName(voter))
 
 const readAt = async (file: FileHandle, position: number, size: number): Promise<Buffer> => {
   const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(size), 0, size, position)
@@ -197,4 +207,16 @@ export const checkImage = async (path: string, image: AsyncIterable<Buffer>): Pr
   }
   if (base === null || !reader.complete()) throw new BackupDamaged({ file: path, found: "its image ends early" })
   return { base, keys, bytes, expiring }
+}
+
+/** The same for a backup, and that its image is of the entry that its second line says. */
+export const checkBackup = async (path: string, { about, image }: OpenBackup): Promise<ImageContents> => {
+  const contents = await checkImage(path, image())
+  const { index, term, time, chain } = aboutOf(about.cluster, about.node, about.voters, contents.base)
+  if (about.index !== index || about.term !== term || about.time !== time || about.chain !== chain)
+    throw new BackupDamaged({
+      file: path,
+      found: `its second line is about entry ${about.index} of term ${about.term}, its image about entry ${index} of term ${term}, or their times or checksums differ`,
+    })
+  return contents
 }

@@ -3,7 +3,7 @@ import type { Endpoint } from "../client/endpoints.ts"
 import { failure } from "../../interpreters/cli/runtime.ts"
 import { DEFAULT_SKIP, makeDirectory } from "../backup/directory.ts"
 import { BackupInterrupted } from "../backup/errors.ts"
-import { checkImage, openBackup, type About } from "../backup/file.ts"
+import { checkBackup, openBackup, type About } from "../backup/file.ts"
 import { access } from "./access.ts"
 import { saveBackup } from "../backup/save.ts"
 import { countText, printRecord, timeText, type OutputFormat } from "./print.ts"
@@ -59,7 +59,7 @@ export const save = async ({ endpoints, file, local, timeout, output }: Save): P
 export const inspectFile = async (file: string, output: OutputFormat): Promise<void> => {
   const backup = await openBackup(file)
   try {
-    const { keys, bytes, expiring } = await checkImage(file, backup.image())
+    const { keys, bytes, expiring } = await checkBackup(file, backup)
     const { about, sha256 } = backup
     printRecord(output, { file, bytes: backup.bytes, sha256, ...about, keys, dataBytes: bytes, expiring }, [
       ["file", `${file}, ${countText(backup.bytes)} bytes, whole`],
@@ -86,7 +86,7 @@ export const restore = async ({ file, data, name, skip, output }: Restore): Prom
   const backup = await openBackup(file)
   try {
     // Checked completely before anything is made from it. The image itself holds its position.
-    const { base: from } = await checkImage(file, backup.image())
+    const { base: from } = await checkBackup(file, backup)
     const made = await makeDirectory({
       data,
       name,
