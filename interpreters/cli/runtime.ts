@@ -86,7 +86,14 @@ export const mayTake = (millis: number): void => {
 }
 const leastPatience = 1_000
 
-const write = (out: NodeJS.WriteStream, text: string | Uint8Array): Effect.Effect<void> =>
+/** Standard output, or standard error. */
+export interface Output {
+  readonly write: (text: string | Uint8Array, then: () => void) => unknown
+  readonly isTTY?: boolean
+  readonly columns?: number
+  readonly rows?: number
+}
+const write = (out: Output, text: string | Uint8Array): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     out.write(text, () => resume(Effect.void))
   })
@@ -97,56 +104,55 @@ const formatter = CliOutput.defaultFormatter({
 })
 
 /** Mistakes in a command line go to stderr as one line each and point to the help, instead of being buried under it. */
-const presenter = CliOutput.layerPresenter({
-  present: (event) => {
-    if ("version" in event) return write(process.stdout, `${event.name} ${event.version}\n`)
-    if ("reason" in event)
-      return write(
-        event.reason === "Requested" ? process.stdout : process.stderr,
-        `${formatter.formatHelpDoc(event.helpDoc)}\n`,
-      )
-    const path = event.commandPath.join(" ")
-    const lines = event.errors.map((error) => `${path}: ${formatter.formatCliError(error)}`)
-    return write(process.stderr, `${lines.join("\n")}\n\nUsage: ${event.helpDoc.usage}\nRun ${path} --help for more.\n`)
-  },
-})
+const presenter = (out: Output, err: Output) =>
+  CliOutput.layerPresenter({
+    present: (event) => {
+      if ("version" in event) return write(out, `${event.name} ${event.version}\n`)
+      if ("reason" in event)
+        return write(event.reason === "Requested" ? out : err, `${formatter.formatHelpDoc(event.helpDoc)}\n`)
+      const path = event.commandPath.join(" ")
+      const lines = event.errors.map((error) => `${path}: ${formatter.formatCliError(error)}`)
+      return write(err, `${lines.join("\n")}\n\nUsage: ${event.helpDoc.usage}\nRun ${path} --help for more.\n`)
+    },
+  })
 
 /** The services that effect/cli asks for. File system, child processes and prompts are not used by our commands. */
-const services = Layer.mergeAll(
-  presenter,
-  // Without the wizard (it needs interactive input) and without effect's log level flag (serve has its own, with
-  // another meaning).
-  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
-  Path.layer,
-  FileSystem.layerNoop({}),
-  Layer.succeed(
-    Stdio.Stdio,
-    Stdio.make({
-      args: Effect.sync(() => process.argv.slice(2)),
-      stdoutIsTerminal: Effect.sync(() => process.stdout.isTTY),
-      stdout: () => Sink.forEach((text: string | Uint8Array) => write(process.stdout, text)),
-      stderr: () => Sink.forEach((text: string | Uint8Array) => write(process.stderr, text)),
-      stdin: Stream.empty,
-    }),
-  ),
-  Layer.succeed(
-    Terminal.Terminal,
-    Terminal.make({
-      columns: Effect.sync(() => process.stdout.columns ?? 80),
-      rows: Effect.sync(() => process.stdout.rows ?? 24),
-      size: Queue.make<Terminal.Size, Cause.Done>(),
-      readInput: Effect.die("no interactive input"),
-      readLine: Effect.fail(new Terminal.QuitError({})),
-      display: (text) => write(process.stdout, text),
-    }),
-  ),
-  Layer.succeed(
-    ChildProcessSpawner.ChildProcessSpawner,
-    ChildProcessSpawner.make(() => Effect.die("no child processes")),
-  ),
-)
+export const services = (args: readonly string[], out: Output, err: Output) =>
+  Layer.mergeAll(
+    presenter(out, err),
+    // Without the wizard (it needs interactive input) and without effect's log level flag (serve has its own, with
+    // another meaning).
+    CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
+    Path.layer,
+    FileSystem.layerNoop({}),
+    Layer.succeed(
+      Stdio.Stdio,
+      Stdio.make({
+        args: Effect.succeed(args),
+        stdoutIsTerminal: Effect.sync(() => out.isTTY === true),
+        stdout: () => Sink.forEach((text: string | Uint8Array) => write(out, text)),
+        stderr: () => Sink.forEach((text: string | Uint8Array) => write(err, text)),
+        stdin: Stream.empty,
+      }),
+    ),
+    Layer.succeed(
+      Terminal.Terminal,
+      Terminal.make({
+        columns: Effect.sync(() => out.columns ?? 80),
+        rows: Effect.sync(() => out.rows ?? 24),
+        size: Queue.make<Terminal.Size, Cause.Done>(),
+        readInput: Effect.die("no interactive input"),
+        readLine: Effect.fail(new Terminal.QuitError({})),
+        display: (text) => write(out, text),
+      }),
+    ),
+    Layer.succeed(
+      ChildProcessSpawner.ChildProcessSpawner,
+      ChildProcessSpawner.make(() => Effect.die("no child processes")),
+    ),
+  )
 
-export type Environment = Layer.Success<typeof services>
+export type Environment = Layer.Success<ReturnType<typeof services>>
 
 /**
  * A second signal means "stop now". But one keystroke can arrive twice (from the terminal and from a wrapper that
@@ -200,6 +206,9 @@ const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
   fiber.addObserver((exit) => teardown(exit, (code) => exitUnlessStuck(code, told)))
 })
 
+/** The command line itself is wrong, and that was shown. */
+export const isMisuse = (error: unknown): boolean => CliError.isCliError(error)
+
 export const run = <E>(program: Effect.Effect<void, E | Failure | CliError.CliError, Environment>): void => {
   // A reader that has read enough (head, less) is no error. Only a command that produces output for it ends; a daemon
   // goes on.
@@ -213,7 +222,7 @@ export const run = <E>(program: Effect.Effect<void, E | Failure | CliError.CliEr
         ? write(process.stderr, `stepraft: ${error.message}\n`)
         : Effect.void,
     ),
-    Effect.provide(services),
+    Effect.provide(services(process.argv.slice(2), process.stdout, process.stderr)),
   )
   runMain(reported, {
     disableErrorReporting: true,
@@ -222,7 +231,7 @@ export const run = <E>(program: Effect.Effect<void, E | Failure | CliError.CliEr
       const reasons = exit.cause.reasons
       const failed = reasons.find(Cause.isFailReason)?.error
       if (failed instanceof Failure) return onExit(failed.code)
-      if (CliError.isCliError(failed)) return onExit(exitCodes.usage)
+      if (isMisuse(failed)) return onExit(exitCodes.usage)
       const died = reasons.find(Cause.isDieReason)
       if (died === undefined && failed === undefined) return onExit(interruptedCode())
       const cause: unknown = died === undefined ? failed : died.defect

@@ -86,6 +86,10 @@ const read = (file: string): Promise<string> =>
   })
 const checked = async (name: string, files: TlsFiles): Promise<Checked> => {
   const [cert, key, ca] = await Promise.all([read(files.cert), read(files.key), read(files.ca)])
+  return judged(name, files, { cert, key, ca })
+}
+/** What stands in the files, if a node of that name can use it. Throws TlsUnusable. */
+export const judged = (name: string, files: TlsFiles, { cert, key, ca }: TlsMaterial): Checked => {
   const wrong = (reason: string, file = files.cert): TlsUnusable => new TlsUnusable({ file, reason })
   const [own, ...between] = certificates(files.cert, cert)
   const authorities = certificates(files.ca, ca)

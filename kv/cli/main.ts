@@ -32,8 +32,9 @@ const versionOf = (program: string): string => {
   return "unknown"
 }
 
-export const main = (program: string): void => {
-  const root = Command.make("stepraft").pipe(
+/** Every command. `program`: the path of this program's file. */
+export const commandLine = (program: string) =>
+  Command.make("stepraft").pipe(
     Command.withDescription(
       "A replicated key-value store: Raft underneath, the Redis protocol outside.\n\nExit codes: 0 success; 1 failure, or the answer is no; 2 wrong usage; 130 interrupted.\nOutput is decorated on a terminal and plain in a pipe; NO_COLOR is honoured.",
     ),
@@ -65,5 +66,5 @@ export const main = (program: string): void => {
       },
     ]),
   )
-  run(Command.run(root, { version: versionOf(program) }))
-}
+
+export const main = (program: string): void => run(Command.run(commandLine(program), { version: versionOf(program) }))

@@ -1,6 +1,7 @@
 /** The flags and the help of cluster, serve, status and bench. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type { ConfigSources } from "../node/config.ts"
 import { clusterDefaults } from "./defaults.ts"
 import { choice, described, intFlag, maybe, maybeInt, maybeString, output } from "../../interpreters/cli/flags.ts"
 import { asDaemon, attempt, attemptToTheEnd, Command, Flag } from "../../interpreters/cli/runtime.ts"
@@ -84,6 +85,14 @@ export const clusterCommand = (program: string) =>
     ]),
   )
 
+/** The flags that were given, as settings. */
+export const settingsOf = (flags: Readonly<Record<string, unknown>>): ConfigSources["flags"] =>
+  Object.fromEntries(
+    Object.entries(flags).flatMap(([name, value]) =>
+      name === "config" ? [] : [[name, Option.isOption(value) ? Option.getOrUndefined<unknown>(value) : value]],
+    ),
+  )
+
 export const serveCommand = Command.make(
   "serve",
   {
@@ -137,20 +146,7 @@ export const serveCommand = Command.make(
   (o) =>
     asDaemon(
       Effect.suspend(() =>
-        attempt(() => import("./serve.ts")).pipe(
-          Effect.flatMap(({ serve }) =>
-            serve(
-              Object.fromEntries(
-                Object.entries(o).flatMap(([name, value]) =>
-                  name === "config"
-                    ? []
-                    : [[name, Option.isOption(value) ? Option.getOrUndefined<unknown>(value) : value]],
-                ),
-              ),
-              maybe(o.config),
-            ),
-          ),
-        ),
+        attempt(() => import("./serve.ts")).pipe(Effect.flatMap(({ serve }) => serve(settingsOf(o), maybe(o.config)))),
       ),
     ),
 ).pipe(

@@ -40,6 +40,8 @@ export const bundle = async (parser: Parser, source: string, fault: Mutant | nul
     configFile: false,
     logLevel: "error",
     root,
+    // What is counted must be within the bundle.
+    ssr: { noExternal: parser.files.some((file) => file.startsWith("node_modules/effect/")) ? [/^effect/] : [] },
     plugins: [
       {
         name: "fuzz",

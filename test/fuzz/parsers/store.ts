@@ -14,7 +14,7 @@ import { depthOf } from "./resp.ts"
 const secret = Buffer.from("0123456789abcdef")
 const bytes = (text: string): Buffer => Buffer.from(text)
 const members: Configuration = { voters: [{ name: "n1", incarnation: "aa" }], outgoing: [], learners: [] }
-const base = { index: 9, term: 2, time: 1_700_000_000_000, chain: -5, configuration: members }
+export const base = { index: 9, term: 2, time: 1_700_000_000_000, chain: -5, configuration: members }
 
 const checkCommand = (input: Buffer): void => {
   const command = decodeCommand(input)
@@ -83,7 +83,7 @@ const record = (key: string, value: string): Buffer => {
   const item = { length: value.length, value: bytes(value), crc: 0, version: 8, expiry: 0 }
   return layout.encodeRecord(bytes(key), item, bytes(value))
 }
-const image = (withSession: boolean): Buffer => {
+export const image = (withSession: boolean): Buffer => {
   const w = new ImageWriter()
   w.begin(base)
   w.removals([[1, 2]])
@@ -128,7 +128,7 @@ const checkImage = (input: Buffer): void => {
   must(again.equals(input), "written again it is other bytes")
 }
 const FRAME = 5
-const mendImage = (input: Buffer): Buffer => {
+export const mendImage = (input: Buffer): Buffer => {
   const out = Buffer.from(input)
   let [crc, count] = [0, 0]
   for (let at = 0; at + FRAME <= out.length;) {

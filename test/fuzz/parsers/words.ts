@@ -15,14 +15,14 @@ import { must, told, type Parser } from "../parser.ts"
 
 const text = (...lines: readonly string[]): Buffer => Buffer.from(lines.join("\n"))
 
-const decoded = (sources: ConfigSources): NodeConfig | null => {
+export const decoded = (sources: ConfigSources): NodeConfig | null => {
   const result: NodeConfig | InvalidConfig = Effect.runSync(
     decodeConfig(sources).pipe(Effect.match({ onFailure: (error) => error, onSuccess: (config) => config })),
   )
   return result instanceof InvalidConfig ? null : result
 }
 const folders: string[] = []
-const fileFor = (content: string): string => {
+export const fileFor = (content: string): string => {
   folders[0] ??= mkdtempSync(join(tmpdir(), "stepraft-fuzz-"))
   const file = join(folders[0], "settings.json")
   writeFileSync(file, content)

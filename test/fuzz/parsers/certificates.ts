@@ -1,0 +1,228 @@
+/** Certificates: what a node is given as files, and what whoever connects shows it. */
+import { createPrivateKey, sign, X509Certificate } from "node:crypto"
+import { duplexPair } from "node:stream"
+import * as tls from "node:tls"
+import { bits, oid, sequence } from "../../../interpreters/tls/der.ts"
+import { TlsUnusable } from "../../../interpreters/tls/errors.ts"
+import { certificateProblem, certifiedName, certify, makeAuthority } from "../../../interpreters/tls/index.ts"
+import { judged, type TlsFiles, type TlsMaterial } from "../../../interpreters/tls/keeper.ts"
+import { contextOf } from "../../../interpreters/tls/server.ts"
+import { memberCertificateProblem } from "../../../interpreters/tls/trust.ts"
+import { must, orRefused, told, type Parser } from "../parser.ts"
+
+const NAME = "n1"
+const files: TlsFiles = { cert: "n1.crt", key: "n1.key", ca: "ca.crt" }
+const authority = makeAuthority({ days: 2 })
+const elsewhere = makeAuthority({ days: 2 })
+const own = certify(authority, { name: NAME, purpose: "node", days: 1, hosts: ["localhost", "127.0.0.1", "::1"] })
+const client = certify(authority, { name: NAME, purpose: "client", days: 1 })
+const other = certify(authority, { name: "n2", purpose: "node", days: 1 })
+const trusted = { cert: other.certificate, key: other.key, ca: authority.certificate }
+
+/** What each end finds of the certificate that the other shows. null: TLS itself refused. */
+interface Met {
+  readonly name: string | null
+  readonly asClient: string | null
+  readonly asMember: string | null
+}
+const meet = (shown: TlsMaterial, isServer: boolean): Promise<Met | null> =>
+  new Promise((resolve) => {
+    const [near, far] = duplexPair()
+    const open = { rejectUnauthorized: false, checkServerIdentity: () => undefined }
+    const [mine, theirs] = isServer ? [shown, trusted] : [trusted, shown]
+    const server = tls.createServer({ ...open, ...contextOf(mine, "TLSv1.3"), requestCert: true })
+    const dialled = tls.connect({
+      ...open,
+      socket: far,
+      secureContext: tls.createSecureContext(contextOf(theirs, "TLSv1.3")),
+    })
+    const end = (met: Met | null): void => {
+      for (const one of [dialled, near, far]) one.destroy()
+      resolve(met)
+    }
+    const judge = (socket: tls.TLSSocket): void =>
+      end({
+        name: certifiedName(socket),
+        asClient: certificateProblem(socket),
+        asMember: memberCertificateProblem(socket),
+      })
+    server.once("tlsClientError", () => end(null))
+    server.once("secureConnection", (socket) => {
+      socket.on("error", () => end(null))
+      if (!isServer) judge(socket)
+    })
+    if (isServer) dialled.once("secureConnect", () => judge(dialled))
+    dialled.on("error", () => end(null)).on("close", () => end(null))
+    server.emit("connection", near)
+  })
+
+const judgedOrNot = (name: string, shown: TlsMaterial): ReturnType<typeof judged> | undefined =>
+  orRefused(() => judged(name, files, shown), TlsUnusable)
+/** What a node of this name takes for its own, every other member takes for that node's. */
+const checkTaken = async (name: string, shown: TlsMaterial): Promise<void> => {
+  const taken = judgedOrNot(name, shown)
+  if (taken === undefined) return
+  must(taken.ends.getTime() > Date.now(), "it has ended")
+  for (const isServer of [false, true]) {
+    const met = await meet(shown, isServer)
+    must(met !== null, "TLS refuses what a node took for its own")
+    must(met?.asMember === null, `others refuse what a node took for its own: ${met?.asMember}`)
+    must(met?.name === name, `a node took for its own what others take for ${met?.name ?? "nobody"}'s`)
+  }
+  // The same certificate, written in another way.
+  const [first] = shown.cert.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
+  const again = new X509Certificate(first ?? "").toString()
+  const [, ...between] = shown.cert.split(/(?<=-----END CERTIFICATE-----)/)
+  must(
+    told(judgedOrNot(name, { ...shown, cert: `${again}${between.join("")}` })?.ends) === told(taken.ends),
+    "written again it is another",
+  )
+}
+
+// ------------------------------------------------------------------------------------------- what files hold
+
+const DIVIDER = "=====\n"
+const partsOf = (input: Buffer): TlsMaterial => {
+  const [cert = "", key = "", ca = ""] = input.toString("utf8").split(DIVIDER)
+  return { cert, key, ca }
+}
+const inFiles = ({ cert, key, ca }: TlsMaterial): Buffer => Buffer.from([cert, key, ca].join(DIVIDER))
+const checkFiles = async (input: Buffer): Promise<void> => {
+  const shown = partsOf(input)
+  // Others trust the cluster's authority only.
+  if (!shown.ca.includes(authority.certificate.slice(30, 200))) return void judgedOrNot(NAME, shown)
+  await checkTaken(NAME, shown)
+}
+
+// ------------------------------------------------------------------------------- what stands in a certificate
+
+/** Where the content of the DER element at `at` begins, and where it ends. */
+const element = (der: Buffer, at: number): readonly [from: number, end: number] => {
+  const first = der[at + 1] ?? 0
+  const digits = first < 0x80 ? 0 : Math.min(first & 0x7f, 4)
+  const from = at + 2 + digits
+  return [from, from + (digits === 0 ? first : der.readUIntBE(at + 2, digits))]
+}
+/** The part of a certificate that is signed. */
+const contentOf = (pem: string): Buffer => {
+  const { raw } = new X509Certificate(pem)
+  const [from] = element(raw, 0)
+  return raw.subarray(from, element(raw, from)[1])
+}
+const key = createPrivateKey(authority.key)
+const signedBy = (content: Buffer): string => {
+  const whole = sequence(content, sequence(oid("1.2.840.10045.4.3.2")), bits(sign("sha256", content, key)))
+  return `-----BEGIN CERTIFICATE-----\n${whole.toString("base64").replaceAll(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`
+}
+/** Lengths that fit the content again, from the outermost in. */
+const mendLengths = (input: Buffer): Buffer => {
+  if (input.length < 4 || input[0] !== 0x30) return input
+  const out = Buffer.from(input)
+  if (out[1] === 0x82) out.writeUInt16BE(Math.min(out.length - 4, 0xffff), 2)
+  return out
+}
+const checkContent = async (input: Buffer): Promise<void> => {
+  const cert = signedBy(input)
+  const readable = (() => {
+    try {
+      return new X509Certificate(cert)
+    } catch {
+      return null
+    }
+  })()
+  const shown = { cert, key: own.key, ca: authority.certificate }
+  if (readable === null) return must(judgedOrNot(NAME, shown) === undefined, "a node takes what cannot be read")
+  // A key of its own, or it cannot show it.
+  if (!readable.checkPrivateKey(createPrivateKey(own.key))) return
+  await checkTaken(NAME, shown)
+  for (const isServer of [false, true]) {
+    const met = await meet(shown, isServer).catch(() => null)
+    if (met === null) continue
+    must(met.asMember !== null || met.asClient === null, "a member that could not be a client")
+    for (const why of [met.asClient, met.asMember])
+      must(why === null || (why.length < 600 && !/\p{Cc}/u.test(why)), "a reason that moves the cursor, or has no end")
+  }
+}
+
+const KEEPER = "interpreters/tls/keeper.ts"
+const TRUST = "interpreters/tls/trust.ts"
+const SOURCES = [KEEPER, TRUST, "interpreters/text.ts"]
+export const parsers: readonly Parser[] = [
+  {
+    name: "tls-files",
+    about:
+      "certificate, key and authorities of a node as files: refused by file, or what every other member takes for that node's",
+    files: SOURCES,
+    seeds: () => [
+      inFiles({ cert: own.certificate, key: own.key, ca: authority.certificate }),
+      inFiles({
+        cert: `text before\n${own.certificate}`,
+        key: own.key,
+        ca: `${elsewhere.certificate}${authority.certificate}`,
+      }),
+      inFiles({ cert: client.certificate, key: client.key, ca: authority.certificate }),
+      inFiles({ cert: own.certificate, key: other.key, ca: authority.certificate }),
+      inFiles({ cert: own.certificate, key: own.key, ca: elsewhere.certificate }),
+      inFiles({ cert: own.certificate + authority.certificate, key: own.key, ca: authority.certificate }),
+    ],
+    check: checkFiles,
+    faults: [
+      {
+        id: "fuzz-tls-files-1",
+        title: "the key may be that of another certificate",
+        patches: [
+          {
+            file: KEEPER,
+            find: "if (!own.checkPrivateKey(secret)) throw",
+            replace: 'if (secret.type !== "private") throw',
+          },
+        ],
+      },
+      {
+        id: "fuzz-tls-files-2",
+        title: "a certificate that cannot be read is no error of its own",
+        patches: [
+          {
+            file: KEEPER,
+            find: "throw new TlsUnusable({ file, reason: `a certificate in it cannot be read (${String(error)})` })",
+            replace: "throw error",
+          },
+        ],
+      },
+      {
+        id: "fuzz-tls-files-3",
+        title: "a client's certificate will do for a node",
+        patches: [
+          { file: KEEPER, find: "if (purposes !== undefined && !", replace: "if (purposes?.length === 0 && !" },
+        ],
+      },
+    ],
+  },
+  {
+    name: "certificates",
+    about:
+      "certificates of any content, signed by the authority: judged without an error by whoever meets them, and what a node takes for its own, others take for that node's",
+    files: SOURCES,
+    seeds: () => [own.certificate, client.certificate, other.certificate].map(contentOf),
+    words: [NAME, "n2", "\u001b[2J"],
+    mend: mendLengths,
+    check: checkContent,
+    faults: [
+      {
+        id: "fuzz-certificates-1",
+        title: "a node takes a certificate for another",
+        patches: [{ file: KEEPER, find: "common !== null && common !== name", replace: 'common === ""' }],
+      },
+      {
+        id: "fuzz-certificates-2",
+        title: "a name moves the cursor",
+        patches: [{ file: TRUST, find: "` for ${shown(name, 80)}`", replace: "` for ${name}`" }],
+      },
+      {
+        id: "fuzz-certificates-3",
+        title: "a certificate for clients alone will do",
+        patches: [{ file: KEEPER, find: "[SERVER_AUTH, CLIENT_AUTH].every", replace: "[CLIENT_AUTH].every" }],
+      },
+    ],
+  },
+]
