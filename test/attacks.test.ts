@@ -5,7 +5,7 @@
 import { afterEach, describe, expect, test } from "vitest"
 import { forge, forgeries, type Forger } from "./forger.ts"
 import { allConnected, introduce, open, until, type Node } from "./tcp.nodes.ts"
-import { authority, shownBy, stranger, tlsOf } from "./tls.kit.ts"
+import { authority, nameless, shownBy, stranger, tlsOf } from "./tls.kit.ts"
 
 const opened: Node[] = []
 const forgers: Forger[] = []
@@ -66,6 +66,7 @@ describe("over TLS", () => {
     "with the certificate of another authority": { ...shownBy("b", stranger), ca },
     "with a client's": { ...shownBy("b", authority, { purpose: "client" }), ca },
     "with another member's": { ...shownBy("c"), ca },
+    "with one whose names cannot be read": { ...nameless("b"), ca },
   } as const
   test.each(Object.entries(identities))(
     "%s nothing is believed, nothing is told, and nobody is disturbed",

@@ -11,7 +11,7 @@ import { until, withCluster, type Cluster, type Watched } from "./cluster.ts"
 import { ask, impostor, withSecuredCluster, type Secured } from "./doors.kit.ts"
 import { forge, forgeries, overhear } from "./forger.ts"
 import { memberOf, preambleAndHello } from "./tcp.nodes.ts"
-import { authority, DAY, shownBy, stranger } from "./tls.kit.ts"
+import { authority, DAY, nameless, shownBy, stranger } from "./tls.kit.ts"
 import { startWorkload, verify, type Workload } from "./workload.ts"
 
 const past = { from: new Date(Date.now() - 3 * DAY) }
@@ -132,6 +132,7 @@ const wires = (
     expired: [shownBy(name, authority, past), hello, /has expired: make a new one/],
     "not yet valid": [shownBy(name, authority, future), hello, /not valid yet: check the clocks/],
     "another authority": [shownBy(name, stranger), hello, /no authority that is trusted/],
+    "names that cannot be read": [nameless(name), hello, /no authority that is trusted/],
     "another member": [shownBy("n9"), hello, /Untrusted|its certificate is for n9.*stepraft cert node/],
     "a client": [shownBy(name, authority, client), hello, /is a client's.*stepraft cert node/],
     "TLS 1.2": [{ ...shownBy(name), maxVersion: "TLSv1.2" }, hello, /protocol version/],
@@ -342,6 +343,7 @@ test("whoever does not belong here is refused at both ends, in words that say wh
           complaints(cluster, asked, since).some((line) => heard.test(line)),
         )
     }
+    expect(await speak(place.clientPort, nameless("ann"), "PING\r\n"), "names that cannot be read").toMatch(/NOAUTH/)
     const low = { minVersion: "TLSv1", ciphers: "DEFAULT@SECLEVEL=0" } as const
     for (const maxVersion of ["TLSv1", "TLSv1.1"] as const)
       expect(await speak(place.clientPort, { ...low, maxVersion }, "PING\r\n"), maxVersion).toMatch(/protocol|version/)

@@ -1,5 +1,5 @@
 /** Certificates that are made when a test runs: stored ones would expire. */
-import { scryptSync } from "node:crypto"
+import { scryptSync, X509Certificate } from "node:crypto"
 import {
   certify,
   makeAuthority,
@@ -28,6 +28,19 @@ export const shownBy = (
     ...request,
   })
   return { cert: certificate, key, ca: trusts.certificate }
+}
+
+/** A certificate without a common name, whose other names cannot be read: Node gives null for them. Nobody signed that. */
+export const nameless = (name: string): TlsMaterial => {
+  const { cert, ...rest } = shownBy(name, stranger)
+  const der = Buffer.from(new X509Certificate(cert).raw)
+  // The last of both is the subject's; the names begin eight bytes after the identifier.
+  der[der.lastIndexOf(Buffer.from([0x55, 4, 3])) + 2] = 4
+  der[der.indexOf(Buffer.from([0x55, 0x1d, 0x11])) + 7] = 0
+  return {
+    ...rest,
+    cert: `-----BEGIN CERTIFICATE-----\n${der.toString("base64").replaceAll(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`,
+  }
 }
 
 /** What files hold elsewhere; `change` replaces it. */

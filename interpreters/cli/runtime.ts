@@ -87,13 +87,13 @@ export const mayTake = (millis: number): void => {
 const leastPatience = 1_000
 
 /** Standard output, or standard error. */
-export interface Output {
+export interface StandardStream {
   readonly write: (text: string | Uint8Array, then: () => void) => unknown
   readonly isTTY?: boolean
   readonly columns?: number
   readonly rows?: number
 }
-const write = (out: Output, text: string | Uint8Array): Effect.Effect<void> =>
+const write = (out: StandardStream, text: string | Uint8Array): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     out.write(text, () => resume(Effect.void))
   })
@@ -104,7 +104,7 @@ const formatter = CliOutput.defaultFormatter({
 })
 
 /** Mistakes in a command line go to stderr as one line each and point to the help, instead of being buried under it. */
-const presenter = (out: Output, err: Output) =>
+const presenter = (out: StandardStream, err: StandardStream) =>
   CliOutput.layerPresenter({
     present: (event) => {
       if ("version" in event) return write(out, `${event.name} ${event.version}\n`)
@@ -117,7 +117,7 @@ const presenter = (out: Output, err: Output) =>
   })
 
 /** The services that effect/cli asks for. File system, child processes and prompts are not used by our commands. */
-export const services = (args: readonly string[], out: Output, err: Output) =>
+export const services = (args: readonly string[], out: StandardStream, err: StandardStream) =>
   Layer.mergeAll(
     presenter(out, err),
     // Without the wizard (it needs interactive input) and without effect's log level flag (serve has its own, with

@@ -3,14 +3,16 @@
  * for new connections, and open connections continue. Files that do not fit together, because only some of them were
  * replaced yet, are not used until the rest is replaced too.
  */
-import { createPrivateKey, X509Certificate } from "node:crypto"
+import { createPrivateKey, sign, verify, X509Certificate, type KeyObject } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import { createSecureContext } from "node:tls"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Logger } from "../log.ts"
+import { shown } from "../text.ts"
 import { CLIENT_AUTH, SERVER_AUTH } from "./certificate.ts"
 import { TlsUnusable } from "./errors.ts"
+import { nameIn } from "./trust.ts"
 
 export interface TlsFiles {
   /** PEM: the certificate, and any certificates between it and the authority. */
@@ -65,7 +67,6 @@ const certificates = (file: string, pem: string): readonly X509Certificate[] => 
   })
 }
 
-const commonName = ({ subject }: X509Certificate): string | null => /^CN=(.*)$/m.exec(subject)?.[1] ?? null
 const signs = (by: X509Certificate, one: X509Certificate): boolean => one.checkIssued(by) && one.verify(by.publicKey)
 const leads = (from: X509Certificate, between: readonly X509Certificate[], to: readonly X509Certificate[]): boolean => {
   let at: X509Certificate | undefined = from
@@ -75,6 +76,20 @@ const leads = (from: X509Certificate, between: readonly X509Certificate[], to: r
     at = between.find((one) => one !== here && signs(one, here))
   }
   return false
+}
+
+/**
+ * A key whose secret part is damaged still holds the public part that belongs to the certificate, and that is all that
+ * `checkPrivateKey` compares.
+ */
+const signsFor = ({ publicKey }: X509Certificate, secret: KeyObject): boolean => {
+  const digest = secret.asymmetricKeyType?.startsWith("ed") === true ? null : "sha256"
+  const sample = Buffer.from("a sample")
+  try {
+    return verify(digest, sample, publicKey, sign(digest, sample, secret))
+  } catch {
+    return false
+  }
 }
 
 interface Checked extends TlsMaterial {
@@ -101,13 +116,19 @@ export const judged = (name: string, files: TlsFiles, { cert, key, ca }: TlsMate
     throw wrong("it holds no private key (PEM, not encrypted)", files.key)
   }
   if (!own.checkPrivateKey(secret)) throw wrong(`it is not the key of the certificate in ${files.cert}`, files.key)
+  if (!signsFor(own, secret)) throw wrong("it is damaged: what it signs does not check out", files.key)
   const [from, ends] = [new Date(own.validFrom), new Date(own.validTo)]
+  if (Number.isNaN(from.getTime()) || Number.isNaN(ends.getTime()))
+    throw wrong(`it says no time at which it begins or ends (${own.validFrom}, ${own.validTo})`)
   if (ends.getTime() < Date.now())
     throw wrong(`it ended at ${ends.toISOString()}: make a new one (stepraft cert node ${name} --replace)`)
   if (from.getTime() > Date.now()) throw wrong(`it begins at ${from.toISOString()}: is this machine's clock right?`)
-  const common = commonName(own)
-  if (common !== null && common !== name)
-    throw wrong(`it is for ${common}, and this node is ${name}: give it its own (stepraft cert node ${name})`)
+  // The name that the others find in it.
+  const named = nameIn(own.toLegacyObject())
+  if (named !== name)
+    throw wrong(
+      `it is for ${named === null ? "nobody" : shown(named, 80)}, and this node is ${name}: give it its own (stepraft cert node ${name})`,
+    )
   // Without a list of purposes it is for all of them.
   const purposes = own.keyUsage as readonly string[] | undefined
   if (purposes !== undefined && ![SERVER_AUTH, CLIENT_AUTH].every((purpose) => purposes.includes(purpose)))

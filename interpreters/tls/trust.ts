@@ -3,11 +3,18 @@ import type { DetailedPeerCertificate, TLSSocket } from "node:tls"
 import { isMemberName, shown } from "../text.ts"
 import { SERVER_AUTH } from "./certificate.ts"
 
+/** What Node tells of a certificate's names, which is null for what it cannot read, whatever its types say. */
+interface Names {
+  readonly subject: object | null | undefined
+  readonly subjectaltname?: string | null | undefined
+}
 /** The common name; without one, the first DNS name that is a valid name of a member. */
-const nameIn = ({ subject, subjectaltname = "" }: DetailedPeerCertificate): string | null => {
-  const common: unknown = subject.CN
+export const nameIn = ({ subject, subjectaltname }: Names): string | null => {
+  const common: unknown = subject !== null && subject !== undefined && "CN" in subject ? subject.CN : null
   if (typeof common === "string" && common !== "") return common
-  const names = subjectaltname.split(", ").flatMap((one) => (one.startsWith("DNS:") ? [one.slice("DNS:".length)] : []))
+  const names = (subjectaltname ?? "")
+    .split(", ")
+    .flatMap((one) => (one.startsWith("DNS:") ? [one.slice("DNS:".length)] : []))
   return names.find(isMemberName) ?? null
 }
 

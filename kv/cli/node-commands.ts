@@ -86,7 +86,7 @@ export const clusterCommand = (program: string) =>
   )
 
 /** The flags that were given, as settings. */
-export const settingsOf = (flags: Readonly<Record<string, unknown>>): ConfigSources["flags"] =>
+export const givenSettings = (flags: Readonly<Record<string, unknown>>): ConfigSources["flags"] =>
   Object.fromEntries(
     Object.entries(flags).flatMap(([name, value]) =>
       name === "config" ? [] : [[name, Option.isOption(value) ? Option.getOrUndefined<unknown>(value) : value]],
@@ -146,7 +146,9 @@ export const serveCommand = Command.make(
   (o) =>
     asDaemon(
       Effect.suspend(() =>
-        attempt(() => import("./serve.ts")).pipe(Effect.flatMap(({ serve }) => serve(settingsOf(o), maybe(o.config)))),
+        attempt(() => import("./serve.ts")).pipe(
+          Effect.flatMap(({ serve }) => serve(givenSettings(o), maybe(o.config))),
+        ),
       ),
     ),
 ).pipe(

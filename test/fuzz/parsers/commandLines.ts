@@ -6,9 +6,9 @@ import * as Option from "effect/Option"
 import { Command, exitCodes, Failure, isMisuse, services } from "../../../interpreters/cli/runtime.ts"
 import { endpointsOf, type EndpointFlags } from "../../../kv/cli/endpointFlags.ts"
 import { commandLine } from "../../../kv/cli/main.ts"
-import { settingsOf } from "../../../kv/cli/node-commands.ts"
+import { givenSettings } from "../../../kv/cli/node-commands.ts"
 import { parseEndpoint, showEndpoint } from "../../../kv/client/endpoints.ts"
-import { settingNames, variableOf } from "../../../kv/node/config.ts"
+import { variableOf, type Setting } from "../../../kv/node/config.ts"
 import { parseLimit } from "../../../spec/cli/check-history.ts"
 import { must, told, type Parser } from "../parser.ts"
 import { decoded } from "./words.ts"
@@ -140,12 +140,13 @@ const checkEndpoints = (values: Values): void => {
 }
 /** As flags or as variables, the settings are the same. */
 const checkSettings = (values: Values): void => {
-  const flags = settingsOf(values)
-  const variables = settingNames.flatMap((name) => {
-    const value = flags[name]
-    if (value === undefined || value === false) return []
-    return [[variableOf(name), typeof value === "string" ? value : JSON.stringify(value)] as const]
-  })
+  const flags = givenSettings(values)
+  const variables = Object.entries(values).flatMap(([name, value]) =>
+    // A switch that was not given is false.
+    name === "config" || value === false
+      ? []
+      : given(value).map((one) => [variableOf(name as Setting), String(one)] as const),
+  )
   must(
     told(decoded({ flags, env: {} })) === told(decoded({ flags: {}, env: Object.fromEntries(variables) })),
     "by flags and by variables they are other settings",
@@ -193,7 +194,7 @@ const SEEDS: readonly string[] = [
   "set --help",
   "cluster --nodes 5 --port 7101 --peer-port 8101 --http-port 0 --host ::1 --data d --config c --redirect --tls",
   "serve --id n1 --data d --client 127.0.0.1:7001 --peer 127.0.0.1:8001 --http 127.0.0.1:9001 --peers n1=127.0.0.1:8001,n2=127.0.0.1:8002",
-  "serve --id n1 --data d --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --advertise a:1 --advertise-peer none --bootstrap --redirect --plaintext peers,clients,http --users u --trace t",
+  "serve --id n1 --data d --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --advertise a:1 --advertise-peer none --bootstrap --redirect --plaintext peers,clients,http --users=u --trace=t",
   "serve --id n1 --data d --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --tls-cert a.crt --tls-key a.key --tls-ca ca.crt --tls-auth-clients optional --log-format json --log-level debug",
   "serve --id n1 --data d --client 127.0.0.1:7001 --peer 127.0.0.1:8001 --heartbeat 50 --election-min 150 --election-max 300 --low-water 100 --high-water 200 --autopilot-voters 3 --client-memory 100000000",
   "serve --config c.json --max-clients 10 --session-idle 4000000000",
