@@ -128,7 +128,7 @@ const suites = {
   }),
 }
 describe.each(Object.entries(suites))("%s", (_, checks) => {
-  test.each(checks.filter(({ skipped }) => skipped === null).map((check) => [check.name, check] as const))(
+  test.concurrent.each(checks.filter(({ skipped }) => skipped === null).map((check) => [check.name, check] as const))(
     "%s",
     (_, { run }) => run(),
   )

@@ -105,8 +105,11 @@ const inMemory =
   }
 
 const suites = { "interpreters/tcp": overTcp, "interpreters/port": overPorts, "interpreters/memory": inMemory() }
+// Side by side: each check makes a network of its own, and waits most of the time.
 describe.each(Object.entries(suites))("%s", (_, make) => {
-  test.each(transportConformance(make).map((check) => [check.name, check] as const))("%s", (_, { run }) => run())
+  test.concurrent.each(transportConformance(make).map((check) => [check.name, check] as const))("%s", (_, { run }) =>
+    run(),
+  )
 })
 
 const bent = (message: Message): Message =>
@@ -160,7 +163,7 @@ const seededFaults: Readonly<Record<string, readonly [() => Promise<TransportSub
   ],
   "keeps whatever it is given": [inMemory(undefined, undefined, { unsentBytes: 1e12 }), "memory is bounded"],
 }
-test.each(Object.entries(seededFaults))("a transport that %s is found out", async (_, [make, name]) => {
+test.concurrent.each(Object.entries(seededFaults))("a transport that %s is found out", async (_, [make, name]) => {
   const { ok, results } = await runConformance(transportConformance(make).filter((check) => check.name === name))
   expect(results.map(({ outcome }) => outcome)).toEqual(["failed"])
   expect(ok).toBe(false)

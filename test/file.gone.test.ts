@@ -21,7 +21,7 @@ const remove = (pattern: RegExp) => async (): Promise<void> => {
 const away = (): Promise<void> => rename(directory, `${directory}-away`)
 test.each([
   ["removed", () => rm(directory, { recursive: true }), "DirectoryGone", /it is not there|missing/],
-  ["moved away", away, "DirectoryGone", /it is not there/],
+  ["moved away", away, "DirectoryGone", /it is not there|missing/],
   ["emptied of its log", remove(/^wal-/), "DirectoryGone", /wal-000000000001 is missing/],
   ["emptied of its identity", remove(/^FORMAT$/), "DirectoryGone", /FORMAT is missing/],
   [

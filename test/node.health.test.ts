@@ -27,7 +27,7 @@ const text = async (client: RespClient, ...words: readonly string[]): Promise<st
 }
 const here = (port: number): Address => ({ host: "127.0.0.1", port })
 
-test("a node that restarts in a cluster is starting, says how far it is, and answers LOADING until it serves", async () => {
+test.concurrent("a node that restarts in a cluster is starting, says how far it is, and answers LOADING until it serves", async () => {
   await withLocalCluster(1, async (cluster) => {
     await cluster.startAll()
     const node = await cluster.leader()
@@ -67,7 +67,7 @@ test("a node that restarts in a cluster is starting, says how far it is, and ans
   })
 })
 
-test("no leader: a node that moved, a list that lacks the leader, and members that lost their disks are told apart", async () => {
+test.concurrent("no leader: a node that moved, a list that lacks the leader, and members that lost their disks are told apart", async () => {
   await withLocalCluster(
     3,
     async (cluster) => {
@@ -148,7 +148,7 @@ test("no leader: a node that moved, a list that lacks the leader, and members th
   )
 })
 
-test("an empty node writes nothing down of a cluster that does not know it, until that speaks to its very incarnation", async () => {
+test.concurrent("an empty node writes nothing down of a cluster that does not know it, until that speaks to its very incarnation", async () => {
   await withLocalCluster(2, async (cluster) => {
     const node = cluster.node("n2")
     const founding = { voters: [memberOf("n1")], outgoing: [], learners: [] }
@@ -193,7 +193,7 @@ test("an empty node writes nothing down of a cluster that does not know it, unti
   })
 })
 
-test("a node that has moved is not well until its new address is written down", () => {
+test.concurrent("a node that has moved is not well until its new address is written down", () => {
   const { state } = server({ configuration: { ...voting("abc"), addresses: { a: "old:1" } } })
   const says = (advertises: string): string =>
     healthOf({

@@ -15,7 +15,7 @@ const ask = async (node: LocalNode, path: string): Promise<{ readonly status: nu
   return { status: answer.status, body: await answer.text() }
 }
 
-test("three nodes: metrics that Prometheus reads and that agree with what happened; ready while there is a leader, alive without one", async () => {
+test.concurrent("three nodes: metrics that Prometheus reads and that agree with what happened; ready while there is a leader, alive without one", async () => {
   await withLocalCluster(
     3,
     async (cluster) => {
@@ -65,7 +65,7 @@ test("three nodes: metrics that Prometheus reads and that agree with what happen
   )
 })
 
-test("an HTTP port that is taken stops a node before it touches its directory, by name", async () => {
+test.concurrent("an HTTP port that is taken stops a node before it touches its directory, by name", async () => {
   await withDoor({}, async (port) => {
     await withLocalCluster(1, async (cluster) => {
       const [node] = cluster.nodes
@@ -148,7 +148,7 @@ test.each<[string, string, RegExp]>([
   })
 })
 
-test("more connections than there may be: the oldest gives way, and a new one is answered", async () => {
+test.concurrent("more connections than there may be: the oldest gives way, and a new one is answered", async () => {
   await withDoor({ limits: { connections: 8, patienceMs: 60_000 } }, async (port) => {
     const holders = Array.from({ length: 40 }, () => call(port, get))
     await Promise.all(holders.slice(0, 30).map(({ ended }) => ended))
@@ -156,7 +156,7 @@ test("more connections than there may be: the oldest gives way, and a new one is
   })
 })
 
-test("an answer that is not taken is given up, and more answers than a second has room for are refused", async () => {
+test.concurrent("an answer that is not taken is given up, and more answers than a second has room for are refused", async () => {
   const large = { status: 200, type: "text/plain", body: "x".repeat(32 << 20) }
   await withDoor({ page: () => large, limits: { patienceMs: 100 } }, async (port) => {
     const socket = connect({ port, host: "127.0.0.1" })

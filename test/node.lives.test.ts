@@ -11,7 +11,8 @@ import { turns } from "./waiting.ts"
 
 const wipe = (node: LocalNode): void => rmSync(node.config.dataDir, { recursive: true, force: true })
 
-describe("a node", () => {
+// Side by side: each has nodes of its own, and waits most of the time.
+describe.concurrent("a node", () => {
   test("answers for itself while it waits for the others, and says for whom", async () => {
     await withLocalCluster(3, async (cluster) => {
       const first = cluster.node("n1")

@@ -39,7 +39,7 @@ afterAll(() => rmSync(home, { recursive: true, force: true }))
 const ids = ["a", "b", "c"]
 
 describe("replicate", () => {
-  test("forms, executes, survives its own restart and that of all, and rebuilds one that lost its state", async () => {
+  test.concurrent("forms, executes, survives its own restart and that of all, and rebuilds one that lost its state", async () => {
     const ports = await Promise.all(ids.map(freePort))
     const peers = Object.fromEntries(ids.map((id, i) => [id, `127.0.0.1:${ports[i]}`]))
     const optionsOf = (id: string): ReplicateOptions<State, Command, number> => ({
@@ -93,7 +93,7 @@ describe("replicate", () => {
     await Promise.all([a.close(), b.close(), c.close()])
   }, 120_000)
 
-  test("alone, as an Effect: a service with a scope", async () => {
+  test.concurrent("alone, as an Effect: a service with a scope", async () => {
     const port = await freePort()
     const Counter = replicaService<State, Command, number>("Counter")
     const layer = Counter.layer({
@@ -164,7 +164,7 @@ describe("replicate", () => {
     },
   )
 
-  test("while it has no place yet, a directory that was put back is refused by its peers, at once and at every later start", async () => {
+  test.concurrent("while it has no place yet, a directory that was put back is refused by its peers, at once and at every later start", async () => {
     const ports = await Promise.all(ids.map(freePort))
     // c never comes, so nobody forms a cluster.
     const peers = Object.fromEntries(ids.map((id, i) => [id, `127.0.0.1:${ports[i]}`]))

@@ -124,7 +124,6 @@ export class KvUser {
 
 const THINK = 10
 const ROUNDS = 3
-const LOAD = seconds(5)
 
 /** Every append of one client exists once, in its order. */
 export const expectAppends = (text: string, client: string, count: number): void => {
@@ -139,8 +138,8 @@ export interface Load extends KvOptions {
   readonly randomKeys?: boolean
 }
 
-/** Three rounds of load, with the requested faults. */
-export const generic = (options: Load): KvWorld => {
+/** Three rounds of load, each as long as `lasting` milliseconds, with the requested faults. */
+export const generic = (options: Load, lasting: number): KvWorld => {
   const it = new KvWorld(options)
   const { cluster: c } = it
   const { random } = c
@@ -149,7 +148,7 @@ export const generic = (options: Load): KvWorld => {
   const reader = it.client()
 
   for (let round = 0; round < ROUNDS; round++) {
-    const end = c.now + LOAD
+    const end = c.now + lasting
     function* load(user: KvUser, place: number): StoryWork<{ readonly key: string; readonly appended: number }> {
       let appended = 0
       let mine = ""

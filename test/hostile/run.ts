@@ -27,6 +27,8 @@ export interface RunOptions {
   /** The program of the nodes: the words after the executable `node`. */
   readonly program?: string
   readonly say?: (text: string) => void
+  /** Also done during the attack. */
+  readonly alongside?: (cluster: Cluster) => Promise<void>
 }
 export interface Result {
   readonly name: string
@@ -185,6 +187,7 @@ export const runScenario = async (scenario: Scenario, options: RunOptions): Prom
         return null
       }),
       scenario.restartUnderAttack === true ? restartOne(cluster, watch) : null,
+      options.alongside?.(cluster),
     ])
     if (restarted !== null) failures.push(restarted)
     await sleep(500)
