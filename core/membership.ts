@@ -6,8 +6,12 @@ export const emptyConfiguration: Configuration = { voters: [], outgoing: [], lea
 
 export const levelOf = ({ level = 1 }: Configuration): number => level
 
+/** The configuration in force with the index of its entry. By index, not `at(-1)`: each step asks several times. */
+export const lastConfiguration = ({ configurations }: State): State["configurations"][number] | undefined =>
+  configurations[configurations.length - 1]
+
 export const configurationOf = (state: State): Configuration =>
-  state.configurations.at(-1)?.configuration ?? emptyConfiguration
+  lastConfiguration(state)?.configuration ?? emptyConfiguration
 
 /** The configuration in force at `index`, which the log holds. */
 export const configurationAt = (state: State, index: Index): Configuration =>
@@ -49,5 +53,10 @@ export const isStranger = ({ voters, outgoing, learners }: Configuration, sender
 }
 
 /** Index of the last configuration that is known to be committed. */
-export const committedConfiguration = ({ configurations, commitIndex }: State): Index =>
-  configurations.findLast(({ index }) => index <= commitIndex)?.index ?? 0
+export const committedConfiguration = ({ configurations, commitIndex }: State): Index => {
+  for (let i = configurations.length - 1; i >= 0; i--) {
+    const index = configurations[i]?.index ?? 0
+    if (index <= commitIndex) return index
+  }
+  return 0
+}

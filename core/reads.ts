@@ -81,7 +81,7 @@ export const onReadIndexReply = (turn: Turn, from: Member, { bootId, number, rea
 }
 
 /** One request is outstanding at a time; reads that arrive meanwhile go into the next. */
-const askLeader = (turn: Turn): void => {
+export const askLeaderPass = (turn: Turn): void => {
   const { state } = turn
   const follower = asFollower(state)
   if (follower === null || follower.leader === null || follower.asked !== null || follower.unsentReads.length === 0)
@@ -100,7 +100,6 @@ const askLeader = (turn: Turn): void => {
 
 /** Start a round for the reads that wait for one, unless reads of the current round are still unconfirmed. */
 export const startRoundPass = (turn: Turn): void => {
-  askLeader(turn)
   const leader = asLeader(turn.state)
   if (leader === null || leader.reads.length === 0) return
   if (leader.reads.every((read) => read.round > leader.round)) leader.round += 1

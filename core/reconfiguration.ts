@@ -8,7 +8,7 @@ import { MAX_INDEX } from "./domain.ts"
 import { appendToLog } from "./durability.ts"
 import { nextStamp } from "./clock.ts"
 import { handOver } from "./handover.ts"
-import { configurationOf, isVoter, levelOf, membersOf } from "./membership.ts"
+import { configurationOf, isVoter, lastConfiguration, levelOf, membersOf } from "./membership.ts"
 import { closeSentSnapshot, newProgress, progressOf } from "./progress.ts"
 import { replicationTargets, targetsAsOf } from "./removal.ts"
 import { sendAppend } from "./replication.ts"
@@ -55,7 +55,7 @@ const refusalReason = (state: State, change: Change): ProposalRefusal | null => 
   if (leader.transfer !== null) return "transferring"
   // Ongaro 2015: until an entry of its own term is committed, a leader may not know of a committed change.
   if (state.commitIndex < leader.termStart) return "notReady"
-  const inForce = state.configurations.at(-1)
+  const inForce = lastConfiguration(state)
   if (inForce === undefined || inForce.configuration.outgoing.length > 0 || inForce.index > state.commitIndex)
     return "changePending"
   const { index, configuration } = inForce
@@ -102,7 +102,7 @@ export const onConfigurationChangeProposed = (turn: Turn, ref: number, change: C
 /** "Once C_old,new has been committed … it is now safe for the leader to create a log entry describing C_new", paper §6. */
 const leaveJoint = (turn: Turn, leader: Leader): void => {
   const { state } = turn
-  const inForce = state.configurations.at(-1)
+  const inForce = lastConfiguration(state)
   if (inForce === undefined || inForce.configuration.outgoing.length === 0) return
   if (
     inForce.index > state.commitIndex ||
@@ -139,7 +139,7 @@ const updateTargets = (turn: Turn, leader: Leader): void => {
 /** "The leader steps down (returns to follower state) once it has committed the C_new log entry", paper §6. */
 const leaveIfRemoved = (turn: Turn): void => {
   const { state } = turn
-  const inForce = state.configurations.at(-1)
+  const inForce = lastConfiguration(state)
   if (inForce === undefined || inForce.index > state.commitIndex || isVoter(inForce.configuration, state.self)) return
   note(turn, "member.leaderRemoved")
   if (!handOver(turn)) becomeFollower(turn, null)

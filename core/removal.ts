@@ -4,7 +4,7 @@
  * (updateTargets in reconfiguration.ts), and a leader that removed itself steps down (leaveIfRemoved in the same file;
  * paper §6).
  */
-import { committedConfiguration, isVoter, membersOf } from "./membership.ts"
+import { committedConfiguration, isVoter, lastConfiguration, membersOf } from "./membership.ts"
 import type { Leader, Member, State } from "./types.ts"
 
 /**
@@ -35,6 +35,6 @@ export const replicationTargets = (state: State): readonly Member[] => {
 
 /** Identifies the configurations from which the targets are derived: while this is unchanged, the targets are too. */
 export const targetsAsOf = (state: State): Leader["targetsAsOf"] => ({
-  inForce: state.configurations.at(-1)?.index ?? 0,
+  inForce: lastConfiguration(state)?.index ?? 0,
   committed: committedConfiguration(state),
 })

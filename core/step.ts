@@ -20,6 +20,7 @@ import { Log } from "./log.ts"
 import { configurationOf, configurationsOf, isVoter } from "./membership.ts"
 import { onForwardProposal, onForwardProposalReply, onProposed } from "./proposals.ts"
 import {
+  askLeaderPass,
   awaitAnswersPass,
   confirmReadsPass,
   onAnswerTimeout,
@@ -64,7 +65,7 @@ import { checkSettings, type Settings } from "./settings.ts"
 import { canCampaign } from "./removal.ts"
 import { passesGate } from "./term.ts"
 import { onTimeoutNow, onTransferRequested, onTransferTimeout, transferPass } from "./transfer.ts"
-import { sameMember, type Turn } from "./turn.ts"
+import { asLeader, sameMember, type Turn } from "./turn.ts"
 import type { Effect, Event, Member, Message, Recovered, State, Timer } from "./types.ts"
 
 const handleMessage = (turn: Turn, from: Member, message: Message): void => {
@@ -189,9 +190,8 @@ const handle = (turn: Turn, event: Event): void => {
   }
 }
 
-/** The order matters: a pass may depend on the passes before it, never on a later one. */
-const passes = (turn: Turn): void => {
-  electionPass(turn)
+/** The passes of a leader; each does nothing once one before it has ended the leadership. */
+const leaderPasses = (turn: Turn): void => {
   commitPass(turn)
   reconfigurationPass(turn)
   machineLostPass(turn)
@@ -200,6 +200,13 @@ const passes = (turn: Turn): void => {
   confirmReadsPass(turn)
   sendSnapshotsPass(turn)
   replicatePass(turn)
+}
+
+/** The order matters: a pass may depend on the passes before it, never on a later one. */
+const passes = (turn: Turn): void => {
+  electionPass(turn)
+  if (asLeader(turn.state) !== null) leaderPasses(turn)
+  askLeaderPass(turn)
   restorePass(turn)
   acknowledgePass(turn)
   applyPass(turn)

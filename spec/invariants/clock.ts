@@ -51,11 +51,8 @@ const readClocks = (steady: Steady, { state, events, before, history }: Compared
   const passed = at - known.at
   if (known.bootId === bootId && Math.abs(clock.monotonic - known.monotonic - passed) > DRIFT * passed + GRAIN)
     steady.voidUntil = at + RECOVERY
-  known.rightSince = !right
-    ? Number.POSITIVE_INFINITY
-    : known.rightSince === Number.POSITIVE_INFINITY
-      ? at
-      : known.rightSince
+  if (!right) known.rightSince = Number.POSITIVE_INFINITY
+  else if (known.rightSince === Number.POSITIVE_INFINITY) known.rightSince = at
   known.wasSettled = known.bootId === bootId && known.settled
   known.settled = clock.settled
   known.bootId = bootId

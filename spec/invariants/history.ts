@@ -13,6 +13,7 @@ import {
   Log,
   type Member,
   type Payload,
+  type Persist,
   type Recovered,
   type State,
   type Term,
@@ -140,6 +141,7 @@ export interface ComparedStep extends ObservedStep {
   readonly restarted: boolean
   /** First index at which the log is not what it was; lastIndex + 1 if it is. */
   readonly changedFrom: Index
+  readonly persist: Persist | null
 }
 
 export const fail = (invariant: Invariant, node: string, detail: string): never => {
@@ -188,18 +190,28 @@ export const isQuorum = ({ voters, outgoing }: Configuration, has: (member: Memb
   return decides(voters) && (outgoing.length === 0 || decides(outgoing))
 }
 
-export const firstChanged = (before: Log, after: Log, effects: readonly Effect[]): Index => {
+/** The step's write, or null. */
+export const persistIn = (node: string, effects: readonly Effect[]): Persist | null => {
+  let persist: Persist | null = null
+  for (const effect of effects)
+    if (effect.type === "Persist") {
+      if (persist !== null) fail("PersistComplete", node, "two writes for one step: a crash could come between them")
+      persist = effect
+    }
+  return persist
+}
+
+export const firstChanged = (before: Log, after: Log, persist: Persist | null): Index => {
   if (before === after) return after.lastIndex + 1
   const floor = Math.max(before.base.index, after.base.index)
   let index = Math.min(before.lastIndex, after.lastIndex)
   while (index > floor && before.entry(index) !== after.entry(index)) index -= 1
-  for (const effect of effects)
-    if (effect.type === "Persist")
-      index = Math.min(
-        index,
-        (effect.truncateFrom ?? after.lastIndex + 1) - 1,
-        (effect.entries[0]?.index ?? after.lastIndex + 1) - 1,
-      )
+  if (persist !== null)
+    index = Math.min(
+      index,
+      (persist.truncateFrom ?? after.lastIndex + 1) - 1,
+      (persist.entries[0]?.index ?? after.lastIndex + 1) - 1,
+    )
   return Math.max(index, after.base.index) + 1
 }
 

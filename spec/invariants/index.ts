@@ -12,6 +12,7 @@ import {
   fail,
   firstChanged,
   dropFinished,
+  persistIn,
   newObservedHistory,
   newObservedServer,
   type ObservedHistory,
@@ -202,6 +203,7 @@ export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = 
       checkHalted(step, halts === "allowed")
       return
     }
+    const persist = persistIn(node, effects)
     const seen: ComparedStep = {
       node,
       events,
@@ -210,7 +212,8 @@ export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = 
       history,
       before,
       restarted,
-      changedFrom: firstChanged(before.log, state.log, effects),
+      changedFrom: firstChanged(before.log, state.log, persist),
+      persist,
     }
     for (const event of events) takeEvent(seen, event)
     if (

@@ -9,7 +9,6 @@ import {
   type Index,
   type Member,
   type Message,
-  type Persist,
   type Recovered,
 } from "../../core/index.ts"
 import {
@@ -25,17 +24,17 @@ import {
 } from "./history.ts"
 
 const checkWritten = ({ node, history, state }: ComparedStep, entry: Entry): void => {
-  const { log } = state
   const { index, term, time } = entry
-  const prevTerm = log.termAt(index - 1) ?? 0
-  const prevTime = index - 1 === log.base.index ? log.base.time : (log.entry(index - 1)?.time ?? 0)
+  const previous = state.log.at(index - 1)
+  const prevTerm = previous?.term ?? 0
+  const prevTime = previous?.time ?? 0
   if (time < prevTime)
     fail(
       "ClockMonotonic",
       node,
       `entry ${index} has time ${time}, which is before ${prevTime}, the time of the entry before it`,
     )
-  if (chainAfter(log.chainAt(index - 1) ?? 0, entry) !== entry.chain)
+  if (chainAfter(previous?.chain ?? 0, entry) !== entry.chain)
     fail(
       "ChainTrue",
       node,
@@ -64,8 +63,8 @@ const followConfigurations = (before: ObservedServer, entry: Entry): void => {
 }
 
 const checkInForce = ({ node, state, before }: ComparedStep): void => {
-  const mine = before.configurations.at(-1)
-  const core = state.configurations.at(-1)
+  const mine = before.configurations[before.configurations.length - 1]
+  const core = state.configurations[state.configurations.length - 1]
   if (
     mine === undefined ||
     core === undefined ||
@@ -203,17 +202,10 @@ export const checkSnapshot = ({ node, history }: ComparedStep, base: Recovered["
 // ------------------------------------------------------------------------------------------------ disks
 
 /** A Persist is exactly the difference between what was persisted last and the present state. */
-export const checkPersists = ({ node, state, before, effects }: ComparedStep): void => {
-  let persist: Persist | undefined
-  for (const effect of effects)
-    if (effect.type === "Persist") {
-      if (persist !== undefined)
-        fail("PersistComplete", node, "two writes for one step: a crash could come between them")
-      persist = effect
-    }
+export const checkPersists = ({ node, state, before, persist }: ComparedStep): void => {
   const { queued } = before
   const { log, currentTerm, votedFor } = state
-  if (persist === undefined) {
+  if (persist === null) {
     if (queued.hardState.term !== currentTerm || !sameMember(queued.hardState.vote, votedFor))
       fail("PersistComplete", node, `term ${currentTerm} and its vote are not written`)
     if (
@@ -304,13 +296,14 @@ const checkAppend = (seen: ComparedStep, to: Member, message: Extract<Message, {
   }
   if (leaderCommit > state.commitIndex)
     fail("TruthfulAppend", node, `announces commit index ${leaderCommit}, but its own is ${state.commitIndex}`)
-  if (log.chainAt(prevLogIndex) !== message.prevLogChain && prevLogIndex !== 0)
+  const previous = log.at(prevLogIndex)
+  if (previous?.chain !== message.prevLogChain && prevLogIndex !== 0)
     fail(
       "ChainTrue",
       node,
-      `says that the chain of entry ${prevLogIndex} is ${message.prevLogChain}, but it is ${log.chainAt(prevLogIndex)}`,
+      `says that the chain of entry ${prevLogIndex} is ${message.prevLogChain}, but it is ${previous?.chain}`,
     )
-  if (log.termAt(prevLogIndex) !== prevLogTerm && prevLogIndex !== 0)
+  if (previous?.term !== prevLogTerm && prevLogIndex !== 0)
     fail("TruthfulAppend", node, `says that entry ${prevLogIndex} is of term ${prevLogTerm}`)
   let bytes = 0
   let index = prevLogIndex

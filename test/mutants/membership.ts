@@ -57,9 +57,9 @@ export const membership: readonly Seeded[] = [
     patches: [
       {
         file: "core/membership.ts",
-        find: "  state.configurations.at(-1)?.configuration ?? emptyConfiguration\n",
+        find: "lastConfiguration(state)?.configuration ?? emptyConfiguration",
         replace:
-          "  state.configurations.findLast(({ index }) => index <= state.commitIndex)?.configuration ?? emptyConfiguration\n",
+          "state.configurations.findLast(({ index }) => index <= state.commitIndex)?.configuration ?? emptyConfiguration",
       },
     ],
   },
