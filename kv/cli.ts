@@ -8,11 +8,12 @@ import { fileURLToPath } from "node:url"
  */
 const heavy = new Set(["cluster", "serve", "bench", "simulate"])
 const self = fileURLToPath(import.meta.url)
-const [command = ""] = process.argv.slice(2)
-if (self.endsWith(".ts") && heavy.has(command) && !process.argv.includes("--help") && !process.argv.includes("-h")) {
+const [command = "", ...words] = process.argv.slice(2)
+const runs = !words.includes("--help") && !words.includes("-h")
+if (self.endsWith(".ts") && heavy.has(command) && runs) {
   const { relaunch } = await import("./cli/relaunch.ts")
   await relaunch(self)
-} else {
+} else if (command !== "serve" || !runs || !(await import("./cli/direct.ts")).serveDirectly(words)) {
   const { main } = await import("./cli/main.ts")
   main(self)
 }

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import { describe, expect, test } from "vitest"
 import type { Configuration, Member } from "../core/index.ts"
+import { readPlainly } from "../kv/cli/direct.ts"
 import { decodeConfig, type ConfigSources } from "../kv/node/index.ts"
 import { strangeVariables } from "../kv/node/config.ts"
 import { decide, type Peer } from "../interpreters/node/index.ts"
@@ -185,4 +186,31 @@ describe("forming", () => {
       "an amnesiac cannot say",
     ).toEqual({ type: "wait", for: ["a"] })
   })
+})
+
+test("serve as supervisors type it is read as its command line would be; what is of another form is left to that", async () => {
+  const given = "--id n1 --data d --client 127.0.0.1:7001 --peer 127.0.0.1:8001 --bootstrap --heartbeat 70"
+  const read = (text: string): ConfigSources | null => readPlainly(text.split(" "))
+  expect(read(`${given} --config c.json`)).toEqual({
+    flags: { id: "n1", data: "d", client: "127.0.0.1:7001", peer: "127.0.0.1:8001", bootstrap: true, heartbeat: "70" },
+    file: "c.json",
+  })
+  const { flags } = read(given) ?? { flags: {} }
+  expect(await decoded({ flags })).toEqual(await decoded({ flags: { ...flags, heartbeat: 70 } }))
+  for (const other of [
+    "n1",
+    "--id",
+    "--id=n2",
+    "--id n2 --id n3",
+    "--bootstrap --bootstrap",
+    "--redirect true",
+    "--data --id n2",
+    "--heartbeat 7e1",
+    "--heartbeat -70",
+    "--heartbeat ",
+    "--config c --config d",
+    "--nothing x",
+    "--version",
+  ])
+    expect(read(other), other).toBeNull()
 })

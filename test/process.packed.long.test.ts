@@ -76,24 +76,32 @@ test("what the program has copied of others is what an install brings, with each
   expect(licences).toContain("Permission is hereby granted")
 })
 
-test("a command loads few files and no database; a node loads no module of others but its database", () => {
+test("a command loads few files and no database; a node nothing that reads command lines, and its database last", () => {
   const folder = join(root, "dist/kv/program")
+  const textOf = (file: string): string => readFileSync(join(folder, file), "utf8")
   const loaded = (file: string, seen = new Set<string>()): ReadonlySet<string> => {
-    if (seen.has(file) || !file.startsWith("./")) return seen.add(file)
+    if (seen.has(file)) return seen
     seen.add(file)
-    const text = readFileSync(join(folder, file), "utf8")
-    for (const [, name = ""] of text.matchAll(/^(?:import|\} from|import .* from) "([^"]+)";$/gm)) loaded(name, seen)
+    if (file.startsWith("./"))
+      for (const [, name = ""] of textOf(file).matchAll(/^(?:import|\} from|import .* from) "([^"]+)";$/gm))
+        loaded(name, seen)
     return seen
   }
   const partsOf = (name: string): readonly string[] => {
     const [file = ""] = readdirSync(folder).filter((each) => new RegExp(`^${name}-\\w+\\.js$`).test(each))
-    return [...loaded(`./${file}`)].filter((each) => !each.startsWith("node:"))
+    const all = [...loaded(`./${file}`)].filter((each) => !each.startsWith("node:"))
+    expect(all.length).toBeGreaterThan(1)
+    expect(all.filter((each) => !each.startsWith("./"))).toEqual([])
+    return all
   }
-  const command = partsOf("main")
-  expect(command.length).toBeGreaterThan(1)
+  const holding = (parts: readonly string[], what: string): readonly string[] =>
+    parts.filter((file) => textOf(file).includes(what))
+  const [command, node] = [partsOf("main"), partsOf("direct")]
   expect(command.length).toBeLessThan(20)
-  expect(command.filter((each) => !each.startsWith("./"))).toEqual([])
-  expect(partsOf("serve").filter((each) => !each.startsWith("./"))).toEqual(["classic-level"])
+  expect(holding(command, 'import("classic-level")')).toEqual([])
+  expect(holding(node, 'import("classic-level")')).toHaveLength(1)
+  expect(holding(command, "// node_modules/effect/dist/cli/")).not.toEqual([])
+  expect(holding(node, "// node_modules/effect/dist/cli/")).toEqual([])
 })
 
 test("the bill of materials names what the lock file pins for users, version by version and hash by hash", () => {

@@ -12,6 +12,7 @@ export { type CommandSpec, commandSpecs, isSpec, resolveCommand, unknownCommand 
 export { imageDigest } from "./image.ts"
 export type { KvMachine, MachineStats, Scrubbed } from "./contract.ts"
 export { MemoryMachine } from "./memory.ts"
+export { loadLevel } from "./leveldb/database.ts"
 export { type MachineOptions, openMachine } from "./leveldb/open.ts"
 export type { MachineOutcome } from "./executor.ts"
 export { NO_VERSION } from "./removals.ts"

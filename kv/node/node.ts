@@ -16,7 +16,7 @@ import { openTls, type Tls } from "../../interpreters/tls/index.ts"
 import { requireOwner } from "../backup/directory.ts"
 import { OwnedByAnother, RecoveryUnfinished } from "../backup/errors.ts"
 import { requireFinished } from "../backup/switch.ts"
-import { openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
+import { loadLevel, openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { defaultLimits, makeServer, type Limits, type ClientPortUnavailable } from "../server/index.ts"
 import { openUsers } from "../server/users/index.ts"
 import type { Backups, NodeStatus } from "../types.ts"
@@ -162,6 +162,8 @@ export const serveNode = (
     const trace = config.trace === null ? null : yield* openTrace(config.trace, config.id, log)
     let machine: KvMachine | null = null
     const storeMetrics = makeStoreMetrics(() => machine)
+    // If it cannot be loaded, opening the data says so.
+    void loadLevel().catch(() => undefined)
     const {
       storage,
       address,

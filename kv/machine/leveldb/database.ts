@@ -1,6 +1,6 @@
 /** One LevelDB directory: opening, checking what is in it, reading it into memory, and making it durable. */
 import { open as openFile } from "node:fs/promises"
-import { ClassicLevel } from "classic-level"
+import type { ClassicLevel } from "classic-level"
 import type { LogBase } from "../../../core/index.ts"
 import {
   BEFORE_ALL,
@@ -62,7 +62,11 @@ interface Range {
 export const READ_BYTES = 256 << 10
 export const READ_COUNT = 512
 
+/** Loading it takes as long as opening a log, which waits for the disk meanwhile: so a node begins early. */
+export const loadLevel = (): Promise<typeof import("classic-level")> => import("classic-level")
+
 export const openLevel = async (directory: string, create: boolean): Promise<LevelDb> => {
+  const { ClassicLevel } = await loadLevel()
   // Uncompressed: a read copies instead of unpacking, and files.ts can check every block.
   const db: LevelDb = new ClassicLevel(directory, {
     keyEncoding: "buffer",
