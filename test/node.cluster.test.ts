@@ -73,6 +73,11 @@ test("a client enters no session that it did not open: neither a node's nor anot
     expect(await client.call("STEPRAFT", "SESSION", "CLOSE", key)).toBe("OK")
     for (const word of ["INFO", "CLIENT LIST", "STEPRAFT STATUS"])
       expect(JSON.stringify(await stranger.call(...word.split(" ")))).not.toContain(key.split("-")[1])
+    // A replica of Redis's tells that offset too.
+    for (const id of ["n1", "n2", "n3"])
+      expect(await (await cluster.connect(cluster.node(id))).call("INFO", "replication")).toMatch(
+        /role:(master|slave)\r\n[^]*master_repl_offset:\d/,
+      )
   })
 })
 

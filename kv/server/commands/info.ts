@@ -121,6 +121,7 @@ const replication = ({ host, status }: Asked): Lines => {
     slave_read_only: 0,
     slave_repl_offset: status.applied,
     connected_slaves: 0,
+    master_repl_offset: status.commitIndex,
   }
 }
 
