@@ -15,7 +15,7 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)))
 export const full = process.env["STEPRAFT_ALL"] !== undefined
 
 /** Generous: on a busy machine everything takes longer, and no test may fail because of that. */
-const patience = 90_000
+const patience = full ? 300_000 : 90_000
 
 export const until = async <T>(
   what: string,

@@ -117,7 +117,7 @@ describe("the rules over recorded faults", () => {
       )
       return isCalm(recording) ? recording : null
     })
-  }, 120_000)
+  }, 1_800_000)
   afterAll(async () => {
     vi.restoreAllMocks()
     await cluster?.dispose()

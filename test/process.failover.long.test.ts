@@ -2,12 +2,15 @@ import { expect, test } from "vitest"
 import { full, smallSnapshots, withCluster } from "./cluster.ts"
 import { longTest } from "./long.ts"
 import { failovers, middle, outages, summary } from "./trials.ts"
+import { startWitness } from "./waiting.ts"
 import { startWorkload, verify } from "./workload.ts"
 
 test("the leader is killed under load: writes go on within 1.5 s, nothing acknowledged is lost, nothing is doubled", () =>
   withCluster({}, async (cluster) => {
     const workload = startWorkload(cluster)
+    const witness = startWitness()
     const trials = await failovers(cluster, workload, full ? 10 : 1)
+    const busy = witness.busy()
     const { wrong, digests } = await verify(cluster, [workload])
     expect(wrong).toEqual([])
     expect(new Set(digests).size).toBe(1)
@@ -15,8 +18,9 @@ test("the leader is killed under load: writes go on within 1.5 s, nothing acknow
     console.log(
       `failover, ms: session ${summary(session)}; plain ${summary(trials.map((one) => one.plain))}; caught up ${summary(trials.map((one) => one.caughtUp))}`,
     )
-    // The figure is only asserted where enough trials were made; a short run on a busy machine proves safety alone.
-    if (full) expect(middle(session)).toBeLessThan(1500)
+    // The figure is only asserted where enough trials were made, on a machine that had time for them.
+    if (busy !== null) console.log(`failover: not judged, the machine was busy: ${busy}`)
+    else if (full) expect(middle(session)).toBeLessThan(1500)
   }))
 
 // In npm test the short run of process.chaos kills all nodes, too.

@@ -111,7 +111,8 @@ test("alerts fire in Prometheus, say what is wrong, and clear", async (context) 
       expect(await prometheus.count(waited), "it waited first").toBeGreaterThan(0)
     }
     await until("all are scraped", async () => (await prometheus.count('up{job="stepraft"} == 1')) === 3)
-    expect((await prometheus.alerts()).filter(({ name }) => watched.includes(name))).toEqual([])
+    // While the nodes start nobody leads, and on a busy machine Prometheus may see it.
+    await until("nothing is wrong", async () => !(await prometheus.alerts()).some(({ name }) => watched.includes(name)))
 
     const leader = await cluster.leader()
     const [away = "", last = ""] = cluster.ids.filter((id) => id !== leader)

@@ -1,3 +1,29 @@
+import { availableParallelism, loadavg } from "node:os"
+
+/** Whether the machine was too busy for measured times to mean anything: why, or null. */
+export const startWitness = (): { readonly busy: () => string | null } => {
+  const EVERY = 20
+  const [before = 0] = loadavg()
+  let stall = 0
+  let tick = performance.now()
+  const timer = setInterval(() => {
+    const now = performance.now()
+    stall = Math.max(stall, now - tick - EVERY)
+    tick = now
+  }, EVERY)
+  timer.unref()
+  return {
+    busy: () => {
+      clearInterval(timer)
+      if (stall > MOST_STALLED) return `this process was held up for ${Math.round(stall)} ms`
+      return before > MOST_LOADED * availableParallelism() ? `a load of ${before} before it began` : null
+    },
+  }
+}
+/** As `npm run hostile` has it. */
+const MOST_STALLED = 400
+const MOST_LOADED = 3
+
 /**
  * How a test sees that nothing happens: it lets so many turns of the event loop pass that it would have happened, and
  * no time. (If something must happen, the test waits for it: `until` of cluster.ts and tcp.nodes.ts.)
