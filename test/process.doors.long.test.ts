@@ -6,6 +6,7 @@ import { renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as tls from "node:tls"
 import { expect, test } from "vitest"
+import type { Message } from "../core/index.ts"
 import { makeAuthority } from "../interpreters/tls/index.ts"
 import { until, withCluster, type Cluster, type Watched } from "./cluster.ts"
 import { ask, impostor, withSecuredCluster, type Secured } from "./doors.kit.ts"
@@ -366,17 +367,39 @@ test("whoever does not belong here is refused at both ends, in words that say wh
     expect(wrong).toEqual([])
   }))
 
-test("in the clear, whoever gets to the place of a member is one: he speaks for the leader, and uses up the terms", () =>
+test("in the clear, whoever gets to the place of a member is one: he hears who is who, sends clients elsewhere, pushes a true one away, calls elections, speaks for the leader, and uses up the terms", () =>
   withCluster({}, async (cluster) => {
     const leader = await cluster.leader()
     const [away = "", other = ""] = await cluster.followers()
     await cluster.kill(away)
-    const { member, ...hello } = await overhear(cluster.member(away).peerPort, leader)
-    const { term = 0 } = (await cluster.status(other)) ?? {}
-    const huge = forgeries(term)["a term that uses up many"]
+    /** As this running member towards that one, with what it says of itself. */
+    const pose = async (as: string, to: string, ...messages: readonly Message[]) => {
+      const { member, ...hello } = await overhear(cluster.member(away).peerPort, as)
+      const local = { ...hello, clientAddress: "evil:1" }
+      return forge(cluster.member(to).peerPort, null, as, to, local, messages, member.incarnation)
+    }
+    const termOf = async (id: string): Promise<number> => (await cluster.status(id))?.term ?? 0
+    const { incarnation = "" } = (await cluster.status(leader)) ?? {}
+    const follower = await pose(other, leader)
+    await until("its address is what he says", async () =>
+      (await cluster.status(leader))?.peers.some(({ id, client }) => id === other && client === "evil:1"),
+    )
+    expect(follower.heard(), "he hears who the leader is").toContain(incarnation)
+    expect(cluster.process(leader).output(), "and the true one is pushed away").toMatch(
+      new RegExp(`${other} disconnected`),
+    )
+    follower.socket.destroy()
+
+    const before = await termOf(other)
+    const calling = await pose(leader, other, { type: "TimeoutNow", term: before })
+    await until("an election is held", async () => (await termOf(other)) > before)
+    calling.socket.destroy()
+
+    const leading = await cluster.leader()
+    const last = cluster.ids.find((id) => id !== leading && id !== away) ?? ""
+    const huge = forgeries(await termOf(last))["a term that uses up many"]
     if (huge === undefined) throw new Error("no such message")
-    const local = { ...hello, clientAddress: "evil:1" }
-    const forged = forge(cluster.member(other).peerPort, null, leader, other, local, [huge], member.incarnation)
-    await until("it is believed", async () => ((await cluster.status(other))?.term ?? 0) >= 2 ** 32)
+    const forged = await pose(leading, last, huge)
+    await until("it is believed", async () => (await termOf(last)) >= 2 ** 32)
     forged.socket.destroy()
   }))

@@ -67,7 +67,14 @@ const certificates = (file: string, pem: string): readonly X509Certificate[] => 
   })
 }
 
-const signs = (by: X509Certificate, one: X509Certificate): boolean => one.checkIssued(by) && one.verify(by.publicKey)
+const signs = (by: X509Certificate, one: X509Certificate): boolean => {
+  try {
+    return one.checkIssued(by) && one.verify(by.publicKey)
+  } catch {
+    // Of a kind of key that cannot be read.
+    return false
+  }
+}
 const leads = (from: X509Certificate, between: readonly X509Certificate[], to: readonly X509Certificate[]): boolean => {
   let at: X509Certificate | undefined = from
   for (let links = 0; at !== undefined && links < MOST_LINKS; links++) {
@@ -82,11 +89,11 @@ const leads = (from: X509Certificate, between: readonly X509Certificate[], to: r
  * A key whose secret part is damaged still holds the public part that belongs to the certificate, and that is all that
  * `checkPrivateKey` compares.
  */
-const signsFor = ({ publicKey }: X509Certificate, secret: KeyObject): boolean => {
+const signsFor = (own: X509Certificate, secret: KeyObject): boolean => {
   const digest = secret.asymmetricKeyType?.startsWith("ed") === true ? null : "sha256"
   const sample = Buffer.from("a sample")
   try {
-    return verify(digest, sample, publicKey, sign(digest, sample, secret))
+    return verify(digest, sample, own.publicKey, sign(digest, sample, secret))
   } catch {
     return false
   }

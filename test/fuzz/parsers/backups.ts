@@ -91,6 +91,7 @@ export const parsers: readonly Parser[] = [
       file({ ...about, cluster: "", voters: [] }, image(false)),
       file({ ...about, time: 9e15 }, image(false)),
       file({ ...about, voters: [null] }, image(false)),
+      file({ ...about, cluster: "\u001b[2J" }, image(false)),
     ],
     words: ['"voters"', '"\\u001b[2J"'],
     mend: mendFile,

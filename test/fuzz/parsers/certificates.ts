@@ -136,10 +136,12 @@ const checkContent = async (input: Buffer): Promise<void> => {
       return null
     }
   })()
-  const shown = { cert, key: own.key, ca: authority.certificate }
+  // One that could show it has its key.
+  const holder =
+    readable === null ? own : [own, client, other].find(({ key }) => readable.checkPrivateKey(createPrivateKey(key)))
+  if (holder === undefined) return
+  const shown = { cert, key: holder.key, ca: authority.certificate }
   if (readable === null) return must(judgedOrNot(NAME, shown) === undefined, "a node takes what cannot be read")
-  // A key of its own, or it cannot show it.
-  if (!readable.checkPrivateKey(createPrivateKey(own.key))) return
   await checkTaken(NAME, shown)
   for (const isServer of [false, true]) {
     const met = await meet(shown, isServer).catch(String)
@@ -209,7 +211,10 @@ export const parsers: readonly Parser[] = [
     about:
       "certificates of any content, signed by the authority: judged without an error by whoever meets them, and what a node takes for its own, others take for that node's",
     files: SOURCES,
-    seeds: () => [own.certificate, client.certificate, other.certificate].map(contentOf),
+    seeds: () => [
+      ...[own, client, other].map(({ certificate }) => contentOf(certificate)),
+      Buffer.from(contentOf(client.certificate).toString("latin1").replace("n1", "\n1"), "latin1"),
+    ],
     words: [NAME, "n2", "\u001b[2J"],
     mend: mendLengths,
     check: checkContent,

@@ -153,6 +153,21 @@ const checkSettings = (values: Values): void => {
   )
 }
 
+/** What flags of these names may be, in every command that has them. */
+const TIMER = 2 ** 31 - 1
+const BETWEEN: Readonly<Record<string, readonly [least: number, most: number]>> = {
+  port: [1, 65_535],
+  timeout: [1, TIMER],
+  interval: [10, TIMER],
+  ttl: [1000, TIMER],
+  days: [1, 36_500],
+  reads: [0, 100],
+  steps: [1, 100_000],
+  workers: [1, 1024],
+  pipeline: [1, TIMER],
+  duration: [1, 1_000_000],
+  ex: [1, Number.MAX_SAFE_INTEGER],
+}
 const checkCommandLine = (input: Buffer): void => {
   const words = input.length === 0 ? [] : input.toString("utf8").split("\n")
   // A script for a shell, on the console itself.
@@ -180,9 +195,14 @@ const checkCommandLine = (input: Buffer): void => {
   if ("endpoints" in values) checkEndpoints(values)
   if (path[0] === "serve") checkSettings(values)
   if ("limit" in values) must(parseLimit(String(values["limit"])) !== undefined, "a limit that is no duration")
-  const { timeout, ttl } = values
-  must(timeout === undefined || (Number(timeout) >= 1 && Number(timeout) < 2 ** 31), "a time that no timer has")
-  must(ttl === undefined || Number(ttl) >= 1000, "a lock that is lost at once")
+  const cluster = path[0] === "cluster"
+  for (const [name, [least, most]] of Object.entries(BETWEEN))
+    // What a cluster's ports may be depends on how many nodes it has.
+    for (const value of cluster ? [] : given(values[name] ?? []))
+      must(
+        Number(value) >= least && Number(value) <= most,
+        `--${name} ${String(value)} is not between ${least} and ${most}`,
+      )
 }
 
 const line = (words: string): Buffer => Buffer.from(words.replaceAll(" ", "\n"))
@@ -266,7 +286,7 @@ export const parsers: readonly Parser[] = [
     faults: [
       {
         id: "fuzz-command-lines-1",
-        title: "a number may be larger than what it counts",
+        title: "a number may be as large as it likes",
         patches: [{ file: FLAGS, find: "(value) => value <= most,", replace: "() => true," }],
       },
       {

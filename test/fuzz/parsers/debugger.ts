@@ -106,12 +106,12 @@ export const parsers: readonly Parser[] = [
       },
       {
         id: "fuzz-debugger-3",
-        title: "a node that does not exist may be cut off",
+        title: "a completion drops what stands after the cursor",
         patches: [
           {
-            file: COMMANDS,
-            find: "side.length > 0 && side.every((name) => known(session, name))",
-            replace: "side.length > 0",
+            file: "interpreters/debugger/prompt.ts",
+            find: "typedAs(prompt, head + prompt.text.slice(prompt.cursor), head.length)",
+            replace: "typedAs(prompt, head, head.length)",
           },
         ],
       },
