@@ -4,10 +4,10 @@
  * wall clocks show, while no monotonic clock is more wrong than leases allow; and after an outage of the whole cluster it
  * continues from the right time, if a majority of the leader's voters has right wall clocks.
  */
-import { configurationOf, replicatedTime } from "../../core/index.ts"
+import { configurationOf, replicatedTime, type AppendEntries, type Member, type State } from "../../core/index.ts"
 import { EPOCH } from "../../interpreters/simulation/index.ts"
 import { fail, serverOf, type ComparedStep } from "./history.ts"
-import type { Steady } from "./steady.ts"
+import type { Clocks, Steady } from "./steady.ts"
 
 /** The tolerance besides the rates of 0.9 and 1.1: leaders change, and wall clocks are known only roughly. */
 const STATED = 1000
@@ -26,28 +26,30 @@ const forget = (steady: Steady): void => {
   steady.least = Number.POSITIVE_INFINITY
 }
 
+/** A leader's message says what its time was. */
+export const hearTime = ({ history }: ComparedStep, leader: Member, message: AppendEntries, at: number): void => {
+  const from = message.settled ? serverOf(history, leader)?.clocks : null
+  if (from === null || from === undefined) return
+  const { steady } = history
+  steady.latest = Math.max(steady.latest, from.time + at - from.at - message.time)
+}
+
+/** As before the server's first step. */
+const firstClocks = ({ bootId, clock }: State, at: number, right: boolean): Clocks => ({
+  bootId,
+  at,
+  monotonic: clock.monotonic,
+  time: 0,
+  settled: false,
+  wasSettled: false,
+  rightSince: right ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY,
+})
+
 /** A server without a clock reports no time. */
-const readClocks = (steady: Steady, { state, events, before, history }: ComparedStep, at: number): void => {
+const readClocks = (steady: Steady, { state, before }: ComparedStep, at: number): void => {
   const { clock, bootId } = state
-  const known = before.clocks
   const right = Math.abs(clock.wall - EPOCH - at) <= RIGHT
-  for (const event of events) {
-    if (event.type !== "MessageReceived" || event.message.type !== "AppendEntries" || !event.message.settled) continue
-    const from = serverOf(history, event.from)?.clocks ?? null
-    if (from !== null) steady.latest = Math.max(steady.latest, from.time + at - from.at - event.message.time)
-  }
-  if (known === null) {
-    before.clocks = {
-      bootId,
-      at,
-      monotonic: clock.monotonic,
-      time: replicatedTime(state),
-      settled: clock.settled,
-      wasSettled: false,
-      rightSince: right ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY,
-    }
-    return
-  }
+  const known = (before.clocks ??= firstClocks(state, at, right))
   const passed = at - known.at
   if (known.bootId === bootId && Math.abs(clock.monotonic - known.monotonic - passed) > DRIFT * passed + GRAIN)
     steady.voidUntil = at + RECOVERY

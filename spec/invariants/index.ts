@@ -4,7 +4,7 @@
  */
 import { replicatedTime, sameMember, type Effect, type Event, type Recovered, type State } from "../../core/index.ts"
 import { checkOutcomes, checkRefs, checkRoom, checkResponse, openRef } from "./clients.ts"
-import { checkSteady } from "./clock.ts"
+import { checkSteady, hearTime } from "./clock.ts"
 import { checkApply, checkCommit, checkRestored } from "./commit.ts"
 import { checkElections, checkTransfer, checkVoteSent, countGrant, endsTransfer } from "./elections.ts"
 import { checkContradiction, checkDomain, checkHalted } from "./halts.ts"
@@ -96,7 +96,7 @@ const isRestart = (events: readonly Event[]): boolean => {
   return false
 }
 
-const takeEvent = (seen: ComparedStep, event: Event): void => {
+const takeEvent = (seen: ComparedStep, event: Event, at: number | undefined): void => {
   const { before, state } = seen
   switch (event.type) {
     case "Persisted":
@@ -105,6 +105,7 @@ const takeEvent = (seen: ComparedStep, event: Event): void => {
     case "MessageReceived":
       if (event.message.type === "RequestVoteReply") countGrant(seen, event.from, event.message)
       else checkContradiction(seen, event.message)
+      if (at !== undefined && event.message.type === "AppendEntries") hearTime(seen, event.from, event.message, at)
       return
     case "Proposed":
     case "ReadRequested":
@@ -215,7 +216,7 @@ export const makeInvariantChecker = ({ halts = "violations" }: CheckerOptions = 
       changedFrom: firstChanged(before.log, state.log, persist),
       persist,
     }
-    for (const event of events) takeEvent(seen, event)
+    for (const event of events) takeEvent(seen, event, step.at)
     if (
       before.role === "leader" &&
       state.role.type === "leader" &&
