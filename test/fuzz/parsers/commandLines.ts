@@ -5,6 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { Command, exitCodes, Failure, isMisuse, services } from "../../../interpreters/cli/runtime.ts"
 import { endpointsOf, type EndpointFlags } from "../../../kv/cli/endpointFlags.ts"
+import { readPlainly } from "../../../kv/cli/direct.ts"
 import { commandLine } from "../../../kv/cli/main.ts"
 import { givenSettings } from "../../../kv/cli/node-commands.ts"
 import { parseEndpoint, showEndpoint } from "../../../kv/client/endpoints.ts"
@@ -168,11 +169,24 @@ const BETWEEN: Readonly<Record<string, readonly [least: number, most: number]>> 
   duration: [1, 1_000_000],
   ex: [1, Number.MAX_SAFE_INTEGER],
 }
+/** What is read without the library (kv/cli/direct.ts) is the node that the library reads. */
+const checkDirect = (words: readonly string[], by: Heard | null): void => {
+  const read = words.includes("--help") || words.includes("-h") ? null : readPlainly(words)
+  if (read === null || read.file !== undefined) return
+  const node = decoded({ ...read, env: {} })
+  if (node === null) return
+  must(by !== null, "a node runs whose command line is refused")
+  must(
+    told(decoded({ flags: givenSettings(by?.values ?? {}), env: {} })) === told(node),
+    "read without the library it is another node",
+  )
+}
 const checkCommandLine = (input: Buffer): void => {
   const words = input.length === 0 ? [] : input.toString("utf8").split("\n")
   // A script for a shell, on the console itself.
   if (words.some((word) => word.startsWith("--completions"))) return
   const first = understood(words)
+  if (words[0] === "serve") checkDirect(words.slice(1), first.heard)
   if (first.refused) {
     must(first.heard === null, "it is refused, and runs")
     must(first.out === "", "what is refused is no output")
@@ -217,6 +231,7 @@ const SEEDS: readonly string[] = [
   "serve --id n1 --data d --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --advertise a:1 --advertise-peer none --bootstrap --redirect --plaintext peers,clients,http --users=u --trace=t",
   "serve --id n1 --data d --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --tls-cert a.crt --tls-key a.key --tls-ca ca.crt --tls-auth-clients optional --log-format json --log-level debug",
   "serve --id n1 --data d --client 127.0.0.1:7001 --peer 127.0.0.1:8001 --heartbeat 50 --election-min 150 --election-max 300 --low-water 100 --high-water 200 --autopilot-voters 3 --client-memory 100000000",
+  "serve --id n1 --data d --client 127.0.0.1:7001 --peer 127.0.0.1:8001 --trace t --bootstrap",
   "serve --config c.json --max-clients 10 --session-idle 4000000000",
   `status ${at} -o json --watch --interval 100 --timeout 10`,
   `member list ${at} -o table`,
@@ -262,18 +277,20 @@ const FLAGS = "interpreters/cli/flags.ts"
 const RUNTIME = "interpreters/cli/runtime.ts"
 const ENDPOINTS = "kv/cli/endpointFlags.ts"
 const SERVE = "kv/cli/node-commands.ts"
+const DIRECT = "kv/cli/direct.ts"
 const HISTORY = "spec/cli/check-history.ts"
 const EFFECT = "node_modules/effect/dist/cli"
 export const parsers: readonly Parser[] = [
   {
     name: "command-lines",
     about:
-      "command lines of every verb: refused with what is wrong and where help is, or the same command when said again in either form; settings are the same by flags and by variables",
+      "command lines of every verb: refused with what is wrong and where help is, or the same command when said again in either form; settings are the same by flags and by variables, and serve the same without the library",
     files: [
       FLAGS,
       RUNTIME,
       ENDPOINTS,
       SERVE,
+      DIRECT,
       HISTORY,
       ...["internal/lexer", "internal/parser", "internal/command", "Param", "Primitive"].map(
         (name) => `${EFFECT}/${name}.js`,
@@ -286,8 +303,8 @@ export const parsers: readonly Parser[] = [
     faults: [
       {
         id: "fuzz-command-lines-1",
-        title: "a number may be as large as it likes",
-        patches: [{ file: FLAGS, find: "(value) => value <= most,", replace: "() => true," }],
+        title: "without the library, a flag may be the value of the one before it",
+        patches: [{ file: DIRECT, find: '|| value.startsWith("-")', replace: "" }],
       },
       {
         id: "fuzz-command-lines-2",
