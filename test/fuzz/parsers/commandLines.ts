@@ -232,6 +232,7 @@ const SEEDS: readonly string[] = [
   "serve --id n1 --data d --client 10.0.0.1:7001 --peer 10.0.0.1:8001 --tls-cert a.crt --tls-key a.key --tls-ca ca.crt --tls-auth-clients optional --log-format json --log-level debug",
   "serve --id n1 --data d --client 127.0.0.1:7001 --peer 127.0.0.1:8001 --heartbeat 50 --election-min 150 --election-max 300 --low-water 100 --high-water 200 --autopilot-voters 3 --client-memory 100000000",
   "serve --id n1 --data d --client 127.0.0.1:7001 --peer 127.0.0.1:8001 --trace t --bootstrap",
+  "serve --id n1 --data d --client 127.0.0.1:7001 --peer 127.0.0.1:8001 --trace --bootstrap",
   "serve --id n1 --data d --client 127.0.0.1:7001 --peer 127.0.0.1:8001 --trace=",
   "serve --config c.json --max-clients 10 --session-idle 4000000000",
   `status ${at} -o json --watch --interval 100 --timeout 10`,
