@@ -21,10 +21,7 @@ export const handOver = (turn: Turn): boolean => {
 
 // --------------------------------------------------------------------------------------------- no space
 
-/**
- * A leader whose disk becomes full hands over: other servers may have room. It does so only at the moment when its
- * space runs low, so that two full servers do not pass leadership back and forth.
- */
+/** A leader whose disk becomes full hands over: other servers may have room. */
 export const onSpaceChanged = (turn: Turn, low: boolean): void => {
   const { state } = turn
   state.spaceLow = low
@@ -76,18 +73,19 @@ export const onMachineDamaged = (turn: Turn): void => {
 
 /**
  * A server without a state machine may be elected because its log is needed. It cannot serve reads, so it hands over
- * soon.
+ * soon. And a leader whose space ran low tries again if the voter that it chose did not take over. Voters that are full
+ * tell so and are not chosen: leadership is not passed back and forth.
  */
-export const machineLostPass = (turn: Turn): void => {
+export const unfitLeaderPass = (turn: Turn): void => {
   const { state } = turn
   const leader = asLeader(state)
   if (
     leader === null ||
-    state.machine === "ready" ||
+    (state.machine === "ready" && !state.spaceLow) ||
     leader.transfer !== null ||
     bestTransferTarget(state, leader)?.active !== true
   )
     return
-  note(turn, "transfer.machineLost")
+  note(turn, state.spaceLow ? "transfer.spaceLow" : "transfer.machineLost")
   onTransferRequested(turn, null)
 }

@@ -79,6 +79,7 @@ export const rules = {
   "snapshot.failed": "the transfer has failed and starts over",
   "machine.damaged": "the state machine is lost: it serves nothing until a peer's snapshot replaces it",
   "transfer.started": "leadership is handed over: no new proposals until the target has caught up, thesis §3.10",
+  "transfer.spaceLow": "a leader whose disk space is low hands over to a voter that has room",
   "transfer.machineLost": "a leader whose state machine is lost hands over to a voter that has one",
   "transfer.timeoutNow": "the target is up to date: it is told to start an election at once, thesis §3.10",
   "transfer.gaveUp": "the target did not take over within an election timeout: this leader continues, thesis §3.10",

@@ -32,7 +32,7 @@ import {
 } from "./reads.ts"
 import { onConfigurationChangeProposed, reconfigurationPass } from "./reconfiguration.ts"
 import { haltOnly, isHalted, snapshotAgrees } from "./halt.ts"
-import { machineLostPass, onMachineDamaged, onPersistTimeout, onSpaceChanged, watchPersistPass } from "./handover.ts"
+import { unfitLeaderPass, onMachineDamaged, onPersistTimeout, onSpaceChanged, watchPersistPass } from "./handover.ts"
 import {
   installBase,
   onChunkStored,
@@ -194,7 +194,7 @@ const handle = (turn: Turn, event: Event): void => {
 const leaderPasses = (turn: Turn): void => {
   commitPass(turn)
   reconfigurationPass(turn)
-  machineLostPass(turn)
+  unfitLeaderPass(turn)
   transferPass(turn)
   startRoundPass(turn)
   confirmReadsPass(turn)

@@ -45,6 +45,19 @@ describe("a leader whose followers tell that they are full", () => {
   })
 })
 
+test("a leader whose space ran low hands over again if the first voter did not take over, and never to one that is full", () => {
+  const it = leader().receive("b", accepted(1)).receive("c", accepted(1))
+  const asked = (): string => it.receivers("TimeoutNow")
+  it.happens({ type: "SpaceChanged", low: true })
+  expect(asked()).toBe("b")
+  it.receive("b", accepted(1, full)).expire("transfer")
+  expect([it.noted("transfer.spaceLow"), asked()]).toEqual([true, "c"])
+  it.receive("c", accepted(1, full)).expire("transfer")
+  expect(asked()).toBe("")
+  it.happens({ type: "SpaceChanged", low: false }).receive("c", accepted(1))
+  expect([asked(), refusedFor(it)]).toEqual(["", "taken"])
+})
+
 test("a follower tells at once that it is full, and that it has room again", () => {
   const it = follower({ log: [1] }).receive("b", append({ prev: [1, 1] }))
   expect(it.happens({ type: "SpaceChanged", low: true }).last("AppendAccepted", "b").condition).toBe("full")

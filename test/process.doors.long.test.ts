@@ -385,8 +385,8 @@ test("in the clear, whoever gets to the place of a member is one: he hears who i
       (await cluster.status(leader))?.peers.some(({ id, client }) => id === other && client === "evil:1"),
     )
     expect(follower.heard(), "he hears who the leader is").toContain(incarnation)
-    expect(cluster.process(leader).output(), "and the true one is pushed away").toMatch(
-      new RegExp(`${other} disconnected`),
+    await until("and the true one is pushed away", () =>
+      cluster.process(leader).output().includes(`${other} disconnected`),
     )
     follower.socket.destroy()
 

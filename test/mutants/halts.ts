@@ -140,4 +140,15 @@ export const halts: readonly Seeded[] = [
       },
     ],
   },
+  {
+    id: "own-core-14",
+    title: "a leader whose space is low asks one voter, once, to take over",
+    patches: [
+      {
+        file: "core/handover.ts",
+        find: '(state.machine === "ready" && !state.spaceLow)',
+        replace: 'state.machine === "ready"',
+      },
+    ],
+  },
 ]
