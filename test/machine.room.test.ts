@@ -7,29 +7,47 @@ import { until } from "./tcp.nodes.ts"
 
 afterAll(removeTemporary)
 
-/** Puts a fault before a method of a class or object; null: there is none at the moment. Returns how to take it out. */
-const before = (target: object, name: string, fault: () => Error | null): (() => void) => {
+/**
+ * Puts faults before and after a method of a class or object; null: there is none at the moment. Returns how to take them
+ * out.
+ */
+const before = (
+  target: object,
+  name: string,
+  fault: () => Error | null,
+  afterwards: () => Error | null = () => null,
+): (() => void) => {
   const original: unknown = Reflect.get(target, name)
   if (typeof original !== "function") throw new Error(`there is no ${name}`)
   Reflect.set(target, name, async function (this: unknown, ...args: unknown[]) {
     const error = fault()
     if (error !== null) throw error
     await Reflect.apply(original, this, args)
+    const late = afterwards()
+    if (late !== null) throw late
   })
   return () => Reflect.set(target, name, original)
 }
 let refuse: (() => Error | null) | null = null
+let late: (() => Error | null) | null = null
 let opens: (() => Error | null) | null = null
 const restore = before(ClassicLevel.prototype, "_open", () => opens?.() ?? null)
 const makeBatch: unknown = Reflect.get(ClassicLevel.prototype, "_chainedBatch")
 Reflect.set(ClassicLevel.prototype, "_chainedBatch", function (this: unknown) {
   if (typeof makeBatch !== "function") throw new Error("there are no batches")
   const batch: unknown = Reflect.apply(makeBatch, this, [])
-  if (typeof batch === "object" && batch !== null) before(batch, "_write", () => refuse?.() ?? null)
+  if (typeof batch === "object" && batch !== null)
+    before(
+      batch,
+      "_write",
+      () => refuse?.() ?? null,
+      () => late?.() ?? null,
+    )
   return batch
 })
 afterEach(() => {
   refuse = null
+  late = null
   opens = null
 })
 afterAll(() => {
@@ -81,6 +99,16 @@ describe("without room", () => {
       await again.close()
     })
   }
+  test("a batch that had reached the disk all the same is not executed again, and the machine goes on", async () => {
+    const held = await open(temporary(), { writeAfter: 0 })
+    const log = new Log()
+    for (let i = 0; i < 5; i++) log.call("APPEND", "k", `${i},`)
+    let times = 0
+    late = () => (times++ === 0 ? full() : null)
+    await held.apply(log.entries)
+    expect([held.machine.stats().short, await held.get("GET", "k")]).toEqual([null, "0,1,2,3,4,"])
+    await held.close()
+  })
   test("it says that it is alive, for who executes without a word ends the node", async () => {
     const held = await open(temporary())
     const log = new Log()

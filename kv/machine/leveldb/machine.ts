@@ -173,12 +173,9 @@ export class LevelMachine implements KvMachine {
     this.stopped = true
     this.stopping.abort()
     this.drop(rebuildingReply)
+    const directory = this.directories.root
     const gone = this.opened !== null && isGone(this.opened.location)
-    this.handlers?.failed(
-      gone
-        ? new MachineGone({ directory: this.directories.root })
-        : new MachineUnusable({ directory: this.directories.root, action, cause }),
-    )
+    this.handlers?.failed(gone ? new MachineGone({ directory }) : new MachineUnusable({ directory, action, cause }))
   }
 
   // -------------------------------------------------------------------------------------------- apply
@@ -214,6 +211,7 @@ export class LevelMachine implements KvMachine {
         if (step === "done") this.show(live, outcomes)
       } else {
         if (unwritten.entries.length > 0) this.writeLater()
+        else this.endShortage()
         return true
       }
       if (step === "stopped") return false
@@ -264,15 +262,18 @@ export class LevelMachine implements KvMachine {
     live.reads.settled(executor.base, generation)
     executor.sessions.written()
     executor.removals.written()
-    if (this.short !== null && this.base.index >= this.shown) {
-      this.short = null
-      this.report("the state machine has space again and continues")
-    }
+    this.endShortage()
     if (this.generation !== generation) {
       this.generation = generation
       void this.reclaim(live)
     }
     return "done"
+  }
+  /** What was visible before is written, so it can be shown again. */
+  private endShortage(): void {
+    if (this.short === null || this.base.index < this.shown) return
+    this.short = null
+    this.report("the state machine has space again and continues")
   }
   private async failed(action: string, live: Live, thrown: unknown): Promise<Step> {
     if (this.live !== live) return "stopped"
