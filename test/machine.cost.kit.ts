@@ -24,7 +24,7 @@ export class Pair {
     this.held = held
   }
   static async make(): Promise<Pair> {
-    const pair = new Pair(await open(temporary()))
+    const pair = new Pair(await open(temporary(), { writeAfter: 0 }))
     await pair.apply([entryOf(++pair.index, 1000, { type: "OpenSession", owner: "o", secret: secretFor("t") })])
     return pair
   }

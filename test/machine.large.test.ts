@@ -58,7 +58,7 @@ describe("large values stand apart", () => {
           else {
             const before = pair.held
             if (step === "restart") await before.close()
-            pair.held = await open(step === "restart" ? before.directory : temporary())
+            pair.held = await open(step === "restart" ? before.directory : temporary(), { writeAfter: 0 })
             if (step === "move") {
               await transfer(before, pair.held)
               await before.close()
