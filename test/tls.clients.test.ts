@@ -186,14 +186,37 @@ test("every certificate and the authority are replaced under load, without a fai
 test("one address has no more than its connections, and is told so; they are free again when it leaves", async () => {
   await serving(makeFake(), { limits: { maxClientsPerAddress: 2 } }, async (port, server) => {
     const [one, two] = [await dial(port), await dial(port)]
-    expect(await (await dial(port)).ended).toMatch(
-      /^-ERR max number of clients reached: this node serves 2 from one address/,
+    // An administrator at that address still gets in, and sees who holds the places.
+    const third = await dial(port)
+    expect(
+      String(plain(await third.send("CLIENT", "LIST")))
+        .trim()
+        .split("\n"),
+    ).toHaveLength(3)
+    expect(plain(await third.send("GET", "k"))).toMatch(
+      /max number of clients reached: this node serves 2 from one address/,
     )
+    await third.ended
     expect(server.stats().crowded).toBe(1)
     one.socket.destroy()
     await until("its place is free", () => server.connections() === 1)
-    const three = await dial(port)
-    expect(plain(await three.send("PING"))).toBe("PONG")
-    for (const { socket } of [two, three]) socket.destroy()
+    const four = await dial(port)
+    expect(plain(await four.send("GET", "k"))).toBe(null)
+    for (const { socket } of [two, four]) socket.destroy()
+  })
+})
+
+test("an address at its limit takes no place of another one, and gets no more than the reserve", async () => {
+  await serving(makeFake(), { limits: { maxClientsPerAddress: 1, reservedClients: 2 } }, async (port, server) => {
+    const one = await dial(port)
+    const administrator = await dial(port)
+    expect(await (await dial(port)).ended).toMatch(/this node serves 1 from one address/)
+    administrator.socket.destroy()
+    await until("it is gone", () => server.connections() === 1)
+    one.socket.destroy()
+    await until("both are gone", () => server.connections() === 0)
+    const next = await dial(port)
+    expect(plain(await next.send("GET", "k"))).toBe(null)
+    next.socket.destroy()
   })
 })

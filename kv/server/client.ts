@@ -31,8 +31,11 @@ export interface ClientState {
   readonly address: string
   readonly localAddress: string
   readonly connectedAt: number
-  /** Connected when the server was full: only administrative commands are allowed (reserve.ts). */
-  readonly reserved: boolean
+  /**
+   * Not null: connected when all ordinary places were taken. Only administrative commands are allowed (reserve.ts); this
+   * is the answer to all others.
+   */
+  readonly reserved: Reply | null
   activeAt: number
   name: string
   library: string
@@ -76,7 +79,7 @@ export const newClient = (
   address: string,
   localAddress: string,
   now: number,
-  reserved = false,
+  reserved: Reply | null = null,
   arrived: Grant | null = everybody,
 ): ClientState => ({
   id,

@@ -6,7 +6,7 @@ import { SMALL } from "./limits/budget.ts"
 import { enqueue, execRefused } from "./commands/transaction.ts"
 import type { Context, ServerHandler, Host, KnownCommand, Words, OrderedWork } from "./contract.ts"
 import { movedReply } from "./commands/redirect.ts"
-import { isAdministrative, tooManyClients } from "./limits/reserve.ts"
+import { isAdministrative } from "./limits/reserve.ts"
 import type { RequestParser, RequestTooLarge } from "./wire/resp.ts"
 import { usageName } from "./usage.ts"
 import { denied } from "./users/index.ts"
@@ -66,9 +66,9 @@ export const beginCommand = (
 ): Reply | OrderedWork | "write" | "read" => {
   const { client, host } = context
   const { transaction } = client
-  if (client.reserved && !isAdministrative(known, words)) {
+  if (client.reserved !== null && !isAdministrative(known, words)) {
     client.leaving = true
-    return tooManyClients(host.limits.maxClients)
+    return client.reserved
   }
   const refusal =
     denied(context, known, words) ??

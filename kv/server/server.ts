@@ -265,35 +265,29 @@ class Listener {
     const address = plainAddress(socket.remoteAddress, socket.remotePort)
     const network = networkOf(socket.remoteAddress ?? "")
     const beside = this.networks.get(network) ?? 0
-    if (beside >= this.limits.maxClientsPerAddress) {
-      this.stats.crowded++
-      this.refuse(socket, tooManyFrom(this.limits.maxClientsPerAddress))
-      return
-    }
-    if (this.isFull) this.endStranger(this.strangers.give())
-    const full = this.isFull
-    const giveBack = full ? this.reserve.take(now, isLocal(address), () => socket.destroy()) : undefined
-    if (full) this.tellFull(now)
-    if (giveBack === null) {
-      this.refuse(socket, tooManyClients(this.limits.maxClients))
+    const refusal = this.refusalOfPlace(beside, now)
+    const isReserved = refusal !== null
+    const giveBack = isReserved ? this.reserve.take(now, isLocal(address), () => socket.destroy()) : undefined
+    if (isReserved && giveBack === null) {
+      this.refuse(socket, refusal)
       return
     }
     this.stats.connections++
     const { users } = this.shared.host
-    this.networks.set(network, beside + 1)
+    if (!isReserved) this.networks.set(network, beside + 1)
     const client = newClient(
       this.nextId++,
       address,
       plainAddress(socket.localAddress, socket.localPort),
       Date.now(),
-      full,
+      refusal,
       ...(users === null ? [] : [users.arrives(certified)]),
     )
     const connection = new RespConnection(this.shared, client, socket)
     this.open.set(socket, connection)
     this.heard.set(socket, now)
     this.sockets.set(client, socket)
-    if (full) this.reserved++
+    if (isReserved) this.reserved++
     this.named(client)
     socket.on("data", (chunk: Buffer) => {
       this.stats.netInput += chunk.length
@@ -308,13 +302,30 @@ class Listener {
       this.heard.delete(socket)
       this.strangers.leave(socket)
       this.leaving.delete(socket)
-      if (full) this.reserved--
-      const left = (this.networks.get(network) ?? 1) - 1
-      if (left > 0) this.networks.set(network, left)
-      else this.networks.delete(network)
+      if (isReserved) this.reserved--
+      else this.leaves(network)
       giveBack?.()
       connection.close()
     })
+  }
+
+  /** Why a client gets none of the ordinary places, or null. `beside`: the clients of its network. */
+  private refusalOfPlace(beside: number, now: number): Reply | null {
+    const { maxClients, maxClientsPerAddress } = this.limits
+    if (beside >= maxClientsPerAddress) {
+      this.stats.crowded++
+      return tooManyFrom(maxClientsPerAddress)
+    }
+    if (this.isFull) this.endStranger(this.strangers.give())
+    if (!this.isFull) return null
+    this.tellFull(now)
+    return tooManyClients(maxClients)
+  }
+
+  private leaves(network: string): void {
+    const left = (this.networks.get(network) ?? 1) - 1
+    if (left > 0) this.networks.set(network, left)
+    else this.networks.delete(network)
   }
 
   private get isFull(): boolean {
@@ -336,7 +347,7 @@ class Listener {
     } else if (client.namelessSince === null) {
       client.namelessSince = this.now()
       // Connections of the reserve are closed soon anyway.
-      if (!client.reserved) this.endStranger(this.strangers.add(socket, socket.remoteAddress ?? ""))
+      if (client.reserved === null) this.endStranger(this.strangers.add(socket, socket.remoteAddress ?? ""))
     }
   }
 

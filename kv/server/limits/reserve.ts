@@ -1,6 +1,6 @@
 /**
- * When the server is full, a few connections remain for administrators. They are accepted beyond the limit, half of
- * them only from this machine, and may inspect and administer but not use the store. Each is guaranteed a quarter of a
+ * When the server is full, or has as many clients from one address as it serves, a few connections remain for
+ * administrators. They are accepted beyond the limits, half of them only from this machine, and may inspect and administer but not use the store. Each is guaranteed a quarter of a
  * second; after that a newer one may take its place, so that an idle connection does not keep it.
  */
 import { err } from "../../machine/reply.ts"
@@ -18,7 +18,7 @@ export const tooManyClients = (most: number): Reply =>
 
 export const tooManyFrom = (most: number): Reply =>
   err(
-    `max number of clients reached: this node serves ${most} from one address. Nothing was executed. Ask another node, or let callers share connections.`,
+    `max number of clients reached: this node serves ${most} from one address. Nothing was executed. Ask another node, or let callers share connections (STEPRAFT STATUS, INFO, CLIENT LIST and CLIENT KILL are answered even now).`,
   )
 
 const always: ReadonlySet<string> = new Set(["info", "ping", "hello", "auth", "quit", "command", "select"])
