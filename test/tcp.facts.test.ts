@@ -38,6 +38,17 @@ test("a node that has moved learns that the others dial its old address, and the
   expect([moved.peer("b").problem, other.peer("a").problem]).toEqual([null, null])
 })
 
+test("a peer that is back is dialled at once at its likeliest address, whichever of its addresses had its turn", async () => {
+  const pause = 3_600_000
+  const a = await node("a", { limits: { backoffMinMs: pause, backoffMaxMs: pause } })
+  const [live, dead] = [await freePort(), await freePort()]
+  a.transport.setPeer("b", [at(live), at(dead)])
+  await until("it does not answer", () => a.peer("b").address === `127.0.0.1:${dead}`)
+  const b = await node("b", { port: live })
+  b.transport.setPeer("a", at(a.port))
+  await allConnected(a, b)
+})
+
 test("who dials this node and is not in its list is known by name and address, and no longer once it is", async () => {
   const [a, b] = [await node("a"), await node("b")]
   b.transport.setPeer("a", at(a.port))

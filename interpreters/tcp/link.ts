@@ -130,12 +130,14 @@ export class Link {
         : places.findIndex((at) => addressText(at) === addressText(this.address))
     this.places = places
     if (standing >= 0) this.place = standing
-    else {
-      if (this.live === null) this.outbound?.fail(connectionLost(this.name, "another address is dialled now"))
-      this.place = 0
-      this.attempts = 0
-      this.wake?.()
-    }
+    else this.startOver()
+  }
+  /** Dials at once, the likeliest address first. */
+  private startOver(): void {
+    if (this.live === null) this.outbound?.fail(connectionLost(this.name, "another address is dialled now"))
+    this.place = 0
+    this.attempts = 0
+    this.wake?.()
   }
 
   // ------------------------------------------------------------------------------------------- messages
@@ -338,7 +340,9 @@ export class Link {
       this.shared.heard(hello)
     }
     this.update()
-    if (this.outbound === null) this.wake?.()
+    // The peer is up, at the address that it has just announced: neither the pause nor the turn of another address counts.
+    const waits = this.outbound === null || (this.outbound.accepted === null && this.place !== 0)
+    if (connection.expected === null && waits) this.startOver()
   }
 
   private update(): void {
