@@ -390,7 +390,7 @@ export class RespConnection implements Job, Account {
     if (slot.returns) this.returning++
     const end = (): boolean => {
       slot.over = true
-      if (slot.cost !== null) admission.leave(slot.cost)
+      if (slot.cost !== null) admission.leave(slot.cost, performance.now() - slot.begun)
       return this.order.end(slot)
     }
     const done = (reply: Reply): void => {

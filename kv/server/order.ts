@@ -116,6 +116,7 @@ export class Order {
   }
   begin(write: Slot): void {
     this.writes++
+    write.begun = performance.now()
     if (!isInOrder(write)) this.apart++
     this.begunAt = write.at
   }

@@ -53,8 +53,9 @@ export interface Slot {
    */
   large: boolean
   reply: Reply | null
-  /** When it was started. */
+  /** When it arrived, and when the service was given the write. */
   readonly since: number
+  begun: number
   /** The service has finished with the write. */
   over: boolean
   next: Slot | null
@@ -110,6 +111,7 @@ export class Queue {
       large: false,
       reply: asked.reply,
       since: performance.now(),
+      begun: 0,
       over: false,
       next: null,
     }

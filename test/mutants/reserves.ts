@@ -59,8 +59,19 @@ export const reserves: readonly Seeded[] = [
     patches: [
       {
         file: "kv/server/limits/admission.ts",
-        find: "return this.underWay === 0 || this.underWay + weight <= this.most",
+        find: "return this.underWay === 0 || this.underWay + weight <= this.limit",
         replace: "return this.underWay >= 0 || weight < 0",
+      },
+    ],
+  },
+  {
+    id: "own-hostile-9",
+    title: "as many light writes are under way however late they are",
+    patches: [
+      {
+        file: "kv/server/limits/admission.ts",
+        find: "took > LATE_MS ? Math.max(least, this.limit - weight / 2)",
+        replace: "took > Infinity ? Math.max(least, this.limit - weight / 2)",
       },
     ],
   },

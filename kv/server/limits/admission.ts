@@ -5,6 +5,9 @@
  *
  * Light and heavy writes have a queue each, so that a light one never waits behind a heavy one. Reads that are executed
  * with a write (order.ts) count as part of it.
+ *
+ * What the cluster does with light writes in a given time depends on the machines and on what else they do, so their
+ * limit follows how long they take: it grows while they are answered in time, and shrinks while they are late.
  */
 import { MAX_VALUE } from "../../machine/cost.ts"
 import { MAX_DIGITS } from "../../machine/commands/view.ts"
@@ -20,9 +23,18 @@ const keyWeight = 2048
 /** Written bytes go to the log, the peers and the data; returned bytes are read, sent and kept. */
 const factor = 3
 export const LIGHT_BYTES = 64 * 1024
-const lightLane = 16 << 20
+/** The limit of outstanding writes at first, to which each pause brings it closer, and its bounds. */
+interface Lane {
+  readonly first: number
+  readonly least: number
+  readonly most: number
+}
+/** Some hundred small writes fill a batch on a slow machine, some thousand on a fast one. */
+const lightLane: Lane = { first: 2 << 20, least: 1 << 20, most: 16 << 20 }
 /** Enough for one value of the largest size, written or returned. */
-const heavyLane = 24 << 20
+const heavyLane: Lane = { first: 24 << 20, least: 24 << 20, most: 24 << 20 }
+/** A write that takes longer is late: others wait as long behind it. */
+export const LATE_MS = 200
 /** How many value sizes are looked up for one EXEC; the others count as the average of these. */
 const lookUps = 64
 
@@ -90,15 +102,17 @@ export const readWeightOf = (host: Host, { known, words }: Pick<Slot, "known" | 
 
 /** The writes of one class, in order of arrival; if nothing is outstanding the first is always admitted. */
 class WeightClass {
-  private readonly most: number
+  private readonly lane: Lane
+  private limit: number
   private underWay = 0
   /** Waiting connections, and the cost with which each waits. */
   private readonly waiting = new Map<() => void, number>()
   /** Connections that are admitted and have not started their write yet. */
   private readonly granted = new Map<() => void, number>()
 
-  constructor(most: number) {
-    this.most = most
+  constructor(lane: Lane) {
+    this.lane = lane
+    this.limit = lane.first
   }
 
   enter(weight: number, resume: () => void): boolean {
@@ -112,8 +126,14 @@ class WeightClass {
     return true
   }
 
-  leave(weight: number): void {
+  /** `took`: milliseconds since it was admitted; null: it was not started. */
+  leave(weight: number, took: number | null): void {
+    const { first, least, most } = this.lane
     this.underWay -= weight
+    if (took !== null)
+      this.limit = took > LATE_MS ? Math.max(least, this.limit - weight / 2) : Math.min(most, this.limit + weight)
+    // What was true before a pause need not be true after it.
+    if (this.underWay === 0) this.limit = Math.max(first, this.limit / 2)
     this.letIn()
   }
 
@@ -121,7 +141,7 @@ class WeightClass {
     const granted = this.granted.get(resume)
     if (granted === undefined) return
     this.granted.delete(resume)
-    this.leave(granted)
+    this.leave(granted, null)
   }
   forget(resume: () => void): void {
     this.release(resume)
@@ -129,7 +149,7 @@ class WeightClass {
   }
 
   private fits(weight: number): boolean {
-    return this.underWay === 0 || this.underWay + weight <= this.most
+    return this.underWay === 0 || this.underWay + weight <= this.limit
   }
 
   private letIn(): void {
@@ -158,9 +178,9 @@ export class Admission {
   enter(cost: Cost, resume: () => void): boolean {
     return this.laneOf(cost).enter(cost.own + cost.reads, resume)
   }
-  /** An admitted write was answered. */
-  leave(cost: Cost): void {
-    this.laneOf(cost).leave(cost.own + cost.reads)
+  /** An admitted write was answered, so many milliseconds after it was started. */
+  leave(cost: Cost, took: number): void {
+    this.laneOf(cost).leave(cost.own + cost.reads, took)
   }
   /**
    * An admitted connection cannot continue now, and will ask again: others must not wait for a client that does not
