@@ -17,7 +17,7 @@ import { Order } from "./order.ts"
 import { unreadRepliesText, Output } from "./wire/output.ts"
 import { isLong, Pieces, replyBytes } from "./wire/pieces.ts"
 import { revoked } from "./users/index.ts"
-import { failedWrite, mayReturnMuch, Queue, unknownBehindOnConnection, type Slot } from "./queue.ts"
+import { failedWrite, Queue, unknownBehindOnConnection, type Slot } from "./queue.ts"
 import { Reading } from "./reading.ts"
 import { ProtocolError, RequestParser, RequestTooLarge } from "./wire/resp.ts"
 import type { Job } from "./limits/turns.ts"
@@ -304,11 +304,7 @@ export class RespConnection implements Job, Account {
     reply: Reply | null,
     silent: boolean,
   ): void {
-    const { consistency, protocol, user } = this.client
-    const bytes = this.parser.requestWeight + (work?.type === "work.write" ? (work.weight ?? 0) : 0)
-    const linearizable = work === null ? consistency === "linearizable" : work.type === "work.read" && work.barrier
-    const returns = kind === "write" && mayReturnMuch(known, words)
-    this.queue.add({ kind, known, words, work, protocol, user, silent, bytes, linearizable, returns, reply })
+    this.queue.add(this.client, kind, known, words, work, reply, silent, this.parser.requestWeight)
   }
 
   /** Starts whatever may start; returns false if the time is up. */
@@ -317,6 +313,7 @@ export class RespConnection implements Job, Account {
       if (!this.read()) return false
       const slot = this.queue.next
       if (slot === null || this.closed || this.reading.busy || this.pieces !== null) return true
+      const units = 1 + wordUnits(slot.words)
       const refusal = revoked(this.context, slot)
       if (refusal !== null) {
         this.queue.refuse(slot, refusal)
@@ -329,7 +326,7 @@ export class RespConnection implements Job, Account {
         this.queue.next = slot.next
         if (slot.kind === "read") this.order.pass(slot)
       }
-      if (this.spent(1 + wordUnits(slot.words))) return false
+      if (this.spent(units)) return false
     }
   }
 
@@ -339,13 +336,14 @@ export class RespConnection implements Job, Account {
     while (!reading.busy && this.pieces === null) {
       const slot = order.due(queue.head)
       if (slot === null || this.full()) return true
+      const { words } = slot
       const { unsent } = output
       reading.begin(slot, order.writes > 0)
       if (this.closed) return true
       const made = output.unsent - unsent
       // The next read, of any connection, must take it into account.
       if (made > SMALL) this.weigh()
-      if (this.spent(readUnits(slot.words, made))) return false
+      if (this.spent(readUnits(words, made))) return false
     }
     return true
   }
@@ -434,8 +432,9 @@ export class RespConnection implements Job, Account {
         this.order.abandon(this.queue.abandonBehind(slot, unknownBehindOnConnection))
       if (slot !== this.queue.head) this.keep(slot, reply)
     }
+    const proves = slot.work?.type === "work.write" && slot.work.proves === true
     this.deliver()
-    if (slot.work?.type === "work.write" && slot.work.proves === true) this.resume()
+    if (proves) this.resume()
     else if (slot.returns || (more && this.queue.next !== null) || this.order.isWaiting(this.queue.head)) this.resume()
   }
 

@@ -3,6 +3,7 @@ import { errorReply } from "../machine/reply.ts"
 import type { Barrier } from "../../interpreters/replica/index.ts"
 import type { Reply } from "../types.ts"
 import type { KnownCommand, Words, OrderedWork } from "./contract.ts"
+import type { ClientState } from "./client.ts"
 import type { Grant } from "./users/index.ts"
 import { type Protocol } from "./wire/encode.ts"
 
@@ -29,8 +30,8 @@ export interface Slot {
   /** answered: its reply is known, and only waits for those before it. */
   readonly kind: "write" | "read" | "answered"
   readonly known: KnownCommand | undefined
-  readonly words: Words
-  readonly work: OrderedWork | null
+  words: Words
+  work: OrderedWork | null
   readonly protocol: Protocol
   /** The user who sent the command, with the permissions at that time. */
   readonly user: Grant | null
@@ -68,11 +69,7 @@ const shortestSetGet = 4
 export const mayReturnMuch = (known: KnownCommand | undefined, words: Words): boolean =>
   known !== undefined && (known.name === "set" ? words.length >= shortestSetGet : valued.has(known.name))
 
-/** What the connection knows of a command as it arrives. */
-export type Asked = Pick<
-  Slot,
-  "kind" | "known" | "words" | "work" | "protocol" | "user" | "silent" | "bytes" | "linearizable" | "returns" | "reply"
->
+const noWords: Words = []
 
 export class Queue {
   /** The first slot that is not answered, and the first that is not started. */
@@ -91,25 +88,35 @@ export class Queue {
     this.answered = answered
   }
 
-  add(asked: Asked): void {
-    // Each field by its name: objects made by spreading are slow to make and to use, and there is one for each command.
+  /** `bytes`: the memory of the request. */
+  add(
+    { consistency, protocol, user }: Pick<ClientState, "consistency" | "protocol" | "user">,
+    kind: Slot["kind"],
+    known: KnownCommand | undefined,
+    words: Words,
+    work: OrderedWork | null,
+    reply: Reply | null,
+    silent: boolean,
+    bytes: number,
+  ): void {
+    // One object for each command, and no other that holds its words: see `leave`.
     const slot: Slot = {
       at: this.places++,
-      kind: asked.kind,
-      known: asked.known,
-      words: asked.words,
-      work: asked.work,
-      protocol: asked.protocol,
-      user: asked.user,
-      silent: asked.silent,
-      bytes: asked.bytes,
-      linearizable: asked.linearizable,
-      returns: asked.returns,
+      kind,
+      known,
+      words,
+      work,
+      protocol,
+      user,
+      silent,
+      bytes: bytes + (work?.type === "work.write" ? (work.weight ?? 0) : 0),
+      linearizable: work === null ? consistency === "linearizable" : work.type === "work.read" && work.barrier,
+      returns: kind === "write" && mayReturnMuch(known, words),
       cost: null,
       barrier: null,
       askedEarly: false,
       large: false,
-      reply: asked.reply,
+      reply,
       since: performance.now(),
       begun: 0,
       over: false,
@@ -143,6 +150,14 @@ export class Queue {
     if (this.next === slot) this.next = slot.next
     this.head = slot.next
     if (slot.next === null) this.tail = null
+    // Under load slots live long, so V8 makes them among its old objects, and keeps what an old object points to, even if
+    // that object is garbage itself. Half of the servers spent 2 µs a command on that, the others 0.2.
+    slot.next = null
+    if (slot.kind === "write" && !slot.over) return
+    slot.words = noWords
+    slot.work = null
+    slot.reply = null
+    slot.barrier = null
   }
 
   /**
