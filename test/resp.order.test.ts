@@ -187,7 +187,7 @@ describe("one connection", () => {
     const service: Service = { ...fake, write: (...asked) => void held.push(() => fake.write(...asked)) }
     await serving(service, {}, async (port) => {
       // Fewer than are let into the log at first.
-      const turns = 300
+      const turns = 200
       const answered = converse(
         port,
         Array.from({ length: 2 * turns }, (_, i) => (i % 2 === 0 ? ["GET", "n"] : ["INCR", "n"])),
