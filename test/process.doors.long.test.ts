@@ -5,11 +5,10 @@
 import { renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as tls from "node:tls"
-import { setTimeout as sleep } from "node:timers/promises"
 import { expect, test } from "vitest"
 import type { Message } from "../core/index.ts"
 import { makeAuthority } from "../interpreters/tls/index.ts"
-import { until, withCluster, type Cluster, type Watched } from "./cluster.ts"
+import { until, withCluster, within, type Cluster, type Watched } from "./cluster.ts"
 import { ask, impostor, withSecuredCluster, type Secured } from "./doors.kit.ts"
 import { forge, forgeries, overhear } from "./forger.ts"
 import { memberOf, preambleAndHello } from "./tcp.nodes.ts"
@@ -405,7 +404,7 @@ test("in the clear, whoever gets to the place of a member is one: he hears who i
       const huge = forgeries(term)["a term that uses up many"]
       if (huge === undefined) throw new Error("no such message")
       const forged = await pose(leading, last, huge)
-      await sleep(200)
+      await within(500, forged.over)
       forged.socket.destroy()
       return false
     })
