@@ -290,7 +290,7 @@ describe("one log, three stores", () => {
         await held.close()
         removeTemporary()
       }),
-      { numRuns: process.env["STEPRAFT_ALL"] === undefined ? 15 : 40 },
+      { numRuns: process.env["STEPRAFT_ALL"] === undefined ? 15 : 40, includeErrorInReport: true },
     )
   }, 120_000)
 
