@@ -15,7 +15,7 @@ export type Recorded = { readonly before: Samples; readonly after: Samples; read
 /** By node. */
 export type Recording = ReadonlyMap<string, Recorded>
 
-const scrape = async (node: LocalNode): Promise<Samples | null> => {
+export const scrape = async (node: LocalNode): Promise<Samples | null> => {
   const at = node.running === null ? null : node.status().http
   return at === null ? null : readMetrics(await (await fetch(`http://${at}/metrics`)).text())
 }

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest"
 import { defaultSettings } from "../core/index.ts"
 import { openFileStorage } from "../interpreters/file/index.ts"
 import { makeTcpTransport } from "../interpreters/tcp/index.ts"
-import { checkRules, hasPromtool, isCalm, record, type Recording } from "./alerts.recorded.ts"
+import { checkRules, hasPromtool, isCalm, record, scrape, type Recording } from "./alerts.recorded.ts"
 import { readAlerts } from "./alerts.ts"
 import { until } from "./cluster.ts"
 import { lossyFiles, type Faults } from "./lossy-files.ts"
@@ -22,6 +22,12 @@ const BUSY_MS = 270
 const busy = (): void => {
   const end = performance.now() + BUSY_MS
   while (performance.now() < end);
+}
+/** Writes to the log that took more than a second. */
+const slowSyncs = async (node: LocalNode): Promise<number> => {
+  const samples = await scrape(node)
+  const name = "stepraft_disk_wal_fsync_duration_seconds"
+  return (samples?.get(`${name}_count`) ?? 0) - (samples?.get(`${name}_bucket{le="1.024"}`) ?? 0)
 }
 const GIGABYTES = 1e9
 const ROOMY: Faults = { freeBytes: 100 * GIGABYTES }
@@ -188,7 +194,12 @@ describe("the rules over recorded faults", () => {
     during: async () => {
       faults = () => ({ ...ROOMY, slowSync: 1100 })
       const leader = await cluster.leader()
-      return record(cluster.nodes, () => write(leader, 4, 1))
+      const before = await slowSyncs(leader)
+      // A write is given up before its sync ends.
+      return record(cluster.nodes, async () => {
+        await write(leader, 4, 1)
+        await until("a slow sync is counted", async () => (await slowSyncs(leader)) > before)
+      })
     },
     heal: () => Promise.resolve((faults = () => ROOMY)),
   }))
