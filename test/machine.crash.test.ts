@@ -96,12 +96,18 @@ const fate = fc.record({
   cut: fc.option(fc.integer({ min: 1, max: 20 }), { nil: Number.POSITIVE_INFINITY }),
 })
 
+/** Most of a minute of shrinking is worth less than an answer. */
+const LIMIT_MS = 25_000
+
 test("a state that was reported durable is there after a crash, and so is its log's work, whatever the disk refused", async () => {
+  const end = performance.now() + LIMIT_MS
   await fc.assert(
     fc.asyncProperty(
       fc.array(deed, { minLength: 3, maxLength: 15 }),
       fc.array(fate, { minLength: 1, maxLength: 6 }),
       async (deeds, fates) => {
+        // Not interruptAfterTimeLimit: it leaves a run unfinished, which then cleans up while the next file is tested.
+        if (performance.now() > end) return
         const log = new Log()
         for (let i = 0; log.entries.length < 25 * 20 + 1; i++)
           log.call(...(i % 5 === 4 ? ["DEL", `k${i % 7}`] : ["APPEND", `k${i % 7}`, `${i};`]))
@@ -167,7 +173,6 @@ test("a state that was reported durable is there after a crash, and so is its lo
         }
       },
     ),
-    // Most of a minute of shrinking is worth less than an answer.
-    { interruptAfterTimeLimit: 25_000, numRuns: process.env["STEPRAFT_ALL"] === undefined ? 12 : 1000 },
+    { numRuns: process.env["STEPRAFT_ALL"] === undefined ? 12 : 1000 },
   )
 })
