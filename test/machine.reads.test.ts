@@ -40,6 +40,21 @@ describe("RANDOMKEY", () => {
     expect(await held.get("RANDOMKEY")).toBe(null)
     await held.close()
   })
+
+  test("looks twice at one state: there is always a key, while one expires and the next is written", async () => {
+    const held = await open(temporary())
+    const log = new Log(1000)
+    let done = 0
+    for (let i = 0; i < 200; i++) {
+      log.time += 10
+      log.call("SET", `k${i}`, "v", "PX", "10")
+      const drawn = i === 0 ? null : held.get("RANDOMKEY")
+      await held.apply(log.from(done))
+      done = log.entries.length
+      if (drawn !== null) expect([`k${i - 1}`, `k${i}`]).toContain(await drawn)
+    }
+    await held.close()
+  })
 })
 
 describe("SCAN", () => {

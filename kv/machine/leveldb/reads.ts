@@ -43,6 +43,12 @@ const NOTHING = Buffer.alloc(0)
 
 type Snapshot = ReturnType<LevelDb["snapshot"]>
 type Stored = Pick<RecordStore, "get" | "value">
+/** A state that stays as it is while a read takes several turns. */
+interface Pinned {
+  readonly snapshot: Snapshot
+  readonly clock: number
+  readonly generation: number
+}
 
 export class Reads {
   clock: number
@@ -110,8 +116,8 @@ export class Reads {
     this.ended = reply
     this.wake()
   }
-  private at(snapshot: Snapshot): Stored {
-    const { db, generation } = this
+  private at({ snapshot, generation }: Pinned): Stored {
+    const { db } = this
     const options = { snapshot }
     return {
       get: (key) => readItem(db, generation, key, options),
@@ -177,15 +183,16 @@ export class Reads {
    * Pins a state for a read that takes several turns. It waits until all that immediate reads see is written, so that
    * it sees that too.
    */
-  private async pinned(most: number, task: (view: KeyspaceView, snapshot: Snapshot) => Promise<Reply>): Promise<Reply> {
+  private async pinned(most: number, task: (view: KeyspaceView, state: Pinned) => Promise<Reply>): Promise<Reply> {
     while (this.unwritten !== null && this.ended === null) {
       this.write()
       await this.written
     }
     if (this.ended !== null) return this.ended
-    const snapshot = this.db.snapshot()
+    const { clock, generation } = this
+    const state: Pinned = { snapshot: this.db.snapshot(), clock, generation }
     try {
-      return await task(new ReadOnlyView(this.clock, this.at(snapshot), most), snapshot)
+      return await task(new ReadOnlyView(clock, this.at(state), most), state)
     } catch (thrown) {
       if (thrown instanceof TooLarge) return thrown.reply
       if (isShortage(thrown)) return noRoomReply
@@ -193,7 +200,7 @@ export class Reads {
       this.damaged(thrown)
       return rebuildingReply
     } finally {
-      await snapshot.close()
+      await state.snapshot.close()
     }
   }
   /** Determines the size of the reply first, then reads the values. */
@@ -221,26 +228,26 @@ export class Reads {
     })
   }
   private random(most: number): Promise<Reply> {
-    return this.pinned(most, async (_, snapshot) => {
-      const found = await this.walk(planRandom(randomPlace()), snapshot)
-      return found.type === "null" ? this.walk(planRandom(0), snapshot) : found
+    return this.pinned(most, async (_, state) => {
+      const found = await this.walk(planRandom(randomPlace()), state)
+      return found.type === "null" ? this.walk(planRandom(0), state) : found
     })
   }
   async keyspace(): Promise<Keyspace | null> {
     let keys = 0
     let expires = 0
     let left = 0
-    const visit = (_: Buffer, __: number, live: boolean, expiry: number): boolean => {
-      if (!live) return true
-      keys++
-      if (expiry === 0) return true
-      expires++
-      left += expiry - this.clock
-      return true
-    }
-    const reply = await this.pinned(Infinity, (_, snapshot) =>
-      this.walk({ from: 0, visit, reply: () => integer(keys) }, snapshot),
-    )
+    const reply = await this.pinned(Infinity, (_, state) => {
+      const visit = (_key: Buffer, _place: number, live: boolean, expiry: number): boolean => {
+        if (!live) return true
+        keys++
+        if (expiry === 0) return true
+        expires++
+        left += expiry - state.clock
+        return true
+      }
+      return this.walk({ from: 0, visit, reply: () => integer(keys) }, state)
+    })
     return reply.type === "integer"
       ? { keys, expires, averageTtl: expires === 0 ? 0 : Math.round(left / expires) }
       : null
@@ -255,21 +262,21 @@ export class Reads {
         throw thrown
       }
       const scan = plan
-      return isScan(scan) ? this.pinned(most, (_, snapshot) => this.walk(scan, snapshot)) : scan
+      return isScan(scan) ? this.pinned(most, (_, state) => this.walk(scan, state)) : scan
     }
     // The result stays the same until something is written: so a client that polls it does not cause a count each time.
     const { writes } = this
     if (this.size?.writes === writes) return this.size.reply
-    return this.pinned(most, async (_, snapshot) => {
-      const reply = integer(await this.count(snapshot))
+    return this.pinned(most, async (_, state) => {
+      const reply = integer(await this.count(state))
       if (this.writes === writes) this.size = { writes, reply }
       return reply
     })
   }
   /** All keys without their values, except expired ones that are still stored. */
-  private async count(snapshot: Snapshot): Promise<number> {
-    const { clock, generation } = this
-    const stored = this.at(snapshot)
+  private async count(state: Pinned): Promise<number> {
+    const { snapshot, clock, generation } = state
+    const stored = this.at(state)
     const slices = new Slices()
     let count = 0
     const keys = this.db.keys<Buffer>({
@@ -303,8 +310,7 @@ export class Reads {
     }
     return count
   }
-  private async walk(plan: Scan, snapshot: Snapshot): Promise<Reply> {
-    const { clock, generation } = this
+  private async walk(plan: Scan, { snapshot, clock, generation }: Pinned): Promise<Reply> {
     const { lt } = generationRange(DATA, generation)
     const iterator = this.db.iterator<Buffer, Buffer>({
       gte: dataFrom(generation, plan.from),
