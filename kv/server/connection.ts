@@ -9,12 +9,13 @@ import type { ReadHere, Reply } from "../types.ts"
 import { SMALL, type Account } from "./limits/budget.ts"
 import { strangersLimits, type Limits } from "./limits/limits.ts"
 import { pipelineHasRoom, isPipelineFull } from "./limits/pipeline.ts"
+import { Returning } from "./limits/returning.ts"
 import type { ClientState } from "./client.ts"
 import type { Context, KnownCommand, Words, OrderedWork } from "./contract.ts"
 import { encode, encodeNullArray, noReply } from "./wire/encode.ts"
 import { beginCommand, internalErrorReply, oversizedCommand } from "./intake.ts"
 import { Order } from "./order.ts"
-import { unreadRepliesText, Output } from "./wire/output.ts"
+import { endGently, unreadRepliesText, Output } from "./wire/output.ts"
 import { isLong, Pieces, replyBytes } from "./wire/pieces.ts"
 import { revoked } from "./users/index.ts"
 import { failedWrite, Queue, unknownBehindOnConnection, type Slot } from "./queue.ts"
@@ -25,7 +26,6 @@ import { Unread } from "./limits/unread.ts"
 import type { Shared } from "./shared.ts"
 import { baseWeight, itemsPerLook, readAhead, readUnits, unitsPerLook, wordUnits } from "./units.ts"
 
-const lingerMs = 1_000
 export class RespConnection implements Job, Account {
   readonly client: ClientState
   /** Set by the server while the connection waits for the end of the turn. */
@@ -43,9 +43,7 @@ export class RespConnection implements Job, Account {
   private readonly reading: Reading
   /** The head's reply, of which a part was sent. */
   private pieces: Pieces | null = null
-  /** The number of outstanding writes whose replies may be large. */
-  private returning = 0
-  private expected: number // The expected size of such a reply: that of the last ones.
+  private readonly returning: Returning
   /** Too much outstanding: no more commands are started. */
   private held = false
   /** Nothing is read from the socket. */
@@ -70,7 +68,7 @@ export class RespConnection implements Job, Account {
     this.parser = new RequestParser(host.limits)
     this.output = new Output(socket)
     this.limits = [strangersLimits(host.limits), host.limits]
-    this.expected = host.limits.maxEntryBytes
+    this.returning = new Returning(host.limits.maxEntryBytes)
     this.reading = new Reading(host, shared.longReads, this)
     this.order = new Order(host, this.resume)
     client.load = () => ({ input: this.parser.pending, output: this.output.buffered, total: this.weight })
@@ -214,10 +212,7 @@ export class RespConnection implements Job, Account {
     }
     if (this.client.leaving && this.queue.head === null && !this.ended && this.output.unsent === 0) {
       this.ended = true
-      this.socket.end()
-      // A client that still sends must not lose its last reply to a reset: its input is read and dropped for a while.
-      this.socket.resume()
-      setTimeout(() => this.socket.destroy(), lingerMs).unref()
+      endGently(this.socket)
     }
     this.weigh()
   }
@@ -280,13 +275,31 @@ export class RespConnection implements Job, Account {
     client.skip = client.skip === "next" ? "this" : "none"
     if (client.transaction !== null && !client.transaction.aborted)
       client.transaction.weight += this.parser.requestWeight
+    const units = answer === "read" && known !== undefined ? this.readNow(known, words, silent) : null
+    if (units !== null) return units
     if (answer === "write" || answer === "read") this.add(answer, known, words, null, null, silent)
     else if (answer.type === "work.write") this.add("write", known, words, answer, null, silent)
     else if (answer.type === "work.read") this.add("read", known, words, answer, null, silent)
     else this.answer(answer, silent)
-    const units =
-      known === undefined || typeof known.does === "string" || known.flags.includes("fast") ? 1 : unitsPerLook
-    return units + wordUnits(words)
+    const short = known === undefined || typeof known.does === "string" || known.flags.includes("fast")
+    return (short ? 1 : unitsPerLook) + wordUnits(words)
+  }
+
+  /** Executes a read that waits for nothing, without a slot; returns its units. null: it has to wait, or to take turns. */
+  private readNow(known: KnownCommand, words: Words, silent: boolean): number | null {
+    if (this.queue.head !== null || this.client.consistency === "linearizable") return null
+    const { unsent } = this.output
+    const reply = this.reading.now(known, words)
+    if (reply === null) return null
+    this.answer(reply, silent)
+    return this.unitsSince(unsent, words)
+  }
+
+  private unitsSince(unsent: number, words: Words): number {
+    const made = this.output.unsent - unsent
+    // The next read, of any connection, must take it into account.
+    if (made > SMALL) this.weigh()
+    return readUnits(words, made)
   }
 
   private answer(reply: Reply, silent: boolean): void {
@@ -340,22 +353,13 @@ export class RespConnection implements Job, Account {
       const { unsent } = output
       reading.begin(slot, order.writes > 0)
       if (this.closed) return true
-      const made = output.unsent - unsent
-      // The next read, of any connection, must take it into account.
-      if (made > SMALL) this.weigh()
-      if (this.spent(readUnits(words, made))) return false
+      if (this.spent(this.unitsSince(unsent, words))) return false
     }
     return true
   }
 
-  /** A write's reply cannot be refused once it exists: start no more writes than the client may have to read replies. */
   private mayReturn(): boolean {
-    if (this.full()) return false
-    // When one of these writes is answered, this is called again.
-    return (
-      this.returning === 0 ||
-      this.output.buffered + (this.returning + 1) * this.expected <= this.shared.host.limits.softOutputBytes
-    )
+    return !this.full() && this.returning.mayBegin(this.output.buffered, this.shared.host.limits.softOutputBytes)
   }
 
   /** Admits a write together with the reads that are executed with it. */
@@ -385,7 +389,7 @@ export class RespConnection implements Job, Account {
   private write(slot: Slot): void {
     const { host, admission } = this.shared
     this.order.begin(slot)
-    if (slot.returns) this.returning++
+    if (slot.returns) this.returning.begin()
     const end = (): boolean => {
       slot.over = true
       if (slot.cost !== null) admission.leave(slot.cost, performance.now() - slot.begun)
@@ -414,16 +418,13 @@ export class RespConnection implements Job, Account {
     if (reply === undefined || slot.over) return
     this.order.unused()
     end()
-    if (slot.returns) this.returning--
+    if (slot.returns) this.returning.end(null)
     slot.reply = reply
     this.deliver()
   }
 
   private written(slot: Slot, reply: Reply, more: boolean): void {
-    if (slot.returns) {
-      this.returning--
-      this.expected = Math.max(replyBytes(reply), this.expected / 2)
-    }
+    if (slot.returns) this.returning.end(reply)
     this.order.ended(slot, reply)
     // The reply is null unless the write was already given up together with an earlier one.
     if (slot.reply === null) {

@@ -141,6 +141,8 @@ export interface UsageCounts {
   readonly durations: Readonly<Record<"write" | "read", Histogram>>
   readonly rejected: (known: KnownCommand | undefined, words: Words, reply: Reply) => void
   readonly ran: (known: KnownCommand, words: Words, reply: Reply, micros: number) => void
+  /** The state machine has answered a command, so many milliseconds after it arrived. */
+  readonly took: (kind: "write" | "read", known: KnownCommand, words: Words, reply: Reply, millis: number) => void
   readonly answered: (table: Lookup, done: AnsweredCommand) => void
   readonly reset: () => void
 }

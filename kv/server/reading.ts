@@ -6,7 +6,7 @@ import { errorReply } from "../machine/reply.ts"
 import type { ReadHere, Reply } from "../types.ts"
 import { LIGHT_BYTES, readWeightOf } from "./limits/admission.ts"
 import { SMALL } from "./limits/budget.ts"
-import type { Host } from "./contract.ts"
+import type { Host, KnownCommand, Words } from "./contract.ts"
 import { internalErrorReply, refuseBusy } from "./intake.ts"
 import type { LongReads } from "./limits/longreads.ts"
 import { replyBytes } from "./wire/pieces.ts"
@@ -69,6 +69,24 @@ export class Reading {
     this.host = host
     this.longReads = longReads
     this.owner = owner
+  }
+
+  /**
+   * Executes a read of one key now. null: it is no such read, or its value is large.
+   */
+  now(known: KnownCommand, words: Words): Reply | null {
+    if (known.firstKey === 0 || known.firstKey !== known.lastKey) return null
+    const { budget, limits, service, usage } = this.host
+    const began = performance.now()
+    let reply: Reply | Promise<Reply>
+    try {
+      reply = service.reader.read(words, Math.max(SMALL, Math.min(limits.maxReplyBytes, budget.room, shortReply)))
+    } catch (thrown) {
+      reply = internalErrorReply(this.host, words, thrown)
+    }
+    if (reply instanceof Promise || isTooLarge(reply)) return null
+    usage.took("read", known, words, reply, performance.now() - began)
+    return reply
   }
 
   /**

@@ -67,12 +67,16 @@ export class Usage implements UsageCounts {
     used.failed++
     this.failed(reply)
   }
+  took(kind: "write" | "read", known: KnownCommand, words: Words, reply: Reply, millis: number): void {
+    this.ran(known, words, reply, millis * 1000)
+    this.durations[kind].observe(millis / 1000)
+  }
   /** A command that waited for its turn was answered. */
   answered(table: Lookup, { kind, known, words, work, reply, since }: AnsweredCommand): void {
     if (known === undefined || reply === null) return
     const millis = performance.now() - since
-    this.ran(known, words, reply, millis * 1000)
-    if (kind !== "answered") this.durations[kind].observe(millis / 1000)
+    if (kind === "answered") this.ran(known, words, reply, millis * 1000)
+    else this.took(kind, known, words, reply, millis)
     if (work?.type === "work.write" && work.exec) this.together(table, work.calls ?? [], reply)
   }
   /** Counts the commands of an EXEC; their time is counted for the EXEC. */

@@ -188,9 +188,9 @@ const server: readonly Seeded[] = [
     title: "writes that answer with values are begun however much their client has to take",
     patches: [
       {
-        file: "kv/server/connection.ts",
-        find: "    if (this.full()) return false\n    // When one of these",
-        replace: "    if (this.writes >= 0) return true\n    // When one of these",
+        file: "kv/server/limits/returning.ts",
+        find: "return this.started === 0 || buffered",
+        replace: "return this.started >= 0 || buffered",
       },
     ],
   },

@@ -122,4 +122,12 @@ export class Output implements Sink {
   }
 }
 
+const lingerMs = 1_000
+/** A client that still sends must not lose its last reply to a reset: its input is read and dropped for a while. */
+export const endGently = (socket: Socket): void => {
+  socket.end()
+  socket.resume()
+  setTimeout(() => socket.destroy(), lingerMs).unref()
+}
+
 export const unreadRepliesText = (bytes: number): string => `${bytes} bytes of replies not read`

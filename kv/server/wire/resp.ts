@@ -35,6 +35,8 @@ const lf = 0x0a
 const tab = 0x09
 const minus = 0x2d
 const empty = Buffer.alloc(0)
+/** A list of more words than this is not kept for the next request. */
+const keptPlaces = 64
 /** A length has at most 20 digits and a sign; a longer text is not a length. */
 const maxHeader = 24
 
@@ -52,8 +54,13 @@ export class RequestParser {
   limits: Limits
   private chunk: Buffer = empty
   private at = 0
-  /** Arguments of the request being read; `expected` is how many it will have, 0 between requests. */
-  private args: Buffer[] = []
+  /**
+   * The first `received` are the words of the request being read, of `expected`; 0 between requests. One list for all
+   * requests: V8 makes a list that is begun for each request among its old objects once some have lived long, and then
+   * its words stay in memory until the next full collection.
+   */
+  private readonly words: Buffer[] = []
+  private received = 0
   private expected = 0
   /** Length of the bulk being read, or -1 before its header. */
   private bulk = -1
@@ -93,7 +100,7 @@ export class RequestParser {
   /** The memory that the parser holds. */
   get weight(): number {
     const missing = this.bulk < 0 ? 0 : this.bulk - Math.min(this.bulk, this.partBytes)
-    return this.chunk.length + this.size - missing + (this.args.length + this.parts.length) * ARGUMENT_WEIGHT
+    return this.chunk.length + this.size - missing + (this.received + this.parts.length) * ARGUMENT_WEIGHT
   }
 
   /** Keeps only the part of the chunk that belongs to the next command. */
@@ -101,7 +108,7 @@ export class RequestParser {
     this.before += this.at
     this.chunk = Buffer.from(this.chunk.subarray(this.at))
     this.at = 0
-    this.args = this.args.map((word) => Buffer.from(word))
+    for (let at = 0; at < this.received; at++) this.words[at] = Buffer.from(this.words[at] ?? empty)
     this.parts = this.parts.map((part) => Buffer.from(part))
   }
 
@@ -109,7 +116,7 @@ export class RequestParser {
   clear(): void {
     this.chunk = empty
     this.at = 0
-    this.args = []
+    this.forget()
     this.parts = []
     this.partBytes = 0
     this.bulk = -1
@@ -154,14 +161,20 @@ export class RequestParser {
         this.requestWeight = 0
         return refused
       }
-      const args = this.args
-      this.args = []
+      const words = this.words.slice(0, this.received)
+      this.forget()
       this.expected = 0
-      this.requestBytes = this.size + args.length * 16
+      this.requestBytes = this.size + words.length * 16
       this.size = 0
-      this.weigh(args.length)
-      return args
+      this.weigh(words.length)
+      return words
     }
+  }
+
+  private forget(): void {
+    if (this.words.length > keptPlaces) this.words.length = 0
+    else this.words.fill(empty, 0, this.received)
+    this.received = 0
   }
 
   /** Skipped bytes count too: they came in the same chunks, and stay in memory as long as those. */
@@ -173,7 +186,7 @@ export class RequestParser {
 
   /** Reads the missing bulk strings; undefined once they are complete. */
   private bulks(): ProtocolError | null | undefined {
-    while (this.args.length < this.expected) {
+    while (this.received < this.expected) {
       if (this.bulk < 0) {
         const first = this.chunk[this.at]
         if (first === undefined) return null
@@ -188,7 +201,7 @@ export class RequestParser {
       }
       const argument = this.partBytes === 0 ? this.whole() : this.joined()
       if (argument === null || argument instanceof ProtocolError) return argument
-      this.args.push(argument)
+      this.words[this.received++] = argument
       this.bulk = -1
     }
     return undefined
@@ -202,12 +215,12 @@ export class RequestParser {
         ? `an argument of ${length} bytes was given, at most ${maxEntryBytes} are allowed.`
         : `a request of ${this.size + length} bytes or more was given, at most ${2 * maxEntryBytes} are allowed.`
     this.passing = {
-      refused: new RequestTooLarge(Buffer.from(this.args[0] ?? empty), `${text} Nothing was executed.`),
-      words: this.args.length,
+      refused: new RequestTooLarge(Buffer.from(this.words[0] ?? empty), `${text} Nothing was executed.`),
+      words: this.received,
       bytes: this.size,
       left: 0,
     }
-    this.args = []
+    this.forget()
     this.size = 0
     return this.passOver(length) ?? this.pass()
   }
