@@ -390,14 +390,19 @@ test("in the clear, whoever gets to the place of a member is one: he hears who i
     )
     follower.socket.destroy()
 
-    const before = await termOf(other)
-    const calling = await pose(leader, other, { type: "TimeoutNow", term: before })
-    await until("an election is held", async () => (await termOf(other)) > before)
-    calling.socket.destroy()
+    // Again and again, here and below: the true one may take its place back before the message is read, and terms go on.
+    const before = await until("its term is known", async () => (await termOf(other)) || null)
+    await until("an election is held", async () => {
+      const term = await termOf(other)
+      if (term > before) return true
+      const calling = await pose(leader, other, { type: "TimeoutNow", term })
+      await within(500, calling.over)
+      calling.socket.destroy()
+      return false
+    })
 
     const leading = await cluster.leader()
     const last = cluster.ids.find((id) => id !== leading && id !== away) ?? ""
-    // Again and again: the true one may take its place back before the message is read, and terms go on.
     await until("it is believed", async () => {
       const term = await termOf(last)
       if (term >= 2 ** 32) return true

@@ -50,8 +50,7 @@ export interface ServerOptions {
   readonly tls?: ClientTls | null
   /** null: every client may do everything. */
   readonly users?: Users | null
-  /** Monotonic milliseconds, for the idle timeout and the reserve. */
-  /** Milliseconds, for turns; a test supplies its own clock. */
+  /** Monotonic milliseconds, for turns, the idle timeout and the reserve; a test supplies its own clock. */
   readonly now?: () => number
 }
 
