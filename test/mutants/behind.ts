@@ -85,4 +85,15 @@ export const behind: readonly Seeded[] = [
       },
     ],
   },
+  {
+    id: "own-behind-9",
+    title: "a read of several turns takes the clock and the generation of its last turn for a state of its first",
+    patches: [
+      {
+        file: "kv/machine/leveldb/reads.ts",
+        find: "planRandom(0), state) : found",
+        replace: "planRandom(0), { ...state, clock: this.clock, generation: this.generation }) : found",
+      },
+    ],
+  },
 ]

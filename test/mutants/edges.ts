@@ -202,6 +202,17 @@ const tcp: readonly Seeded[] = [
       },
     ],
   },
+  {
+    id: "own-tcp-6",
+    title: "a peer that is back is dialled in its turn, although it has just said where it is",
+    patches: [
+      {
+        file: "interpreters/tcp/link.ts",
+        find: "if (connection.expected === null && waits) this.startOver()",
+        replace: "if (connection.expected !== null && waits) this.startOver()",
+      },
+    ],
+  },
 ]
 
 export const edges: readonly Seeded[] = [...driver, ...file, ...tcp]

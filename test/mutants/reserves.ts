@@ -93,4 +93,20 @@ export const reserves: readonly Seeded[] = [
       { file: "kv/server/limits/admission.ts", find: "return weight + found + (", replace: "return weight + 0 * (" },
     ],
   },
+  {
+    id: "own-hostile-10",
+    title: "an address that holds all its places keeps its administrator out, too",
+    patches: [
+      {
+        file: "kv/server/server.ts",
+        find: "const giveBack = isReserved ? this.reserve.take(",
+        replace: "const giveBack = isReserved && this.isFull ? this.reserve.take(",
+      },
+      {
+        file: "kv/server/server.ts",
+        find: "if (isReserved && giveBack === null) {",
+        replace: "if (isReserved && giveBack == null) {",
+      },
+    ],
+  },
 ]

@@ -155,6 +155,17 @@ const server: readonly Seeded[] = [
     ],
   },
   {
+    id: "own-pipeline-6",
+    title: "a local read does not wait for the writes before it on its connection",
+    patches: [
+      {
+        file: "kv/server/connection.ts",
+        find: "if (this.queue.head !== null || this.client.consistency",
+        replace: "if (this.queue.bytes < 0 || this.client.consistency",
+      },
+    ],
+  },
+  {
     id: "own-budget-1",
     title: "clients that hold too much together are left alone",
     patches: [
