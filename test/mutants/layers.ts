@@ -77,7 +77,7 @@ export const layers: readonly Layer[] = [
   suite("transport", ["core", "file", "transport"], /^(tcp|starts|port)\./),
   suite("contract", ["driver", "file", "transport", "machine", "replica"], /^(conformance|memory)\./),
   suite("clients", ["client"], /^client\./),
-  suite("server", ["server", "service"], /^resp\./),
+  suite("server", ["server", "service"], /^(resp|tls|users)\./),
   suite("commands", ["command line", "judge"], /^cli\./),
   suite("replicas", ["replica"], /^(replica|node\.replicate|lease)\./),
   suite("members", ["members"], /^members\./),
