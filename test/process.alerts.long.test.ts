@@ -23,12 +23,17 @@ const busy = (): void => {
   const end = performance.now() + BUSY_MS
   while (performance.now() < end);
 }
-/** Writes to the log that took more than a second. */
-const slowSyncs = async (node: LocalNode): Promise<number> => {
-  const samples = await scrape(node)
-  const name = "stepraft_disk_wal_fsync_duration_seconds"
-  return (samples?.get(`${name}_count`) ?? 0) - (samples?.get(`${name}_bucket{le="1.024"}`) ?? 0)
+/** On all nodes: how many took longer than so many seconds, a boundary of the histogram. */
+const slower = async (nodes: readonly LocalNode[], histogram: string, seconds: number): Promise<number> => {
+  let count = 0
+  for (const [key, value] of (await Promise.all(nodes.map(scrape))).flatMap((samples) => [...(samples ?? [])]))
+    if (key.startsWith(`${histogram}_count`)) count += value
+    else if (key.startsWith(`${histogram}_bucket`) && key.includes(`le="${seconds}"`)) count -= value
+  return count
 }
+const SYNC = "stepraft_disk_wal_fsync_duration_seconds"
+const BATCH = "stepraft_disk_backend_commit_duration_seconds"
+const ROUND_TRIP = "stepraft_network_peer_round_trip_time_seconds"
 const GIGABYTES = 1e9
 const ROOMY: Faults = { freeBytes: 100 * GIGABYTES }
 
@@ -194,11 +199,11 @@ describe("the rules over recorded faults", () => {
     during: async () => {
       faults = () => ({ ...ROOMY, slowSync: 1100 })
       const leader = await cluster.leader()
-      const before = await slowSyncs(leader)
+      const before = await slower(cluster.nodes, SYNC, 1.024)
       // A write is given up before its sync ends.
       return record(cluster.nodes, async () => {
         await write(leader, 4, 1)
-        await until("a slow sync is counted", async () => (await slowSyncs(leader)) > before)
+        await until("a slow sync is counted", async () => (await slower(cluster.nodes, SYNC, 1.024)) > before)
       })
     },
     heal: () => Promise.resolve((faults = () => ROOMY)),
@@ -209,9 +214,17 @@ describe("the rules over recorded faults", () => {
     window: 5,
     during: async () => {
       const leader = await cluster.leader()
+      const slow = (): Promise<number[]> =>
+        Promise.all([slower(cluster.nodes, BATCH, 0.256), slower(cluster.nodes, ROUND_TRIP, 0.128)])
+      const before = await slow()
+      const isCounted = async (): Promise<boolean> => (await slow()).every((count, i) => count > (before[i] ?? 0))
       return record(cluster.nodes, async () => {
         const writer = { done: false }
-        const writing = write(leader, 12, 2).finally(() => (writer.done = true))
+        // A write is given up long before it is executed.
+        const writing = until("slow ones are counted", async () => {
+          await write(leader, 12, 2)
+          return isCounted()
+        }).finally(() => (writer.done = true))
         const end = performance.now() + 5000
         // Busy before and after the sockets and disks are looked at: whatever is begun anywhere waits for one of the two.
         const timer = setInterval(busy, 1)

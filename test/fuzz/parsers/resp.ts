@@ -169,8 +169,8 @@ export const parsers: readonly Parser[] = [
         patches: [
           {
             file: "kv/server/wire/resp.ts",
-            find: "      this.size = 0\n      this.weigh(args.length)",
-            replace: "      this.weigh(args.length)",
+            find: "      this.size = 0\n      this.weigh(words.length)",
+            replace: "      this.weigh(words.length)",
           },
         ],
       },
