@@ -305,6 +305,21 @@ describe("UNKNOWN", () => {
     })
   })
 
+  test("what may still be executed comes before the reads that are sent later, local ones too", async () => {
+    const turns = [0]
+    const fake = makeFake({ delay: () => turns.shift() ?? 3000, verdict: (at) => (at === 0 ? unknown : null) })
+    await serving(fake, {}, async (port) => {
+      const client = await dial(port)
+      await client.send("CLIENT", "CONSISTENCY", "LOCAL")
+      client.socket.cork()
+      const written = [client.send("INCR", "a"), client.send("INCR", "a")]
+      client.socket.uncork()
+      for (const reply of written) expect(String(plain(await reply))).toMatch(/^-UNKNOWN/)
+      expect(plain(await client.send("GET", "a"))).toBe("1")
+      client.socket.destroy()
+    })
+  })
+
   test("of one connection is nobody else's", async () => {
     const fake = makeFake({ verdict: (at) => (at === 0 ? unknown : null) })
     await serving(fake, {}, async (port) => {

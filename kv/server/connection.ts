@@ -180,8 +180,7 @@ export class RespConnection implements Job, Account {
   private get bounds(): Limits {
     return this.limits[this.nameless ? 0 : 1]
   }
-
-  /** Nothing is outstanding, and the client has read all replies. */
+  /** Nothing is outstanding, and all replies are read. */
   get idle(): boolean {
     return this.queue.head === null && this.output.buffered === 0
   }
@@ -287,7 +286,8 @@ export class RespConnection implements Job, Account {
 
   /** Executes a read that waits for nothing, without a slot; returns its units. null: it has to wait, or to take turns. */
   private readNow(known: KnownCommand, words: Words, silent: boolean): number | null {
-    if (this.queue.head !== null || this.client.consistency === "linearizable") return null
+    // Writes that were given up may still be executed, and come before it.
+    if (this.queue.head !== null || this.order.writes > 0 || this.client.consistency === "linearizable") return null
     const { unsent } = this.output
     const reply = this.reading.now(known, words)
     if (reply === null) return null

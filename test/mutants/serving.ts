@@ -160,10 +160,15 @@ const server: readonly Seeded[] = [
     patches: [
       {
         file: "kv/server/connection.ts",
-        find: "if (this.queue.head !== null || this.client.consistency",
-        replace: "if (this.queue.bytes < 0 || this.client.consistency",
+        find: "if (this.queue.head !== null || this.order.writes > 0 || this.client",
+        replace: "if (this.client",
       },
     ],
+  },
+  {
+    id: "own-pipeline-7",
+    title: "a local read overtakes writes of its connection that were given up and are still executed",
+    patches: [{ file: "kv/server/connection.ts", find: "|| this.order.writes > 0 ||", replace: "||" }],
   },
   {
     id: "own-budget-1",
