@@ -16,6 +16,8 @@ const between = (name: string, text: string, least: number, most: number) =>
       (value) => value <= most,
       (value) => `must be at most ${most}, not ${value}`,
     ),
+    // -0 is 0, as it is once it was written.
+    Flag.map((value) => value + 0),
   )
 /** The longest time that a timer supports, in milliseconds; more than enough for the other flags too. */
 const mostInt = 2 ** 31 - 1

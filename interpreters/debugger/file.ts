@@ -83,7 +83,7 @@ const headerOf = (
     throw new TraceUnreadable(
       `its header names the nodes ${JSON.stringify(nodes)}, but config names ${named.join(", ")}: change config.nodes, and leave nodes out`,
     )
-  return { seed, options, nodes: named, current: core === TRACE_CORE }
+  return { seed: seed + 0, options, nodes: named, current: core === TRACE_CORE }
 }
 
 interface Reading {

@@ -96,7 +96,7 @@ export const writeBackup = async (
 
 const MOST_TEXT = 200
 const isWhole = (value: unknown, most: number): boolean =>
-  typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= most
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= most && !Object.is(value, -0)
 /** What a date can be. */
 const LAST_TIME = 8.64e15
 const isAbout = (value: unknown): value is About =>
@@ -159,6 +159,7 @@ export const openBackup = async (path: string): Promise<OpenBackup> => {
       about = null
     }
     if (!isAbout(about)) throw damaged("its second line cannot be read")
+    const { cluster, node, index, term, time, chain, voters } = about
     const image = async function* (): AsyncGenerator<Buffer, void> {
       const hash = createHash("sha256").update(head.subarray(0, end + 1))
       const last = size - FOOTER_BYTES
@@ -171,7 +172,9 @@ export const openBackup = async (path: string): Promise<OpenBackup> => {
       }
       if (hash.digest("hex") !== footer) throw damaged("the checksum in its last line is wrong")
     }
-    return { about, bytes: size, sha256: footer, image, close: () => file.close() }
+    // What else a later version may write there is passed over.
+    const known: About = { cluster, node, index, term, time, chain, voters }
+    return { about: known, bytes: size, sha256: footer, image, close: () => file.close() }
   } catch (error) {
     await file.close()
     throw error
