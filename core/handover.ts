@@ -21,7 +21,7 @@ export const handOver = (turn: Turn): boolean => {
 
 // --------------------------------------------------------------------------------------------- no space
 
-/** A leader whose disk becomes full hands over: other servers may have room. */
+/** A leader whose disk becomes full hands over (`unfitLeaderPass`): other servers may have room. */
 export const onSpaceChanged = (turn: Turn, low: boolean): void => {
   const { state } = turn
   state.spaceLow = low
@@ -29,8 +29,7 @@ export const onSpaceChanged = (turn: Turn, low: boolean): void => {
   const follower = asFollower(state)
   if (follower !== null) follower.reply ??= "accept"
   const leader = asLeader(state)
-  if (low) onTransferRequested(turn, null)
-  else if (leader?.transfer?.sent === false) leader.transfer = null
+  if (!low && leader?.transfer?.sent === false) leader.transfer = null
 }
 
 // ------------------------------------------------------------------------------------- a disk that hangs
@@ -73,8 +72,8 @@ export const onMachineDamaged = (turn: Turn): void => {
 
 /**
  * A server without a state machine may be elected because its log is needed. It cannot serve reads, so it hands over
- * soon. And a leader whose space ran low tries again if the voter that it chose did not take over. Voters that are full
- * tell so and are not chosen: leadership is not passed back and forth.
+ * soon. So does a leader whose space ran low, and it tries again if the voter that it chose did not take over. Voters
+ * that are full tell so and are not chosen: leadership is not passed back and forth.
  */
 export const unfitLeaderPass = (turn: Turn): void => {
   const { state } = turn

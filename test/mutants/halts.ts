@@ -142,7 +142,7 @@ export const halts: readonly Seeded[] = [
   },
   {
     id: "own-core-14",
-    title: "a leader whose space is low asks one voter, once, to take over",
+    title: "a leader whose space is low does not hand over",
     patches: [
       {
         file: "core/handover.ts",
