@@ -13,6 +13,7 @@ import {
 } from "../core/index.ts"
 import { ownFeatures, type Features } from "./features.ts"
 import { LOST_MEMBER_ADVICE } from "./advice.ts"
+import { shown } from "./text.ts"
 
 /** What a node tells all its peers about itself. It changes when the cluster is formed. */
 export interface LocalHello {
@@ -108,10 +109,11 @@ const levelTooLow = (self: Member, { features: own = ownFeatures }: LocalHello, 
   return own.level < theirs.clusterLevel ? cannot(self.name, own, member.name, theirs.clusterLevel) : null
 }
 
+export const forWhom = (certified: string): string => (certified === "" ? "for nobody" : `for ${shown(certified, 80)}`)
 /** `certified`: the name in the sender's certificate. */
 export const untrustedName = (self: Member, hello: Hello, certified: string): Refusal => ({
   reason: "Untrusted",
-  detail: `${self.name} received a hello from a node that calls itself ${hello.member.name}, but its certificate is ${certified === "" ? "for nobody" : `for ${certified}`}: give each node a certificate of its own name (stepraft cert node ${hello.member.name}). Nothing was exchanged.`,
+  detail: `${self.name} received a hello from a node that calls itself ${hello.member.name}, but its certificate is ${forWhom(certified)}: give each node a certificate of its own name (stepraft cert node ${hello.member.name}). Nothing was exchanged.`,
 })
 
 const MEND = (name: string): string =>

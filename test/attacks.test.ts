@@ -2,9 +2,13 @@
  * What whoever reaches the port for peers can do. In the clear he is a member (that is what `--plaintext peers` risks); over TLS
  * he is nobody, whatever he shows, for as long as it is not that member's own certificate.
  */
-import { afterEach, describe, expect, test } from "vitest"
+import { createServer, TLSSocket } from "node:tls"
+import { afterEach, describe, expect, test, vi } from "vitest"
+import { ByteWriter } from "../interpreters/bytes.ts"
+import { writePreamble, writeRefused } from "../interpreters/tcp/handshake.ts"
+import type { TlsMaterial } from "../interpreters/tls/index.ts"
 import { forge, forgeries, type Forger } from "./forger.ts"
-import { allConnected, introduce, open, until, type Node } from "./tcp.nodes.ts"
+import { allConnected, introduce, open, says, until, type Node } from "./tcp.nodes.ts"
 import { authority, nameless, shownBy, stranger, tlsOf } from "./tls.kit.ts"
 
 const opened: Node[] = []
@@ -28,6 +32,31 @@ const attack = (...given: Parameters<typeof forge>): Forger => {
   forgers.push(made)
   return made
 }
+/** A server with these certificates that sends `bytes` to whoever dials it. */
+const answering = (
+  as: TlsMaterial,
+  bytes: Uint8Array,
+): Promise<{ readonly port: number; readonly heard: () => string; readonly close: () => void }> =>
+  new Promise((resolve) => {
+    let heard = ""
+    const server = createServer({ ...as, requestCert: true, rejectUnauthorized: false }, (socket) => {
+      socket.on("error", () => {})
+      socket.on("data", (chunk: Buffer) => (heard += chunk.toString("latin1")))
+      socket.write(bytes)
+    })
+    server.listen(0, "127.0.0.1", () => {
+      const at = server.address()
+      const port = at === null || typeof at === "string" ? 0 : at.port
+      resolve({ port, heard: () => heard, close: () => void server.close() })
+    })
+  })
+/** What tells a member that its directory is an old copy: that counts for ever. */
+const refusing = ((): Uint8Array => {
+  const w = new ByteWriter()
+  writePreamble(w)
+  writeRefused(w, { reason: "RolledBack", detail: "it was restored to an earlier state" })
+  return w.take()
+})()
 const everything = Object.values(forgeries(1))
 
 describe("in the clear", () => {
@@ -97,5 +126,30 @@ describe("over TLS", () => {
     introduce(a, evil)
     await until("it is not believed", () => a.logs.some((line) => line.includes("no authority that is trusted")))
     expect([refusals, a.links, evil.links]).toEqual([[], [], []])
+  })
+
+  test("whoever answers in the place of a member with another certificate of the cluster is told nothing, and cannot end the node", async () => {
+    const a = await open("a", { tls: tlsOf("a") })
+    opened.push(a)
+    const refusals: string[] = []
+    a.transport.onRefused((by, { reason }) => refusals.push(`${by} ${reason}`))
+    const evil = await answering(shownBy("c\nerror all is lost"), refusing)
+    a.transport.setPeer("b", { host: "127.0.0.1", port: evil.port })
+    await until("it is not believed", () => says(a, "a dialled b", "for c\\x0aerror all is lost", "peer list of a"))
+    await until("it was told why", () => evil.heard().includes("a dialled b"))
+    evil.close()
+    expect(refusals).toEqual([])
+    expect(evil.heard()).not.toMatch(/a-1|client-of-a/)
+  })
+
+  test("of all that a stranger shows, only the certificate itself is read", async () => {
+    const a = await open("a", { tls: tlsOf("a") })
+    opened.push(a)
+    const looked = vi.spyOn(TLSSocket.prototype, "getPeerCertificate")
+    const { cert, key } = shownBy("b", stranger)
+    await attack(a.port, { cert, key }, "b", "a", {}, []).over
+    const detailed = looked.mock.calls.map(([all]) => all === true)
+    looked.mockRestore()
+    expect(new Set(detailed)).toEqual(new Set([false]))
   })
 })

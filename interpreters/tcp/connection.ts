@@ -21,6 +21,7 @@ import {
   readHandshake,
   readPreamble,
   untrusted,
+  wrongAnswer,
   writeHello,
   writePreamble,
   writeRefused,
@@ -136,8 +137,11 @@ export class Connection {
   private believe(wire: DialledSocket): boolean {
     const flaw = wire.flaw()
     if (flaw === null) this.certified = wire.certified()
-    else this.refuse(untrusted(this.self, flaw))
-    return flaw === null
+    // Whoever answers in the place of a member is told nothing, and its refusals are nobody's.
+    if (flaw !== null) this.refuse(untrusted(this.self, flaw))
+    else if (this.expected !== null && this.certified !== null && this.certified !== this.expected)
+      this.refuse(wrongAnswer(this.self, this.expected, this.certified))
+    return !this.closed
   }
 
   /** Sends preamble and hello the first time, a new hello afterwards. */

@@ -19,7 +19,7 @@ import {
   writeStart,
 } from "../bytes.ts"
 import { ownFeatures, type Features } from "../features.ts"
-import type { Hello, LocalHello, Refusal, HelloRefusalReason } from "../hello.ts"
+import { forWhom, type Hello, type LocalHello, type Refusal, type HelloRefusalReason } from "../hello.ts"
 import { isPlainText, shown } from "../text.ts"
 import { closeFrame, openFrame } from "./frame.ts"
 
@@ -206,6 +206,11 @@ export const readHandshake = (buffer: Buffer, from: number, to: number): Handsha
 export const untrusted = (self: Member, why: string): Refusal => ({
   reason: "Untrusted",
   detail: `${self.name} looked at the other end's certificate: ${why}. No message was exchanged.`,
+})
+/** `certified`: the name in the certificate of whoever answered where `dialled` is said to be. */
+export const wrongAnswer = (self: Member, dialled: string, certified: string): Refusal => ({
+  reason: "Untrusted",
+  detail: `${self.name} dialled ${dialled}, and somebody answered, but its certificate is ${forWhom(certified)}: correct the address of ${dialled} in the peer list of ${self.name}, or give ${dialled} a certificate of its own name (stepraft cert node ${dialled}). Nothing was exchanged.`,
 })
 const spoken = ({ lowest, highest }: Protocols): string => (highest > lowest ? `${lowest} to ${highest}` : `${lowest}`)
 export const wrongVersion = (self: Member, theirs: Protocols): Refusal => ({
