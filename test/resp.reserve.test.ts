@@ -151,15 +151,23 @@ describe("clients that ask nothing", () => {
 })
 
 test("clients get the descriptors that storage and peers cannot need, and a person learns why they are fewer", () => {
-  expect(placesFor(null, 2, 16, 10_000)).toEqual({ clients: 10_000, advice: null })
-  expect(placesFor(20_000, 2, 16, 10_000)).toEqual({ clients: 10_000, advice: null })
-  for (const limit of [256, 400, 1024, 4096]) {
-    const { clients, advice } = placesFor(limit, 4, 16, 10_000)
-    expect(limit - clients).toBeGreaterThanOrEqual(112 + 64 + 16 + 16)
-    expect(advice).toContain(`${limit} file descriptors`)
-    expect(advice).toContain("ulimit -n")
+  const plain = { peers: 4, peersTls: false, http: false, handshakes: 0, reserved: 16 }
+  const secured = { ...plain, peersTls: true, http: true, handshakes: 1024 }
+  for (const doors of [plain, secured]) {
+    const all = { clients: 10_000, handshakes: doors.handshakes, advice: null }
+    expect(placesFor(null, doors, 10_000)).toEqual(all)
+    expect(placesFor(20_000, doors, 10_000)).toEqual(all)
+    const strangers = doors === plain ? 64 : 64 + 64 + 64
+    for (const limit of [512, 1024, 4096, 11_000]) {
+      const { clients, handshakes, advice } = placesFor(limit, doors, 10_000)
+      // Handshakes are no clients yet, and whoever begins them is nobody.
+      expect(limit - clients - handshakes).toBeGreaterThanOrEqual(112 + strangers + 16 + 16)
+      expect(handshakes).toBeLessThanOrEqual(clients)
+      if (doors === secured || limit < 10_000) expect(advice).toContain(`${limit} file descriptors`)
+      if (advice !== null) expect(advice).toContain("ulimit -n")
+    }
   }
-  expect(placesFor(100, 2, 16, 10_000)).toMatchObject({ clients: 16, advice: expect.stringContaining("too few") })
+  expect(placesFor(100, plain, 10_000)).toMatchObject({ clients: 16, advice: expect.stringContaining("too few") })
 })
 
 describe("CLIENT KILL", () => {

@@ -1,6 +1,6 @@
 import * as fc from "fast-check"
-import { createServer, type Server, type Socket } from "node:net"
-import { afterEach, describe, expect, test } from "vitest"
+import { connect, createServer, type Server, type Socket } from "node:net"
+import { afterEach, describe, expect, test, vi } from "vitest"
 import type { Message } from "../core/index.ts"
 import { ByteWriter } from "../interpreters/bytes.ts"
 import { payloadOf } from "../interpreters/payload.ts"
@@ -257,6 +257,31 @@ test("who accepts or dials and never says hello is dropped, and a crowd of them 
   await allConnected(a, b)
   await until("the crowd is gone", () => crowd.every((one) => one.closed()))
   await unharmed(a, b)
+})
+
+test("who was refused and stays is one of the crowd: it costs a socket no longer than others do", async () => {
+  const a = await node("a")
+  // Otherwise each would be closed after a while, however many they are.
+  vi.useFakeTimers({ toFake: ["setTimeout"] })
+  try {
+    const crowd = Array.from({ length: 100 }, () => {
+      const one = connect({ port: a.port, host: "127.0.0.1", allowHalfOpen: true })
+      sockets.push(one)
+      one.on("error", () => {})
+      one.resume()
+      one.write(preambleAndHello(memberOf("evil"), "a"))
+      return one
+    })
+    const end = performance.now() + 20_000
+    const closed = (): number => crowd.filter((one) => one.destroyed).length
+    while (closed() < 36 && performance.now() < end) {
+      for (const one of crowd) if (!one.destroyed) one.write("x")
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(closed()).toBe(36)
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test("the loss of one direction is the loss of the link, once, and the other is closed", async () => {

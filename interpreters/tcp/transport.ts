@@ -46,7 +46,7 @@ import { remoteOf, type Remote, type Tls } from "../tls/index.ts"
 const LATELY_MS = 5_000
 
 const MOST_PEERS = 256
-/** The limit of accepted connections that have not sent a hello; beyond it one of them is closed. */
+/** The limit of accepted connections that have not sent a hello, or were refused; beyond it one of them is closed. */
 const STRANGERS = 64
 /** After this time the sockets of a process that has ended are closed; a second live process can wait that long. */
 const SECOND_LOOK_MS = 100
@@ -242,13 +242,13 @@ class Node {
       },
       sign: (connection, sign) => owner?.sign(connection, sign),
       message: (connection, buffer, from, to) => owner?.received(connection, buffer, from, to),
-      closed: (connection, error) => {
-        this.strangers.leave(connection)
+      closed: (_, error) => {
         this.count(error)
         if (owner?.lost(connection, error) !== true) this.turnedAway(remote.host, error)
       },
     })
-    if (connection.isClosed) return
+    // One that was refused lingers, and must not cost more than another.
+    wire.socket.once("close", () => this.strangers.leave(connection))
     this.strangers.add(connection, remote.host)?.end()
   }
 

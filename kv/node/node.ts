@@ -134,8 +134,13 @@ export const serveNode = (
     // Clients are answered first: while the log is read, which may take long, they are told so.
     const places = placesFor(
       descriptorLimit(),
-      Object.keys(config.peers).length,
-      options.limits?.reservedClients ?? defaultLimits.reservedClients,
+      {
+        peers: Object.keys(config.peers).length,
+        peersTls: covered("peers") !== null,
+        http: config.http !== null,
+        handshakes: clientTls === null ? 0 : (config.limits.maxHandshakes ?? defaultLimits.maxHandshakes),
+        reserved: options.limits?.reservedClients ?? defaultLimits.reservedClients,
+      },
       config.maxClients ?? defaultLimits.maxClients,
     )
     if (places.advice !== null) log("warn", places.advice)
@@ -150,6 +155,7 @@ export const serveNode = (
         ...config.limits,
         maxEntryBytes: config.settings.maxEntryBytes,
         maxClients: places.clients,
+        maxHandshakes: places.handshakes,
         idleMs: config.clientIdleTimeout ?? 0,
         ...(config.clientMemory === null ? {} : { memoryBytes: config.clientMemory }),
         ...options.limits,

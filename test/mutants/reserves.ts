@@ -17,7 +17,7 @@ export const reserves: readonly Seeded[] = [
     id: "own-hostile-2",
     title: "clients get the descriptors that storage and peers need",
     patches: [
-      { file: "kv/node/descriptors.ts", find: "Math.max(FEWEST, limit - kept)", replace: "Math.max(FEWEST, limit)" },
+      { file: "kv/node/descriptors.ts", find: "Math.max(FEWEST, left - shaking)", replace: "Math.max(FEWEST, limit)" },
     ],
   },
   {
