@@ -8,6 +8,7 @@ import type { Socket } from "node:net"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Logger } from "../log.ts"
+import { networkOf, Strangers } from "../strangers.ts"
 import type { Address } from "../tcp/index.ts"
 import { contextOf, type Tls } from "../tls/index.ts"
 import { httpUnavailable, type HttpUnavailable } from "./errors.ts"
@@ -18,14 +19,17 @@ export interface HttpPage {
   readonly body: string
 }
 export interface HttpLimits {
-  /** The limit of connections; beyond it the oldest is closed, so that a new one is always served. */
+  /**
+   * The limit of connections; beyond it the oldest of the network that has most of them is closed, so that a new one is
+   * always served.
+   */
   readonly connections: number
   /** A request must arrive within this time, and its answer must be read within the same time again. */
   readonly patienceMs: number
   /** How long a connection may stay idle. Prometheus asks at least every minute. */
   readonly idleMs: number
   readonly headerBytes: number
-  /** Answers per second, over all connections. */
+  /** Answers per second, over all connections; for networks that ask seldom there are as many again. */
   readonly answers: number
 }
 export const httpLimits: HttpLimits = {
@@ -48,6 +52,8 @@ export interface HttpOptions {
 
 const plain = (status: number, body: string): HttpPage => ({ status, type: "text/plain; charset=utf-8", body })
 const SECOND = 1000
+/** A network that asks no more often than this in a second asks seldom. */
+const SELDOM = 5
 /** The monitoring system may be older than the node, so TLS 1.2 is allowed. */
 const VERSION = "TLSv1.2"
 /** Under TLS a connection has two socket objects with the same remote address and port. */
@@ -57,15 +63,18 @@ class HttpServer {
   readonly server: Server
   private readonly options: HttpOptions
   private readonly limits: HttpLimits
-  /** Open connections in the order of their arrival. */
   private readonly open = new Map<string, Socket>()
+  private readonly callers: Strangers<Socket>
   private readonly asking = new Set<string>()
   private second = 0
   private answered = 0
+  /** By network: how often it has asked in this second. */
+  private readonly askedBy = new Map<string, number>()
 
   constructor(options: HttpOptions) {
     this.options = options
     this.limits = { ...httpLimits, ...options.limits }
+    this.callers = new Strangers(this.limits.connections)
     const { patienceMs, idleMs, headerBytes } = this.limits
     const settings = {
       maxHeaderSize: headerBytes,
@@ -95,24 +104,31 @@ class HttpServer {
       socket.on("close", () => {
         this.open.delete(key)
         this.asking.delete(key)
+        this.callers.leave(socket)
       })
-      const [oldest] = this.open
-      if (this.open.size <= this.limits.connections || oldest === undefined) return
-      // The socket's close event comes later, and the next connection must not find it here any more.
-      this.open.delete(oldest[0])
-      oldest[1].destroy()
+      this.callers.add(socket, socket.remoteAddress ?? "")?.destroy()
     })
   }
 
-  private isTooMuch(): boolean {
+  /** Whoever asks too often must not keep the others from hearing whether this node lives. */
+  private isTooMuch({ remoteAddress = "" }: Socket): boolean {
     const second = Math.floor(performance.now() / SECOND)
-    if (second !== this.second) this.answered = 0
+    if (second !== this.second) {
+      this.answered = 0
+      this.askedBy.clear()
+    }
     this.second = second
-    return ++this.answered > this.limits.answers
+    const network = networkOf(remoteAddress)
+    const asked = (this.askedBy.get(network) ?? 0) + 1
+    this.askedBy.set(network, asked)
+    const { answers } = this.limits
+    if (this.answered >= (asked > SELDOM ? answers : 2 * answers)) return true
+    this.answered++
+    return false
   }
 
-  private async pageOf({ method, url = "/" }: IncomingMessage): Promise<HttpPage> {
-    if (this.isTooMuch())
+  private async pageOf({ method, url = "/", socket }: IncomingMessage): Promise<HttpPage> {
+    if (this.isTooMuch(socket))
       return plain(429, `more than ${this.limits.answers} requests came within a second: ask again later\n`)
     if (method !== "GET" && method !== "HEAD") return plain(405, "only GET and HEAD are answered here\n")
     const at = url.indexOf("?")
