@@ -5,26 +5,26 @@
  */
 import { err } from "../machine/reply.ts"
 import type { Socket } from "node:net"
-import type { ReadHere, Reply } from "../types.ts"
+import type { Reply } from "../types.ts"
 import { SMALL, type Account } from "./limits/budget.ts"
 import { strangersLimits, type Limits } from "./limits/limits.ts"
 import { pipelineHasRoom, isPipelineFull } from "./limits/pipeline.ts"
-import { Returning } from "./limits/returning.ts"
 import type { ClientState } from "./client.ts"
 import type { Context, KnownCommand, Words, OrderedWork } from "./contract.ts"
-import { encode, encodeNullArray, noReply } from "./wire/encode.ts"
-import { beginCommand, internalErrorReply, oversizedCommand } from "./intake.ts"
+import { noReply } from "./wire/encode.ts"
+import { beginCommand, oversizedCommand } from "./intake.ts"
 import { Order } from "./order.ts"
-import { endGently, unreadRepliesText, Output } from "./wire/output.ts"
-import { isLong, Pieces, replyBytes } from "./wire/pieces.ts"
+import { endGently } from "./wire/output.ts"
+import { isLong } from "./wire/pieces.ts"
 import { revoked } from "./users/index.ts"
-import { failedWrite, Queue, unknownBehindOnConnection, type Slot } from "./queue.ts"
+import { Queue, type Slot } from "./queue.ts"
 import { Reading } from "./reading.ts"
+import { Replies } from "./replies.ts"
 import { ProtocolError, RequestParser, RequestTooLarge } from "./wire/resp.ts"
 import type { Job } from "./limits/turns.ts"
-import { Unread } from "./limits/unread.ts"
 import type { Shared } from "./shared.ts"
-import { baseWeight, itemsPerLook, readAhead, readUnits, unitsPerLook, wordUnits } from "./units.ts"
+import { baseWeight, readAhead, readUnits, unitsPerLook, wordUnits } from "./units.ts"
+import { Writing } from "./writing.ts"
 
 export class RespConnection implements Job, Account {
   readonly client: ClientState
@@ -37,19 +37,15 @@ export class RespConnection implements Job, Account {
   private readonly context: Context
   private readonly socket: Socket
   private readonly parser: RequestParser
-  private readonly output: Output
   private readonly queue = new Queue((slot) => this.shared.host.usage.answered(this.shared.host.table, slot))
   private readonly order: Order
   private readonly reading: Reading
-  /** The head's reply, of which a part was sent. */
-  private pieces: Pieces | null = null
-  private readonly returning: Returning
+  private readonly writing: Writing
+  private readonly replies: Replies
   /** Too much outstanding: no more commands are started. */
   private held = false
   /** Nothing is read from the socket. */
   private paused = false
-  /** Something could continue if the client read more of its replies. */
-  private blocked = false
   private inputEnded = false
   private ended = false
   private working = false
@@ -57,7 +53,6 @@ export class RespConnection implements Job, Account {
   private units = 0
   /** The limits for a client that is not logged in, and for one that is. */
   private readonly limits: readonly [nameless: Limits, known: Limits]
-  private readonly unread = new Unread()
 
   constructor(shared: Shared, client: ClientState, socket: Socket) {
     const { host } = shared
@@ -66,12 +61,13 @@ export class RespConnection implements Job, Account {
     this.context = { host, client }
     this.socket = socket
     this.parser = new RequestParser(host.limits)
-    this.output = new Output(socket)
     this.limits = [strangersLimits(host.limits), host.limits]
-    this.returning = new Returning(host.limits.maxEntryBytes)
     this.reading = new Reading(host, shared.longReads, this)
     this.order = new Order(host, this.resume)
-    client.load = () => ({ input: this.parser.pending, output: this.output.buffered, total: this.weight })
+    this.replies = new Replies(host, socket, this.queue, this)
+    const { order, queue, reading, replies } = this
+    this.writing = new Writing(host, shared.admission, { order, queue, reading, replies }, this)
+    client.load = () => ({ input: this.parser.pending, output: this.replies.buffered, total: this.weight })
     host.budget.open(this)
     this.weigh()
   }
@@ -111,25 +107,19 @@ export class RespConnection implements Job, Account {
   /** Returns true if the time is up and there is more to do. */
   private proceed(): boolean {
     for (;;) {
-      if (this.pieces !== null) {
-        if (!this.encodeOn()) return !this.full()
+      if (this.replies.halfway) {
+        if (!this.replies.encodeOn()) return !this.replies.full()
         if (this.closed) return false
       }
       if (!this.parse()) return true
       const { settling } = this.client
       if (!this.pump()) return true
-      if (this.pieces === null && this.client.settling === settling) return false
+      if (!this.replies.halfway && this.client.settling === settling) return false
     }
   }
 
-  /** The client has too many unread replies: waiting work continues once it has read some. */
-  private full(): boolean {
-    this.blocked = this.output.buffered > this.shared.host.limits.softOutputBytes
-    return this.blocked
-  }
-
   /** Counts work; returns true if the time is up. */
-  private spent(units: number): boolean {
+  spent(units: number): boolean {
     this.units += units
     if (this.units < unitsPerLook) return false
     this.units = 0
@@ -137,12 +127,12 @@ export class RespConnection implements Job, Account {
   }
 
   /** Schedules a turn: there may be something to do again. */
-  private readonly resume = (): void => {
+  readonly resume = (): void => {
     if (!this.closed && !this.working) this.shared.turns.run(this)
   }
 
   /** Closes the connection, because the order of its replies can no longer be guaranteed. */
-  private fail(thrown: unknown): void {
+  fail(thrown: unknown): void {
     this.shared.host.faults.report(`client ${this.client.id} at ${this.client.address}`, thrown)
     this.socket.destroy()
     this.close()
@@ -167,9 +157,8 @@ export class RespConnection implements Job, Account {
     // The service still holds the requests that are not answered yet.
     const orphaned = this.queue.clear()
     this.order.clear()
-    this.pieces = null
     this.parser.clear()
-    this.output.clear()
+    this.replies.clear()
     this.shared.admission.forget(this.resume)
     this.shared.host.budget.weigh(this, orphaned)
   }
@@ -177,19 +166,18 @@ export class RespConnection implements Job, Account {
   get nameless(): boolean {
     return this.client.user === null
   }
-  private get bounds(): Limits {
+  /** The limits for its client. */
+  get bounds(): Limits {
     return this.limits[this.nameless ? 0 : 1]
   }
   /** Nothing is outstanding, and all replies are read. */
   get idle(): boolean {
-    return this.queue.head === null && this.output.buffered === 0
+    return this.queue.head === null && this.replies.buffered === 0
   }
 
-  /** Called regularly: disconnects a client that has too many unread replies and reads nothing. */
+  /** Called regularly. */
   watchStall(now: number): void {
-    const { budget, limits } = this.shared.host
-    if (this.unread.isStuck(now, this.output.buffered, budget.tight, limits))
-      this.evict(unreadRepliesText(this.output.buffered))
+    this.replies.watchStall(now)
   }
 
   /** The end of a turn: writes the output, starts what was held back, closes the connection if everything is done. */
@@ -203,31 +191,37 @@ export class RespConnection implements Job, Account {
   }
 
   private flushed(): void {
-    this.output.flush()
-    if (this.blocked && !this.full()) this.resume()
-    if (this.held && pipelineHasRoom(this.queue, this.output.buffered, this.shared.host.limits)) {
+    this.replies.flush()
+    if (this.held && pipelineHasRoom(this.queue, this.replies.buffered, this.shared.host.limits)) {
       this.held = false
       this.resume()
     }
-    if (this.client.leaving && this.queue.head === null && !this.ended && this.output.unsent === 0) {
+    if (this.client.leaving && this.queue.head === null && !this.ended && this.replies.unsent === 0) {
       this.ended = true
       endGently(this.socket)
     }
     this.weigh()
   }
 
+  /** After the end of the connection: the service has let go of so much. */
+  letGo(bytes: number): void {
+    this.shared.host.budget.weigh(this, Math.max(0, this.weight - bytes))
+  }
+  dirty(): void {
+    this.shared.dirty(this)
+  }
+
   private weigh(): void {
     if (this.closed) return
     const { transaction, watching } = this.client
-    const held =
-      this.parser.weight + this.queue.bytes + this.output.buffered + this.reading.reserved + (this.pieces?.bytes ?? 0)
+    const held = this.parser.weight + this.queue.bytes + this.replies.bytes + this.reading.reserved
     this.shared.host.budget.weigh(this, baseWeight + held + watching.weight + (transaction?.weight ?? 0))
   }
 
   /** The socket has accepted all output. */
   drained(): void {
     if (this.closed) return
-    this.unread.moved()
+    this.replies.moved()
     this.flush()
     this.resume()
   }
@@ -237,7 +231,7 @@ export class RespConnection implements Job, Account {
     const { client, parser } = this
     const { limits, stats } = this.shared.host
     while (!client.leaving && !client.settling && !client.proving) {
-      if (isPipelineFull(this.queue, this.output.buffered, limits)) {
+      if (isPipelineFull(this.queue, this.replies.buffered, limits)) {
         this.held = true
         if (!this.paused) this.socket.pause()
         this.paused = true
@@ -288,7 +282,7 @@ export class RespConnection implements Job, Account {
   private readNow(known: KnownCommand, words: Words, silent: boolean): number | null {
     // Writes that were given up may still be executed, and come before it.
     if (this.queue.head !== null || this.order.writes > 0 || this.client.consistency === "linearizable") return null
-    const { unsent } = this.output
+    const { unsent } = this.replies
     const reply = this.reading.now(known, words)
     if (reply === null) return null
     this.answer(reply, silent)
@@ -296,7 +290,7 @@ export class RespConnection implements Job, Account {
   }
 
   private unitsSince(unsent: number, words: Words): number {
-    const made = this.output.unsent - unsent
+    const made = this.replies.unsent - unsent
     // The next read, of any connection, must take it into account.
     if (made > SMALL) this.weigh()
     return readUnits(words, made)
@@ -305,8 +299,8 @@ export class RespConnection implements Job, Account {
   private answer(reply: Reply, silent: boolean): void {
     if (this.queue.head !== null || isLong(reply)) {
       this.add("answered", undefined, [], null, reply, silent)
-      this.deliver()
-    } else if (!silent) this.emit(reply, this.client.protocol, false)
+      this.replies.deliver()
+    } else if (!silent) this.replies.emit(reply, this.client.protocol, false)
   }
 
   private add(
@@ -325,16 +319,16 @@ export class RespConnection implements Job, Account {
     for (;;) {
       if (!this.read()) return false
       const slot = this.queue.next
-      if (slot === null || this.closed || this.reading.busy || this.pieces !== null) return true
+      if (slot === null || this.closed || this.reading.busy || this.replies.halfway) return true
       const units = 1 + wordUnits(slot.words)
       const refusal = revoked(this.context, slot)
       if (refusal !== null) {
         this.queue.refuse(slot, refusal)
-        this.deliver()
+        this.replies.deliver()
       } else if (slot.kind === "write") {
-        if ((slot.returns && !this.mayReturn()) || !this.admitted(slot)) return true
+        if (!this.writing.admits(slot)) return true
         this.queue.next = slot.next
-        this.write(slot)
+        this.writing.start(slot)
       } else {
         this.queue.next = slot.next
         if (slot.kind === "read") this.order.pass(slot)
@@ -345,27 +339,17 @@ export class RespConnection implements Job, Account {
 
   /** Executes the reads at the head as far as allowed; returns false if the time is up. */
   private read(): boolean {
-    const { order, output, queue, reading } = this
-    while (!reading.busy && this.pieces === null) {
+    const { order, queue, reading, replies } = this
+    while (!reading.busy && !replies.halfway) {
       const slot = order.due(queue.head)
-      if (slot === null || this.full()) return true
+      if (slot === null || replies.full()) return true
       const { words } = slot
-      const { unsent } = output
+      const { unsent } = replies
       reading.begin(slot, order.writes > 0)
       if (this.closed) return true
       if (this.spent(this.unitsSince(unsent, words))) return false
     }
     return true
-  }
-
-  private mayReturn(): boolean {
-    return !this.full() && this.returning.mayBegin(this.output.buffered, this.shared.host.limits.softOutputBytes)
-  }
-
-  /** Admits a write together with the reads that are executed with it. */
-  private admitted(slot: Slot): boolean {
-    slot.cost ??= this.order.costOf(slot)
-    return slot.cost !== null && this.shared.admission.enter(slot.cost, this.resume)
   }
 
   /** Accepts the reply to the read at the head of the queue, or its refusal; delivers it and continues. */
@@ -374,119 +358,11 @@ export class RespConnection implements Job, Account {
     try {
       this.order.taken()
       slot.reply = reply
-      this.deliver()
+      this.replies.deliver()
     } catch (thrown) {
       this.fail(thrown)
     }
     this.resume()
-  }
-
-  private takeBefore(slot: Slot, read: ReadHere): void {
-    const reads = this.order.leaveBefore(slot)
-    this.reading.take(reads, read)
-    for (const at of reads) if (at.reply !== null) this.keep(at, at.reply)
-  }
-  private write(slot: Slot): void {
-    const { host, admission } = this.shared
-    this.order.begin(slot)
-    if (slot.returns) this.returning.begin()
-    const end = (): boolean => {
-      slot.over = true
-      if (slot.cost !== null) admission.leave(slot.cost, performance.now() - slot.begun)
-      return this.order.end(slot)
-    }
-    const done = (reply: Reply): void => {
-      if (slot.over) return
-      const more = end()
-      if (this.closed) return host.budget.weigh(this, Math.max(0, this.weight - slot.bytes))
-      try {
-        this.written(slot, reply, more)
-      } catch (thrown) {
-        this.fail(thrown)
-      }
-    }
-    const before = this.order.takesReads() ? (read: ReadHere): void => this.takeBefore(slot, read) : undefined
-    let reply: Reply | undefined
-    try {
-      if (slot.work?.type === "work.write") reply = slot.work.start(done, before)
-      else host.service.write([slot.words], false, [], done, before)
-    } catch (thrown) {
-      internalErrorReply(host, slot.words, thrown)
-      reply = failedWrite
-      this.order.ended(slot, null)
-    }
-    if (reply === undefined || slot.over) return
-    this.order.unused()
-    end()
-    if (slot.returns) this.returning.end(null)
-    slot.reply = reply
-    this.deliver()
-  }
-
-  private written(slot: Slot, reply: Reply, more: boolean): void {
-    if (slot.returns) this.returning.end(reply)
-    this.order.ended(slot, reply)
-    // The reply is null unless the write was already given up together with an earlier one.
-    if (slot.reply === null) {
-      slot.reply = reply
-      if (reply.type === "error" && reply.code === "UNKNOWN")
-        this.order.abandon(this.queue.abandonBehind(slot, unknownBehindOnConnection))
-      if (slot !== this.queue.head) this.keep(slot, reply)
-    }
-    const proves = slot.work?.type === "work.write" && slot.work.proves === true
-    this.deliver()
-    if (proves) this.resume()
-    else if (slot.returns || (more && this.queue.next !== null) || this.order.isWaiting(this.queue.head)) this.resume()
-  }
-
-  /** The reply waits behind others: it counts in the memory budget as its request did. */
-  private keep(slot: Slot, reply: Reply): void {
-    this.queue.grow(slot, replyBytes(reply))
-    this.shared.dirty(this)
-  }
-
-  private deliver(): void {
-    if (this.pieces !== null) return
-    const first = this.queue.head
-    for (let slot = first; slot !== null && slot.reply !== null; slot = this.queue.head) {
-      if (!slot.silent) {
-        if (isLong(slot.reply)) {
-          this.pieces = new Pieces(slot.reply, slot.protocol, this.output)
-          break
-        }
-        this.emit(slot.reply, slot.protocol, slot.work?.type === "work.write" && slot.work.exec)
-        if (this.closed) return
-      }
-      this.queue.leave(slot)
-    }
-    if (this.pieces !== null) this.resume()
-    else if (this.queue.head === first) return
-    this.shared.dirty(this)
-  }
-
-  /** Encodes more of a long reply; true once all of it was written. It waits while the client reads nothing. */
-  private encodeOn(): boolean {
-    const { pieces } = this
-    const { head } = this.queue
-    if (pieces === null || head === null) return true
-    while (!pieces.next(itemsPerLook, this.output)) if (this.full() || this.spent(unitsPerLook)) return false
-    this.pieces = null
-    this.queue.leave(head)
-    this.deliver()
-    return true
-  }
-
-  private emit(reply: Reply, protocol: Slot["protocol"], exec: boolean): void {
-    if (this.output.buffered > this.bounds.hardOutputBytes) return this.evict(unreadRepliesText(this.output.buffered))
-    if (exec && reply.type === "null") return encodeNullArray(protocol, this.output)
-    const { unsent } = this.output
-    try {
-      encode(reply, protocol, this.output)
-    } catch (thrown) {
-      // After half a reply the client could not find its end, so the connection fails.
-      if (this.output.unsent !== unsent) throw thrown
-      encode(internalErrorReply(this.shared.host, [], thrown), protocol, this.output)
-    }
   }
 
   /** Disconnects the client, because of its own behaviour or to protect the others. */

@@ -43,9 +43,9 @@ const server: readonly Seeded[] = [
     title: "writes behind one of unknown outcome are answered as if nothing had been",
     patches: [
       {
-        file: "kv/server/connection.ts",
+        file: "kv/server/writing.ts",
         find: `      if (reply.type === "error" && reply.code === "UNKNOWN")
-        this.order.abandon(this.queue.abandonBehind(slot, unknownBehindOnConnection))
+        order.abandon(queue.abandonBehind(slot, unknownBehindOnConnection))
 `,
         replace: "",
       },
@@ -238,7 +238,7 @@ const server: readonly Seeded[] = [
     id: "own-budget-7",
     title: "a reply of which half has left goes on with another",
     patches: [
-      { file: "kv/server/connection.ts", find: "      if (this.output.unsent !== unsent) throw thrown\n", replace: "" },
+      { file: "kv/server/replies.ts", find: "      if (output.unsent !== unsent) throw thrown\n", replace: "" },
     ],
   },
 ]
