@@ -11,9 +11,9 @@ const self = fileURLToPath(import.meta.url)
 const [command = "", ...words] = process.argv.slice(2)
 const runs = !words.includes("--help") && !words.includes("-h")
 if (self.endsWith(".ts") && heavy.has(command) && runs) {
-  const { relaunch } = await import("./cli/relaunch.ts")
+  const { relaunch } = await import("./cli/serve/relaunch.ts")
   await relaunch(self)
-} else if (command !== "serve" || !runs || !(await import("./cli/direct.ts")).serveDirectly(words)) {
+} else if (command !== "serve" || !runs || !(await import("./cli/serve/direct.ts")).serveDirectly(words)) {
   const { main } = await import("./cli/main.ts")
   main(self)
 }

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileS
 import { join } from "node:path"
 import { afterEach, beforeEach, expect, test, vi } from "vitest"
 import { makeAuthority } from "../interpreters/tls/index.ts"
-import { certifyIn, init, writeCertified, type Certify } from "../kv/cli/cert.ts"
+import { certifyIn, init, writeCertified, type Certify } from "../kv/cli/security/cert.ts"
 import { temporaryFolder } from "./cluster.ts"
 import { DAY } from "./tls.kit.ts"
 

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import { describe, expect, test } from "vitest"
 import { defaultSettings } from "../core/index.ts"
 import { exitCodes } from "../interpreters/cli/runtime.ts"
-import { stopMs } from "../kv/cli/serve.ts"
+import { stopMs } from "../kv/cli/serve/serve.ts"
 import { DEFAULT_IDLE } from "../kv/machine/sessions.ts"
 import { defaultLimits } from "../kv/server/limits/limits.ts"
 import { defaultServiceSettings } from "../kv/service/index.ts"
@@ -214,7 +214,7 @@ describe("the pages", () => {
       ),
     )
     expect([...rows.keys()].toSorted()).toEqual(settingNames.map(flagOf).toSorted())
-    const spelt = readFileSync(join(root, "kv/cli/tuning.ts"), "utf8")
+    const spelt = readFileSync(join(root, "kv/cli/serve/tuning.ts"), "utf8")
     const lacking = settingNames.filter((name) => !flags.has(flagOf(name)) && !spelt.includes(`  ${name}:`))
     expect(lacking, "settings that are no flag of serve").toEqual([])
     const defaults: Readonly<Partial<Record<Setting, number>>> = {

@@ -1,7 +1,7 @@
 /** The doctor's judgement, by table: facts of a cluster, and what is found in them. The same on real clusters: process.doctor.long.test.ts. */
 import { readFileSync } from "node:fs"
 import { expect, test } from "vitest"
-import { wellText } from "../kv/cli/doctor.ts"
+import { wellText } from "../kv/cli/diagnosis/doctor.ts"
 import { diagnose } from "../kv/doctor/diagnose.ts"
 import type { NodeFacts } from "../kv/doctor/facts.ts"
 import { FINDINGS, guideOf, type FindingName } from "../kv/doctor/findings.ts"

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest"
 import { makeLog } from "../interpreters/node/index.ts"
 import { decodeRecord } from "../kv/machine/layout.ts"
-import { collect } from "../kv/cli/diagnostics.ts"
+import { collect } from "../kv/cli/diagnosis/diagnostics.ts"
 import { bundleOf } from "../kv/doctor/bundle.ts"
 import { Faults } from "../kv/faults.ts"
 import { withLocalCluster } from "./node.help.ts"

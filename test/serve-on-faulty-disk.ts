@@ -3,7 +3,7 @@
  * DATA.faults.json, which is read again at SIGUSR2.
  */
 import * as Effect from "effect/Effect"
-import { serveAs } from "../kv/cli/serve.ts"
+import { serveAs } from "../kv/cli/serve/serve.ts"
 import { asDaemon, exitCodes, failure, run } from "../interpreters/cli/runtime.ts"
 import { decodeConfig, flagOf, settingNames, type Setting } from "../kv/node/config.ts"
 import { controlledBy, lossyFiles } from "./lossy-files.ts"

@@ -2,11 +2,11 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ConfigSources } from "../node/config.ts"
-import { clusterDefaults } from "./defaults.ts"
+import { clusterDefaults } from "./serve/defaults.ts"
 import { choice, described, intFlag, maybe, maybeInt, maybeString, output } from "../../interpreters/cli/flags.ts"
 import { asDaemon, attempt, attemptToTheEnd, Command, Flag } from "../../interpreters/cli/runtime.ts"
 import { endpointsOf, endpointFlags } from "./endpointFlags.ts"
-import { tuningFlags } from "./tuning.ts"
+import { tuningFlags } from "./serve/tuning.ts"
 
 const off = (name: string, text: string) => Flag.Boolean(name).pipe(Flag.withDescription(text), Flag.withDefault(false))
 
@@ -146,7 +146,7 @@ export const serveCommand = Command.make(
   (o) =>
     asDaemon(
       Effect.suspend(() =>
-        attempt(() => import("./serve.ts")).pipe(
+        attempt(() => import("./serve/serve.ts")).pipe(
           Effect.flatMap(({ serve }) => serve(givenSettings(o), maybe(o.config))),
         ),
       ),
@@ -180,7 +180,7 @@ export const statusCommand = Command.make(
   },
   (o) =>
     attempt(async (signal) =>
-      (await import("./status.ts")).status(
+      (await import("./status/status.ts")).status(
         { endpoints: endpointsOf(o), output: o.output, watch: o.watch, intervalMs: o.interval, timeoutMs: o.timeout },
         signal,
       ),

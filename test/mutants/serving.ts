@@ -310,7 +310,7 @@ const commandLine: readonly Seeded[] = [
     title: "status believes a deposed leader",
     patches: [
       {
-        file: "kv/cli/gather.ts",
+        file: "kv/cli/status/gather.ts",
         find: "best === null || one.term > best.term ? one : best",
         replace: "best === null || one.term < best.term ? one : best",
       },
@@ -328,7 +328,7 @@ const commandLine: readonly Seeded[] = [
     title: "a swap that did not happen ends with exit code 0",
     patches: [
       {
-        file: "kv/cli/data.ts",
+        file: "kv/cli/data/data.ts",
         find: '  printInteger(done ? 1 : 0)\n  if (!done) throw failure("", exitCodes.failed)\n',
         replace: "  printInteger(done ? 1 : 0)\n",
       },

@@ -2,7 +2,7 @@
 import { type Endpoint, parseEndpoint } from "../../client/endpoints.ts"
 import { access } from "../access.ts"
 import { encodeRequest } from "../../client/resp.ts"
-import { gatherStatus, type ClusterStatus } from "../gather.ts"
+import { gatherStatus, type ClusterStatus } from "../status/gather.ts"
 import { type Load, startLoad } from "./load.ts"
 import { cpuOf } from "./cpu.ts"
 import { type LatencyHistogram, makeLatencyHistogram } from "./histogram.ts"

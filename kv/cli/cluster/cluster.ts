@@ -7,15 +7,15 @@ import { DirectoryLocked, type DirectoryLock, LockLost, nodeFiles, takeLock } fr
 import { showEndpoint } from "../../client/endpoints.ts"
 import { decodeConfig } from "../../node/index.ts"
 import { type Child, startChild } from "./child.ts"
-import { clusterDefaults } from "../defaults.ts"
+import { clusterDefaults } from "../serve/defaults.ts"
 import { makeFolders } from "../../../interpreters/cli/folders.ts"
-import { gatherStatus, type KnownNodes } from "../gather.ts"
+import { gatherStatus, type KnownNodes } from "../status/gather.ts"
 import { type Layout, type LayoutNode, nodesOf, readLayout, writeLayout } from "./layout.ts"
 import { busyPorts } from "./ports.ts"
 import { makeSecure, secureHints, secureSettings, secureArguments, useAdminAccess } from "./secure.ts"
 import { grouped, paintFor } from "../../../interpreters/cli/paint.ts"
 import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
-import { changeOf, summary } from "../table.ts"
+import { changeOf, summary } from "../status/table.ts"
 
 /** Options that were not given have the values recorded in the data folder, otherwise the defaults. */
 export interface LocalClusterOptions {

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Endpoint, showEndpoint } from "../../client/endpoints.ts"
-import { clusterDefaults } from "../defaults.ts"
+import { clusterDefaults } from "../serve/defaults.ts"
 import { isLock } from "../../../interpreters/file/index.ts"
 import { makeFolders } from "../../../interpreters/cli/folders.ts"
 import { Failure, failure } from "../../../interpreters/cli/runtime.ts"

@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { certify, makeAuthority } from "../../../interpreters/tls/index.ts"
 import { passwordHash } from "../../server/users/hash.ts"
 import { useAccess } from "../access.ts"
-import { writeCertified } from "../cert.ts"
+import { writeCertified } from "../security/cert.ts"
 import type { LayoutNode } from "./layout.ts"
 
 const DAYS = 825

@@ -5,7 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { Command, exitCodes, Failure, isMisuse, services } from "../../../interpreters/cli/runtime.ts"
 import { endpointsOf, type EndpointFlags } from "../../../kv/cli/endpointFlags.ts"
-import { readPlainly } from "../../../kv/cli/direct.ts"
+import { readPlainly } from "../../../kv/cli/serve/direct.ts"
 import { commandLine } from "../../../kv/cli/main.ts"
 import { givenSettings } from "../../../kv/cli/node-commands.ts"
 import { parseEndpoint, showEndpoint } from "../../../kv/client/endpoints.ts"
@@ -169,7 +169,7 @@ const BETWEEN: Readonly<Record<string, readonly [least: number, most: number]>> 
   duration: [1, 1_000_000],
   ex: [1, Number.MAX_SAFE_INTEGER],
 }
-/** What is read without the library (kv/cli/direct.ts) is the node that the library reads. */
+/** What is read without the library (kv/cli/serve/direct.ts) is the node that the library reads. */
 const checkDirect = (words: readonly string[], by: Heard | null): void => {
   const read = words.includes("--help") || words.includes("-h") ? null : readPlainly(words)
   if (read === null || read.file !== undefined) return
@@ -279,7 +279,7 @@ const FLAGS = "interpreters/cli/flags.ts"
 const RUNTIME = "interpreters/cli/runtime.ts"
 const ENDPOINTS = "kv/cli/endpointFlags.ts"
 const SERVE = "kv/cli/node-commands.ts"
-const DIRECT = "kv/cli/direct.ts"
+const DIRECT = "kv/cli/serve/direct.ts"
 const HISTORY = "spec/cli/check-history.ts"
 const EFFECT = "node_modules/effect/dist/cli"
 export const parsers: readonly Parser[] = [

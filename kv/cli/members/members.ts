@@ -3,13 +3,13 @@
  * its progress.
  */
 import { setTimeout as sleep } from "node:timers/promises"
-import type { MemberList, MemberView } from "../../interpreters/members/index.ts"
-import { paintFor, type Paint } from "../../interpreters/cli/paint.ts"
-import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
-import { clientsOf, showEndpoint, type Endpoint } from "../client/endpoints.ts"
-import type { Reply } from "../types.ts"
-import { ask, askStatus } from "./ask.ts"
-import { recordedClients } from "./cluster/layout.ts"
+import type { MemberList, MemberView } from "../../../interpreters/members/index.ts"
+import { paintFor, type Paint } from "../../../interpreters/cli/paint.ts"
+import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
+import { clientsOf, showEndpoint, type Endpoint } from "../../client/endpoints.ts"
+import type { Reply } from "../../types.ts"
+import { ask, askStatus } from "../ask.ts"
+import { recordedClients } from "../cluster/layout.ts"
 
 export interface Asking {
   readonly endpoints: readonly Endpoint[]

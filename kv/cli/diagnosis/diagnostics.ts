@@ -1,13 +1,13 @@
 /** `stepraft diagnostics`: the survey, the findings and the settings of every node in one file. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { AlreadyThere } from "../backup/errors.ts"
-import { bundleOf, type Bundle, type NodeRecords } from "../doctor/bundle.ts"
-import { parseEndpoint } from "../client/endpoints.ts"
-import { toValue } from "../client/resp.ts"
-import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
-import { ask } from "./ask.ts"
-import { recordedClients } from "./cluster/layout.ts"
+import { AlreadyThere } from "../../backup/errors.ts"
+import { bundleOf, type Bundle, type NodeRecords } from "../../doctor/bundle.ts"
+import { parseEndpoint } from "../../client/endpoints.ts"
+import { toValue } from "../../client/resp.ts"
+import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
+import { ask } from "../ask.ts"
+import { recordedClients } from "../cluster/layout.ts"
 import { collectFacts, type SurveyOptions } from "./facts.ts"
 
 const LOG_LINES = 500

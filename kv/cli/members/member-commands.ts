@@ -1,7 +1,7 @@
 /** The flags and the help of `member` and `leader`. */
-import { intFlag, maybe, maybeString, output } from "../../interpreters/cli/flags.ts"
-import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
-import { endpointsOf, endpointFlags } from "./endpointFlags.ts"
+import { intFlag, maybe, maybeString, output } from "../../../interpreters/cli/flags.ts"
+import { Argument, attempt, Command, Flag } from "../../../interpreters/cli/runtime.ts"
+import { endpointsOf, endpointFlags } from "../endpointFlags.ts"
 
 const name = Argument.String("name").pipe(Argument.withDescription("Name of the node"))
 const timeout = intFlag("timeout", "Milliseconds to wait for the change to be completed", 600_000, 1)

@@ -1,10 +1,10 @@
 /** `stepraft status`: the cluster in one table, or as JSON, once or repeatedly. */
 import { setTimeout as sleep } from "node:timers/promises"
-import type { Endpoint } from "../client/endpoints.ts"
+import type { Endpoint } from "../../client/endpoints.ts"
 import { gatherStatus, isHealthy, type KnownNodes } from "./gather.ts"
-import { recordedClients } from "./cluster/layout.ts"
-import { paintFor } from "../../interpreters/cli/paint.ts"
-import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
+import { recordedClients } from "../cluster/layout.ts"
+import { paintFor } from "../../../interpreters/cli/paint.ts"
+import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
 import { changeOf, statusTable, summary } from "./table.ts"
 
 export interface StatusOptions {

@@ -1,10 +1,10 @@
 /** The flags and the help of get, set and the other data commands. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Client } from "../client/client.ts"
-import { intFlag, maybeInt, maybeString } from "../../interpreters/cli/flags.ts"
-import { Argument, attempt, Command, exitCodes, failure, Flag } from "../../interpreters/cli/runtime.ts"
-import { endpointsOf, type EndpointFlags, endpointFlags } from "./endpointFlags.ts"
+import type { Client } from "../../client/client.ts"
+import { intFlag, maybeInt, maybeString } from "../../../interpreters/cli/flags.ts"
+import { Argument, attempt, Command, exitCodes, failure, Flag } from "../../../interpreters/cli/runtime.ts"
+import { endpointsOf, type EndpointFlags, endpointFlags } from "../endpointFlags.ts"
 
 const shared = {
   ...endpointFlags,

@@ -1,8 +1,15 @@
 /** `stepraft serve`: runs one node until it is told to stop or stops itself. */
 import * as Effect from "effect/Effect"
-import { type ConfigSources, decodeConfig } from "../node/config.ts"
-import { isLasting, type NodeConfig, type NodeError, runNode, type ServeOptions, spareFewCores } from "../node/index.ts"
-import { exitCodes, type Failure, failure, mayTake } from "../../interpreters/cli/process.ts"
+import { type ConfigSources, decodeConfig } from "../../node/config.ts"
+import {
+  isLasting,
+  type NodeConfig,
+  type NodeError,
+  runNode,
+  type ServeOptions,
+  spareFewCores,
+} from "../../node/index.ts"
+import { exitCodes, type Failure, failure, mayTake } from "../../../interpreters/cli/process.ts"
 
 /**
  * Under `cluster`, the end of standard input means that the supervisor has ended, for whatever reason: no node outlives

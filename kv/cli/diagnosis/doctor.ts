@@ -1,9 +1,9 @@
 /** `stepraft doctor`: looks at every node twice, and says what is wrong, why, and what to do. */
-import { diagnose } from "../doctor/diagnose.ts"
-import type { ClusterFacts } from "../doctor/facts.ts"
-import type { Finding } from "../doctor/findings.ts"
-import { type Paint, paintFor } from "../../interpreters/cli/paint.ts"
-import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
+import { diagnose } from "../../doctor/diagnose.ts"
+import type { ClusterFacts } from "../../doctor/facts.ts"
+import type { Finding } from "../../doctor/findings.ts"
+import { type Paint, paintFor } from "../../../interpreters/cli/paint.ts"
+import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
 import { collectFacts, type SurveyOptions } from "./facts.ts"
 
 export const wellText = ({ nodes }: ClusterFacts): string => {

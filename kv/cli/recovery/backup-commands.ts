@@ -1,7 +1,7 @@
 /** The flags and the help of `snapshot`, `inspect` and `recover`. */
-import { intFlag, maybe, maybeInt, maybeString, output } from "../../interpreters/cli/flags.ts"
-import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
-import { endpointsOf, endpointFlags } from "./endpointFlags.ts"
+import { intFlag, maybe, maybeInt, maybeString, output } from "../../../interpreters/cli/flags.ts"
+import { Argument, attempt, Command, Flag } from "../../../interpreters/cli/runtime.ts"
+import { endpointsOf, endpointFlags } from "../endpointFlags.ts"
 
 const file = Argument.String("file").pipe(Argument.withDescription("The backup"))
 

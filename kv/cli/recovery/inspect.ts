@@ -1,11 +1,11 @@
 /** `stepraft inspect …`: looks into a node's directory while the node is stopped. Nothing is changed. */
 import { join } from "node:path"
-import { type LogFound } from "../../interpreters/file/index.ts"
-import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
-import { Directories } from "../machine/leveldb/directories.ts"
-import { checkImage } from "../backup/file.ts"
-import { imagePieces, logIn, nodeDirectory, openState, type NodeDirectory } from "../backup/node-directory.ts"
-import { countText, printRecord, timeText, type OutputFormat } from "./print.ts"
+import { type LogFound } from "../../../interpreters/file/index.ts"
+import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
+import { Directories } from "../../machine/leveldb/directories.ts"
+import { checkImage } from "../../backup/file.ts"
+import { imagePieces, logIn, nodeDirectory, openState, type NodeDirectory } from "../../backup/node-directory.ts"
+import { countText, printRecord, timeText, type OutputFormat } from "../print.ts"
 
 const hex = (chain: number): string => (chain >>> 0).toString(16).padStart(8, "0")
 const orNone = (texts: readonly string[]): string => (texts.length === 0 ? "none" : texts.join("; "))

@@ -1,6 +1,6 @@
 /** The flags and the help of `user`. */
-import { choice } from "../../interpreters/cli/flags.ts"
-import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
+import { choice } from "../../../interpreters/cli/flags.ts"
+import { Argument, attempt, Command, Flag } from "../../../interpreters/cli/runtime.ts"
 
 const hash = Command.make(
   "hash",

@@ -5,10 +5,10 @@
 import { spawn } from "node:child_process"
 import { constants } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
-import { exitCodes, failure, whenDying } from "../../interpreters/cli/runtime.ts"
-import { LeaseRefused, lock, type Lock } from "../../interpreters/lease/index.ts"
-import type { Client } from "../client/client.ts"
-import { NoLeader, TimedOut, Unknown } from "../client/errors.ts"
+import { exitCodes, failure, whenDying } from "../../../interpreters/cli/runtime.ts"
+import { LeaseRefused, lock, type Lock } from "../../../interpreters/lease/index.ts"
+import type { Client } from "../../client/client.ts"
+import { NoLeader, TimedOut, Unknown } from "../../client/errors.ts"
 import { type DataOptions, printNow, withClient } from "./data.ts"
 
 export interface LockOptions extends DataOptions {

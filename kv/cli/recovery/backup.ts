@@ -1,12 +1,12 @@
 /** `stepraft snapshot …`: what the commands do and print. */
-import type { Endpoint } from "../client/endpoints.ts"
-import { failure } from "../../interpreters/cli/runtime.ts"
-import { DEFAULT_SKIP, makeDirectory } from "../backup/directory.ts"
-import { BackupInterrupted } from "../backup/errors.ts"
-import { checkBackup, openBackup, type About } from "../backup/file.ts"
-import { access } from "./access.ts"
-import { saveBackup } from "../backup/save.ts"
-import { countText, printRecord, timeText, type OutputFormat } from "./print.ts"
+import type { Endpoint } from "../../client/endpoints.ts"
+import { failure } from "../../../interpreters/cli/runtime.ts"
+import { DEFAULT_SKIP, makeDirectory } from "../../backup/directory.ts"
+import { BackupInterrupted } from "../../backup/errors.ts"
+import { checkBackup, openBackup, type About } from "../../backup/file.ts"
+import { access } from "../access.ts"
+import { saveBackup } from "../../backup/save.ts"
+import { countText, printRecord, timeText, type OutputFormat } from "../print.ts"
 
 const linesOf = ({
   cluster,

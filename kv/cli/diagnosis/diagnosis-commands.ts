@@ -1,7 +1,7 @@
 /** The flags and the help of `doctor` and `diagnostics`. */
-import { intFlag, maybe, output } from "../../interpreters/cli/flags.ts"
-import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
-import { endpointsOf, type EndpointFlags, endpointFlags } from "./endpointFlags.ts"
+import { intFlag, maybe, output } from "../../../interpreters/cli/flags.ts"
+import { Argument, attempt, Command, Flag } from "../../../interpreters/cli/runtime.ts"
+import { endpointsOf, type EndpointFlags, endpointFlags } from "../endpointFlags.ts"
 
 const looking = {
   ...endpointFlags,

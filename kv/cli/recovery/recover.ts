@@ -2,12 +2,12 @@
  * `stepraft recover plan|apply`: shows what is left of a cluster that lost its majority, and makes a new cluster from
  * it.
  */
-import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
-import { parseAddress } from "../../interpreters/tcp/index.ts"
-import { applyRecovery } from "../backup/apply.ts"
-import { DEFAULT_SKIP } from "../backup/directory.ts"
-import { planRecovery, type Plan, type Reach, type Survivor } from "../backup/recover.ts"
-import { countText, printRecord, timeText, type OutputFormat } from "./print.ts"
+import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
+import { parseAddress } from "../../../interpreters/tcp/index.ts"
+import { applyRecovery } from "../../backup/apply.ts"
+import { DEFAULT_SKIP } from "../../backup/directory.ts"
+import { planRecovery, type Plan, type Reach, type Survivor } from "../../backup/recover.ts"
+import { countText, printRecord, timeText, type OutputFormat } from "../print.ts"
 
 const reach = ({ index, term, time }: Reach): string =>
   `entry ${countText(index)} of term ${countText(term)}, ${timeText(time)}`

@@ -3,11 +3,11 @@
  * `diagnostics`.
  */
 import { setTimeout as sleep } from "node:timers/promises"
-import type { ClusterFacts, Look, NodeFacts, Probe } from "../doctor/facts.ts"
-import { type Endpoint, parseEndpoint, showEndpoint } from "../client/endpoints.ts"
-import type { NodeStatus } from "../types.ts"
-import { ask, askStatus } from "./ask.ts"
-import { recordedClients } from "./cluster/layout.ts"
+import type { ClusterFacts, Look, NodeFacts, Probe } from "../../doctor/facts.ts"
+import { type Endpoint, parseEndpoint, showEndpoint } from "../../client/endpoints.ts"
+import type { NodeStatus } from "../../types.ts"
+import { ask, askStatus } from "../ask.ts"
+import { recordedClients } from "../cluster/layout.ts"
 
 export interface SurveyOptions {
   readonly endpoints: readonly Endpoint[]

@@ -2,11 +2,11 @@
  * get, set and the other data commands: one command through the client; its reply is decorated for people and raw in a
  * pipe.
  */
-import { access, advised } from "./access.ts"
-import { connect, type Client } from "../client/client.ts"
-import type { Endpoint } from "../client/endpoints.ts"
-import { ServerError } from "../client/errors.ts"
-import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
+import { access, advised } from "../access.ts"
+import { connect, type Client } from "../../client/client.ts"
+import type { Endpoint } from "../../client/endpoints.ts"
+import { ServerError } from "../../client/errors.ts"
+import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
 
 export interface DataOptions {
   readonly endpoints: readonly Endpoint[]

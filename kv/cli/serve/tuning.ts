@@ -1,9 +1,9 @@
 /**
  * Settings of a node that are rarely changed, as flags of serve (kv/node/config.ts has their defaults and checks them).
  */
-import type { Setting } from "../node/config.ts"
-import { maybeInt } from "../../interpreters/cli/flags.ts"
-import { Flag } from "../../interpreters/cli/runtime.ts"
+import type { Setting } from "../../node/config.ts"
+import { maybeInt } from "../../../interpreters/cli/flags.ts"
+import { Flag } from "../../../interpreters/cli/runtime.ts"
 
 const texts = {
   heartbeat: "Milliseconds between a leader's heartbeats",

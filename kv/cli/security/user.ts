@@ -1,8 +1,8 @@
 /** `stepraft user hash`: a line for the file of users. */
 import { randomBytes } from "node:crypto"
-import { exitCodes, failure } from "../../interpreters/cli/runtime.ts"
-import { passwordHash } from "../server/users/hash.ts"
-import type { UserRole } from "../server/users/roles.ts"
+import { exitCodes, failure } from "../../../interpreters/cli/runtime.ts"
+import { passwordHash } from "../../server/users/hash.ts"
+import type { UserRole } from "../../server/users/roles.ts"
 
 export type PasswordInput = Pick<NodeJS.ReadStream, "isTTY" | "setRawMode"> & NodeJS.ReadableStream
 const ENDS: ReadonlySet<string> = new Set(["\r", "\n", "\u0004"])

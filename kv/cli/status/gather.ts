@@ -1,7 +1,7 @@
 /** Collects the state of a whole cluster from the nodes that answer. */
-import { type Endpoint, parseEndpoint, showEndpoint } from "../client/endpoints.ts"
-import type { NodeStatus, PeerStatus } from "../types.ts"
-import { askStatus } from "./ask.ts"
+import { type Endpoint, parseEndpoint, showEndpoint } from "../../client/endpoints.ts"
+import type { NodeStatus, PeerStatus } from "../../types.ts"
+import { askStatus } from "../ask.ts"
 
 /**
  * One row of the table. For a node that does not answer, fields that only it knows are null; the rest is what the

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { asDaemon, runProgram } from "../../interpreters/cli/process.ts"
+import { asDaemon, runProgram } from "../../../interpreters/cli/process.ts"
 import {
   decodeConfig,
   flagOf,
@@ -12,7 +12,7 @@ import {
   type ConfigSources,
   type NodeConfig,
   type Setting,
-} from "../node/config.ts"
+} from "../../node/config.ts"
 import { serveAs } from "./serve.ts"
 
 const settings = new Map(settingNames.map((setting) => [flagOf(setting), setting]))

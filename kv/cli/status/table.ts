@@ -1,5 +1,5 @@
 /** The status of a cluster as text for people. */
-import { grouped, type Paint, unpainted } from "../../interpreters/cli/paint.ts"
+import { grouped, type Paint, unpainted } from "../../../interpreters/cli/paint.ts"
 import type { ClusterStatus, NodeRow } from "./gather.ts"
 
 export const duration = (ms: number | null): string => {

@@ -1,7 +1,7 @@
 /** The flags and the help of lock and watch. */
-import { intFlag, maybe, maybeInt } from "../../interpreters/cli/flags.ts"
-import { Argument, attempt, attemptToTheEnd, Command } from "../../interpreters/cli/runtime.ts"
-import { endpointsOf, endpointFlags } from "./endpointFlags.ts"
+import { intFlag, maybe, maybeInt } from "../../../interpreters/cli/flags.ts"
+import { Argument, attempt, attemptToTheEnd, Command } from "../../../interpreters/cli/runtime.ts"
+import { endpointsOf, endpointFlags } from "../endpointFlags.ts"
 
 const timeout = intFlag("timeout", "Milliseconds until one request, with all its retries, is given up", 5_000)
 

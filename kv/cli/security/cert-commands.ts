@@ -1,6 +1,6 @@
 /** The flags and the help of `cert`. */
-import { intFlag, maybe, maybeString } from "../../interpreters/cli/flags.ts"
-import { Argument, attempt, Command, Flag } from "../../interpreters/cli/runtime.ts"
+import { intFlag, maybe, maybeString } from "../../../interpreters/cli/flags.ts"
+import { Argument, attempt, Command, Flag } from "../../../interpreters/cli/runtime.ts"
 
 const shared = {
   dir: Flag.String("dir").pipe(
