@@ -275,6 +275,15 @@ describe("the files", () => {
     await keeper.look()
     expect([keeper.material().cert, changes, keeper.reloads()]).toEqual([second.cert, 1, 1])
     expect(logs.filter((line) => line.includes("ends at"))).toHaveLength(3)
+    // Copied in part: the second authority would be missing when its certificates come.
+    const both = second.ca + stranger.certificate
+    write({ ca: both.slice(0, -100) })
+    await keeper.look()
+    expect([keeper.material().ca, changes]).toEqual([second.ca, 1])
+    expect(logs.at(-1)).toContain("ends in the middle")
+    write({ ca: both })
+    await keeper.look()
+    expect([keeper.material().ca, changes]).toEqual([both, 2])
     await Effect.runPromise(Scope.close(scope, Exit.void))
   })
 })

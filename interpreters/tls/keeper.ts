@@ -49,6 +49,7 @@ export interface TlsOptions {
   readonly everyMs?: number
 }
 
+const BEGIN = "-----BEGIN CERTIFICATE-----"
 const BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 const DAY = 86_400_000
 /** A certificate that ends sooner than this is reported. */
@@ -58,6 +59,12 @@ const MOST_LINKS = 8
 const certificates = (file: string, pem: string): readonly X509Certificate[] => {
   const blocks = pem.match(BLOCK) ?? []
   if (blocks.length === 0) throw new TlsUnusable({ file, reason: "it holds no certificate (PEM)" })
+  // OpenSSL would silently leave it out.
+  if (pem.split(BEGIN).length - 1 > blocks.length)
+    throw new TlsUnusable({
+      file,
+      reason: "a certificate in it ends in the middle, as in a file that was copied in part",
+    })
   return blocks.map((block) => {
     try {
       return new X509Certificate(block)
