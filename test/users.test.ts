@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { afterAll, beforeEach, expect, test } from "vitest"
 import { Table } from "../kv/server/commands/table.ts"
 import { parseUsers } from "../kv/server/users/file.ts"
-import { passwordHash, matches, parseHash } from "../kv/server/users/hash.ts"
+import { decoyAmong, passwordHash, matches, parseHash } from "../kv/server/users/hash.ts"
 import { openUsers, type Users } from "../kv/server/users/index.ts"
 import { neededFor } from "../kv/server/users/roles.ts"
 import { temporaryFolder, until } from "./cluster.ts"
@@ -247,6 +247,27 @@ test("guesses from one address lock it out for a minute, others and who is in go
     expect(told.filter((type) => type === "wrong")).toHaveLength(257)
     expect(told.filter((type) => type === "busy")).toHaveLength(143)
   })
+})
+
+test("neither the time of an answer nor what it waits for tells whether a name exists", async () => {
+  const users = await opened(lines.join("\n"))
+  for (const names of [
+    ["nobody", "no-other"],
+    ["nobody", "ann"],
+  ] as const) {
+    const decided: string[] = []
+    const [first, second] = names.map((name, i) =>
+      users.login(name, Buffer.from("guess"), `10.0.${i}.1`).then(() => decided.push(name)),
+    )
+    await first
+    // The second check may have begun, and no check ends before the event loop turns.
+    for (let i = 0; i < 100; i++) await Promise.resolve()
+    expect(decided).toEqual(["nobody"])
+    await second
+  }
+  const { N, r, p, salt, hash } = decoyAmong(["-", "nopass", ...lines.map((line) => line.split(" ")[2] ?? "")])
+  expect([N, r, p, salt.length, hash]).toEqual([16, 1, 1, 16, Buffer.alloc(32)])
+  expect(decoyAmong(["-"]).N).toBe(16_384)
 })
 
 test("the file changes: who is gone or has another password goes, another role counts at once, a mistake changes nothing", async () => {

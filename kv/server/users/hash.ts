@@ -38,8 +38,15 @@ export const passwordHash = async (password: Uint8Array): Promise<string> => {
 export const matches = async (password: Uint8Array, { hash, salt, ...cost }: Scrypt): Promise<boolean> =>
   timingSafeEqual(await derive(password, salt, hash.length, cost), hash)
 
+const dummyHash: Scrypt = { N, r: R, p: P, salt: Buffer.alloc(16), hash: Buffer.alloc(BYTES) }
 /**
- * A password for an unknown user is checked against this, so that the time of the answer does not tell whether the user
- * exists.
+ * A password for a user without a hash is checked against this, which costs what the first of these hashes costs, so
+ * that the time of the answer does not tell whether the user exists.
  */
-export const dummyHash: Scrypt = { N, r: R, p: P, salt: Buffer.alloc(16), hash: Buffer.alloc(BYTES) }
+export const decoyAmong = (passwords: readonly string[]): Scrypt => {
+  for (const password of passwords) {
+    const like = parseHash(password)
+    if (like !== null) return { ...like, hash: Buffer.alloc(like.hash.length) }
+  }
+  return dummyHash
+}

@@ -12,7 +12,7 @@ import type * as Scope from "effect/Scope"
 import { limitedLog, type Logger } from "../../../interpreters/log.ts"
 import { networkOf } from "../../../interpreters/strangers.ts"
 import { parseUsers, type User, type UserList } from "./file.ts"
-import { matches, dummyHash, parseHash } from "./hash.ts"
+import { matches, decoyAmong, parseHash } from "./hash.ts"
 import type { UserRole } from "./roles.ts"
 
 export class UsersUnusable extends Data.TaggedError("UsersUnusable")<{
@@ -162,7 +162,7 @@ class Keeper implements Users {
     }
     const user = this.list.get(name)
     if (user?.password === "nopass") return { type: "granted", grant: granted(user) }
-    const right = password.length <= MOST_PASSWORD ? await this.proves(user, password, address) : false
+    const right = password.length <= MOST_PASSWORD ? await this.proves(name, password, address) : false
     if (right === null) return { type: "busy" }
     if (right && user !== undefined) {
       // The user's line may have changed meanwhile; a password that was right until then does not count as a wrong one.
@@ -179,12 +179,14 @@ class Keeper implements Users {
   }
 
   /** null: too many checks are waiting. */
-  private proves(user: User | undefined, password: Uint8Array, address: string): Promise<boolean | null> {
+  private proves(name: string, password: Uint8Array, address: string): Promise<boolean | null> {
+    const user = this.list.get(name)
     const digest = createHmac("sha256", this.secret).update(password).digest()
     const known = user === undefined ? undefined : this.proven.get(user.password)
     if (known !== undefined && timingSafeEqual(known, digest)) return Promise.resolve(true)
-    // After a restart all clients come at once with the same: that is one check.
-    const key = `${user?.password ?? ""} ${digest.toString("base64")}`
+    // After a restart all clients come at once with the same: that is one check. With another name it is another, or
+    // the time would tell which names do not exist.
+    const key = `${user?.password ?? ""} ${digest.toString("base64")} ${name}`
     const same = this.checking.get(key)
     if (same !== undefined) {
       same.addresses.add(address)
@@ -209,7 +211,9 @@ class Keeper implements Users {
       // Its address may have been locked while it waited.
       if ([...addresses].every((one) => this.lockedFor(one) > 0)) return false
       const kept = user === undefined ? null : parseHash(user.password)
-      const right = (await matches(password, kept ?? dummyHash)) && kept !== null
+      const right =
+        (await matches(password, kept ?? decoyAmong(Array.from(this.list.values(), (one) => one.password)))) &&
+        kept !== null
       if (right && user !== undefined) this.proven.set(user.password, digest)
       return right
     } finally {
