@@ -140,7 +140,7 @@ test("headers and actions that a world would choke on are refused by line and fi
     ['{"type":"inject","node":"n1","event":{"type":"Nonsense"}}', "inject.event"],
     ['{"type":"network","profile":"foo"}', "network.profile"],
     ['{"type":"heal","node":"n1"}', "heal has no field node"],
-    ['{"type":"toString"}', "an action of type toString"],
+    ['{"type":"toString"}', 'an action of type "toString"'],
   ] as const
   for (const [action, told] of actions)
     expect(() => readTrace(`${header}\n{"action":${action}}`), action).toThrow(`line 2 cannot be read: ${told}`)

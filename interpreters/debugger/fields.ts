@@ -16,7 +16,16 @@ export class TraceUnreadable extends Error {
 }
 
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
+
+/** The beginning of a value. Bytes are shown by their length: those that were left out take no room in the file. */
+export const abridged = (value: unknown): string =>
+  value === undefined
+    ? "left out"
+    : JSON.stringify(value, (_, part: unknown) => (part instanceof Uint8Array ? `${part.length} bytes` : part)).slice(
+        0,
+        60,
+      )
 
 /** Throws TraceUnreadable, which names the path and what is expected there. */
 export type Field = (value: unknown, path: string) => void
@@ -26,10 +35,7 @@ export type Fields<T> = Readonly<Record<keyof T, Field>>
 export const field =
   (what: string, holds: (value: unknown) => boolean): Field =>
   (value, path) => {
-    if (!holds(value))
-      throw new TraceUnreadable(
-        `${path} must be ${what}, not ${value === undefined ? "left out" : JSON.stringify(value).slice(0, 60)}`,
-      )
+    if (!holds(value)) throw new TraceUnreadable(`${path} must be ${what}, not ${abridged(value)}`)
   }
 export const optional =
   (inner: Field): Field =>

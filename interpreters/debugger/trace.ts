@@ -28,6 +28,7 @@ import {
   optional,
   record,
   runLength,
+  abridged,
   snapshots,
   TraceUnreadable,
   whole,
@@ -130,7 +131,7 @@ const isEvent = (value: Record<string, unknown>): value is Record<string, unknow
 const isEffect = (value: Record<string, unknown>): value is Record<string, unknown> & Effect =>
   typeof value["type"] === "string" && Object.hasOwn(EFFECTS, value["type"])
 const unknown = (what: string, value: Record<string, unknown>): TraceUnreadable =>
-  new TraceUnreadable(`${what} of type ${String(value["type"])} is not known to this version`)
+  new TraceUnreadable(`${what} of type ${abridged(value["type"])} is not known to this version`)
 
 export const encodeEvent = (event: Event, payloads: PayloadMode = "bytes"): string => stringify(event, payloads)
 export const decodeEvent = (text: string): Event => {
