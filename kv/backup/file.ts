@@ -121,6 +121,8 @@ const isAbout = (value: unknown): value is About =>
   Array.isArray(value.voters) &&
   value.voters.every((voter: unknown) => typeof voter === "string" && isMemberName(voter))
 
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
 const readAt = async (file: FileHandle, position: number, size: number): Promise<Buffer> => {
   const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(size), 0, size, position)
   return buffer.subarray(0, bytesRead)
@@ -154,7 +156,7 @@ export const openBackup = async (path: string): Promise<OpenBackup> => {
       throw damaged("it is incomplete: its last line is missing")
     let about: unknown
     try {
-      about = JSON.parse(head.toString("utf8", TITLE.length, end))
+      about = JSON.parse(utf8.decode(head.subarray(TITLE.length, end)))
     } catch {
       about = null
     }
