@@ -2,11 +2,11 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import { writeFileSync } from "node:fs"
+import { chmodSync, writeFileSync } from "node:fs"
 import { connect, type Socket } from "node:net"
 import { join } from "node:path"
 import * as tls from "node:tls"
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest"
 import { makeAuthority, openTls, type TlsMaterial, type Tls } from "../interpreters/tls/index.ts"
 import { temporaryFolder } from "./cluster.ts"
 import { secureServer } from "../interpreters/tls/server.ts"
@@ -284,6 +284,46 @@ describe("the files", () => {
     write({ ca: both })
     await keeper.look()
     expect([keeper.material().ca, changes]).toEqual([both, 2])
+    write({ ca: "" })
+    await keeper.look()
+    write({ ca: both })
+    await keeper.look()
+    expect(logs.at(-1)).toBe("info the TLS files are those in force again")
     await Effect.runPromise(Scope.close(scope, Exit.void))
+  })
+
+  test("a certificate that ends while it is in force is an error of its own, every hour, and none of the files", async () => {
+    write(shownBy("n"))
+    const scope = Scope.makeUnsafe()
+    const keeper = await Effect.runPromise(opening.pipe(Scope.provide(scope)))
+    const [ends, from] = [keeper.ends().getTime(), logs.length]
+    vi.useFakeTimers({ toFake: ["Date"] })
+    try {
+      for (const at of [ends - 1000, ends + 1000, ends + 2000, ends + 3_700_000]) {
+        vi.setSystemTime(at)
+        await keeper.look()
+      }
+    } finally {
+      vi.useRealTimers()
+    }
+    const said = new RegExp(
+      `^error the certificate in force .*n\\.crt\\) ended at ${new Date(ends).toISOString()}: no new connection can be made until it is replaced: stepraft cert node n --replace`,
+    )
+    expect(logs.slice(from)).toEqual([expect.stringMatching(said), expect.stringMatching(said)])
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+  })
+
+  test("a key that other users of the machine can read is told, with the command that ends it", async () => {
+    write(shownBy("n"))
+    const warned = async (mode: number): Promise<readonly string[]> => {
+      chmodSync(files.key, mode)
+      const from = logs.length
+      await Effect.runPromise(Effect.scoped(opening))
+      return logs.slice(from).filter((line) => line.includes("chmod"))
+    }
+    expect(await warned(0o600)).toEqual([])
+    expect(await warned(0o644)).toEqual([
+      expect.stringMatching(/^warn .*n\.key can be read by other users .*\(mode 644\), .* chmod 600 .*n\.key$/),
+    ])
   })
 })

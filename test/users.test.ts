@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import { writeFileSync } from "node:fs"
+import { chmodSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeEach, expect, test } from "vitest"
 import { Table } from "../kv/server/commands/table.ts"
@@ -228,6 +228,9 @@ test("guesses from one address lock it out for a minute, others and who is in go
     expect(await code(inside, "GET", "a")).toBe("null")
     expect(users.counts()).toMatchObject({ failed: 3, locked: 1 })
     expect(logs.filter((line) => line.includes("gave a wrong name or password"))).toHaveLength(1)
+    expect(logs.filter((line) => line.includes("locked out"))).toEqual([
+      expect.stringMatching(/^127\.0\.0\.1 is locked out until \S+Z, after 3 wrong passwords/),
+    ])
     now += 60_000
     expect(await code(guessing, "AUTH", "root", "r")).toBe("OK")
     // Known already, and not yet: as after a restart.
@@ -277,9 +280,23 @@ test("the file changes: who is gone or has another password goes, another role c
     await users.look()
     expect(logs.at(-1)).toMatch(/the earlier one stays in force: line 1: the name must be followed by a role/)
     expect(await code(bob, "GET", "a")).toBe("null")
+    const refusals = (): number => logs.filter((line) => line.includes("stays in force")).length
+    for (const [later, times] of [
+      [1_000, 1],
+      [3_600_000, 2],
+    ] as const) {
+      now += later
+      await users.look()
+      expect(refusals(), "said again every hour").toBe(times)
+    }
+    writeFileSync(file, lines.join("\n"))
+    chmodSync(file, 0o644)
+    await users.look()
+    expect(logs.at(-1)).toBe("the file of users is the one in force again")
     writeFileSync(file, [lines[0], userLine("ann", "read", "a"), userLine("bob", "read", "new")].join("\n"))
     await users.look()
     await bob.ended
+    expect(logs.at(-1)).toMatch(/can be read by other users of this machine \(mode 644\), .* chmod 600 /)
     expect(await code(ann, "SET", "a", "1")).toBe("-NOPERM")
     expect(await code(root, "FLUSHALL")).not.toBe("-NOPERM")
     expect(await code(await as(), "AUTH", "bob", "b")).toBe("-WRONGPASS")

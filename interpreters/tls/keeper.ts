@@ -8,8 +8,9 @@ import { readFile } from "node:fs/promises"
 import { createSecureContext } from "node:tls"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Logger } from "../log.ts"
+import type { Logger, LogLevel } from "../log.ts"
 import { shown } from "../text.ts"
+import { exposedSecret, Watched } from "../watched.ts"
 import { CLIENT_AUTH, SERVER_AUTH } from "./certificate.ts"
 import { TlsUnusable } from "./errors.ts"
 import { nameIn } from "./trust.ts"
@@ -51,7 +52,8 @@ export interface TlsOptions {
 
 const BEGIN = "-----BEGIN CERTIFICATE-----"
 const BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
-const DAY = 86_400_000
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
 /** A certificate that ends sooner than this is reported. */
 const SOON = 14 * DAY
 const MOST_LINKS = 8
@@ -113,9 +115,9 @@ const read = (file: string): Promise<string> =>
   readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
     throw new TlsUnusable({ file, reason: error.code === "ENOENT" ? "there is no such file" : error.message })
   })
-const checked = async (name: string, files: TlsFiles): Promise<Checked> => {
+const readAll = async (files: TlsFiles): Promise<TlsMaterial> => {
   const [cert, key, ca] = await Promise.all([read(files.cert), read(files.key), read(files.ca)])
-  return judged(name, files, { cert, key, ca })
+  return { cert, key, ca }
 }
 /** What stands in the files, if a node of that name can use it. Throws TlsUnusable. */
 export const judged = (name: string, files: TlsFiles, { cert, key, ca }: TlsMaterial): Checked => {
@@ -165,14 +167,17 @@ class Keeper implements Tls {
   private looking = false
   private readonly options: TlsOptions
   private readonly listeners = new Set<() => void>()
-  /** What was reported last, so that it is reported once; the end of the certificate once a day. */
-  private kept = ""
-  private endTold = -Infinity
+  private readonly watched: Watched
+  /** What was last said of the end of the certificate, and when. */
+  private endTold: { readonly level: LogLevel; readonly at: number } | null = null
 
   constructor(options: TlsOptions, first: Checked) {
     this.options = options
     this.now = first
-    this.tellEnd()
+    this.watched = new Watched(options.log, {
+      refused: "the new TLS files cannot be used, so the earlier ones stay in force",
+      restored: "the TLS files are those in force again",
+    })
   }
 
   readonly material = (): TlsMaterial => this.now
@@ -182,36 +187,50 @@ class Keeper implements Tls {
     this.listeners.add(listener)
     return () => void this.listeners.delete(listener)
   }
+  /** Once a day that it will end, and every hour that it has. */
   private tellEnd(): void {
-    const { cert } = this.options.files
-    const left = this.now.ends.getTime() - Date.now()
-    if (left > SOON || Date.now() - this.endTold < DAY) return
-    this.endTold = Date.now()
-    const how = left > 0 ? "after that no connection can be made with it" : "no connection can be made with it any more"
-    this.options.log(
-      left > 0 ? "warn" : "error",
-      `the certificate in ${cert} ends at ${this.now.ends.toISOString()}: ${how}. Replace it; a restart is not needed.`,
+    const { name, files, log } = this.options
+    const [at, ends] = [Date.now(), this.now.ends]
+    if (ends.getTime() - at > SOON) return
+    const level = at < ends.getTime() ? "warn" : "error"
+    if (this.endTold?.level === level && at - this.endTold.at < (level === "warn" ? DAY : HOUR)) return
+    this.endTold = { level, at }
+    const advice = `stepraft cert node ${name} --replace on the authority's machine, then copy both files over the old ones; a restart is not needed`
+    log(
+      level,
+      level === "warn"
+        ? `the certificate in force (${files.cert}) ends at ${ends.toISOString()}, and after that no connection can be made with it. Replace it: ${advice}.`
+        : `the certificate in force (${files.cert}) ended at ${ends.toISOString()}: no new connection can be made until it is replaced: ${advice}.`,
     )
+  }
+  private async tellExposed(): Promise<void> {
+    const exposed = await exposedSecret(this.options.files.key, "whoever has this key is this node")
+    if (exposed !== null) this.options.log("warn", exposed)
+  }
+  /** What is in force is new. */
+  readonly begin = async (): Promise<void> => {
+    this.endTold = null
+    this.tellEnd()
+    await this.tellExposed()
   }
 
   readonly look = async (): Promise<void> => {
     if (this.looking) return
     this.looking = true
     try {
-      const { name, files } = this.options
-      const next = await checked(name, files)
-      this.kept = ""
-      if (next.cert === this.now.cert && next.key === this.now.key && next.ca === this.now.ca) return
-      this.now = next
+      const { name, files, log } = this.options
+      const found = await readAll(files)
+      // They are not judged again: if their certificate has ended meanwhile, tellEnd says so.
+      if (found.cert === this.now.cert && found.key === this.now.key && found.ca === this.now.ca)
+        return this.watched.restore()
+      this.now = judged(name, files, found)
       this.count += 1
-      this.endTold = -Infinity
-      this.options.log("info", `new TLS files are in force; the certificate ends at ${next.ends.toISOString()}`)
+      this.watched.replace()
+      log("info", `new TLS files are in force; the certificate ends at ${this.now.ends.toISOString()}`)
       for (const listener of this.listeners) listener()
+      await this.begin()
     } catch (error) {
-      const reason = error instanceof TlsUnusable ? `${error.file}: ${error.reason}` : String(error)
-      if (reason !== this.kept)
-        this.options.log("warn", `the new TLS files cannot be used, so the earlier ones stay in force: ${reason}`)
-      this.kept = reason
+      this.watched.refuse(error instanceof TlsUnusable ? `${error.file}: ${error.reason}` : String(error))
     } finally {
       this.looking = false
       this.tellEnd()
@@ -226,11 +245,12 @@ export const openTls = (options: TlsOptions): Effect.Effect<Tls, TlsUnusable, Sc
   Effect.gen(function* () {
     const { files, name } = options
     const first = yield* Effect.tryPromise({
-      try: () => checked(name, files),
+      try: async () => judged(name, files, await readAll(files)),
       catch: (error) =>
         error instanceof TlsUnusable ? error : new TlsUnusable({ file: files.cert, reason: String(error) }),
     })
     const keeper = new Keeper(options, first)
+    yield* Effect.promise(keeper.begin)
     const look = (): void => void keeper.look()
     yield* Effect.acquireRelease(
       Effect.sync(() => setInterval(look, options.everyMs ?? EVERY_MS).unref()),

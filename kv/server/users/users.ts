@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { limitedLog, type Logger } from "../../../interpreters/log.ts"
 import { networkOf } from "../../../interpreters/strangers.ts"
+import { exposedSecret, Watched } from "../../../interpreters/watched.ts"
 import { parseUsers, type User, type UserList } from "./file.ts"
 import { matches, decoyAmong, parseHash } from "./hash.ts"
 import type { UserRole } from "./roles.ts"
@@ -101,7 +102,7 @@ class Keeper implements Users {
   private readonly waiting: (() => void)[] = []
   private failed = 0
   private locked = 0
-  private kept = ""
+  private readonly watched: Watched
 
   constructor(options: UsersOptions, { text, list }: { readonly text: string; readonly list: UserList }) {
     this.options = options
@@ -110,6 +111,14 @@ class Keeper implements Users {
     this.most = options.limits?.maxFailedLogins ?? 10
     this.now = options.now ?? (() => performance.now())
     this.tell = limitedLog(options.log)
+    this.watched = new Watched(
+      options.log,
+      {
+        refused: "the new file of users cannot be used, so the earlier one stays in force",
+        restored: "the file of users is the one in force again",
+      },
+      this.now,
+    )
   }
 
   readonly counts = (): { readonly users: number; readonly failed: number; readonly locked: number } => ({
@@ -139,18 +148,31 @@ class Keeper implements Users {
     if (left <= 0) this.failures.delete(address)
     return left > 0 && found.count >= this.most ? left : 0
   }
-  private guessed(address: string): void {
+  private guessed(from: string): void {
     this.failed += 1
+    const address = networkOf(from)
     const found = this.failures.get(address)
     if (found === undefined) {
       const [oldest] = this.failures.keys()
       if (this.failures.size >= ADDRESSES && oldest !== undefined) this.failures.delete(oldest)
-      this.failures.set(address, { count: 1, since: this.now() })
-      return
     }
-    found.count += 1
+    const count = (found?.count ?? 0) + 1
     // The minute of the lockout begins with the last wrong password.
-    if (found.count === this.most) found.since = this.now()
+    const since = found === undefined || count === this.most ? this.now() : found.since
+    this.failures.set(address, { count, since })
+    if (count === this.most)
+      // Not the names that were tried: people type passwords there.
+      this.tell(
+        `locked ${address}`,
+        "warn",
+        `${address} is locked out until ${new Date(Date.now() + MINUTE).toISOString()}, after ${this.most} wrong passwords: none from there is checked until then`,
+      )
+    else
+      this.tell(
+        `wrong ${address}`,
+        "warn",
+        `a client at ${from} gave a wrong name or password; after ${this.most} within a minute no password from there is checked for a minute`,
+      )
   }
 
   readonly login = async (name: string, password: Uint8Array, from: string): Promise<Login> => {
@@ -169,12 +191,7 @@ class Keeper implements Users {
       const now = this.list.get(name)
       return now?.password === user.password ? { type: "granted", grant: granted(now) } : { type: "wrong" }
     }
-    this.guessed(address)
-    this.tell(
-      `wrong ${address}`,
-      "warn",
-      `a client at ${from} gave a wrong name or password; after ${this.most} within a minute no password from there is checked for a minute`,
-    )
+    this.guessed(from)
     return { type: "wrong" }
   }
 
@@ -224,23 +241,26 @@ class Keeper implements Users {
     }
   }
 
+  readonly tellExposed = async (): Promise<void> => {
+    const exposed = await exposedSecret(this.options.file, "it holds the hashes of passwords")
+    if (exposed !== null) this.options.log("warn", exposed)
+  }
+
   readonly look = async (): Promise<void> => {
     try {
       const { text, list } = await read(this.options.file)
-      this.kept = ""
-      if (text === this.text) return
+      if (text === this.text) return this.watched.restore()
       this.text = text
       this.list = list
       this.proven.clear()
       // Whoever has repaired the file must be able to log in.
       this.failures.clear()
+      this.watched.replace()
       this.options.log("info", `new users are in force: ${list.size} of them`)
       for (const listener of this.listeners) listener()
+      await this.tellExposed()
     } catch (error) {
-      const reason = error instanceof UsersUnusable ? error.reason : String(error)
-      if (reason !== this.kept)
-        this.options.log("warn", `the new file of users cannot be used, so the earlier one stays in force: ${reason}`)
-      this.kept = reason
+      this.watched.refuse(error instanceof UsersUnusable ? error.reason : String(error))
     }
   }
 }
@@ -254,6 +274,7 @@ export const openUsers = (options: UsersOptions): Effect.Effect<Users, UsersUnus
       catch: (error) => (error instanceof UsersUnusable ? error : new UsersUnusable({ file, reason: String(error) })),
     })
     const keeper = new Keeper(options, first)
+    yield* Effect.promise(keeper.tellExposed)
     yield* Effect.acquireRelease(
       Effect.sync(() => setInterval(() => void keeper.look(), options.everyMs ?? EVERY_MS).unref()),
       (timer) => Effect.sync(() => clearInterval(timer)),
