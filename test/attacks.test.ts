@@ -9,7 +9,7 @@ import { writePreamble, writeRefused } from "../interpreters/tcp/handshake.ts"
 import type { TlsMaterial } from "../interpreters/tls/index.ts"
 import { forge, forgeries, type Forger } from "./forger.ts"
 import { allConnected, introduce, open, says, until, type Node } from "./tcp.nodes.ts"
-import { authority, nameless, shownBy, stranger, tlsOf } from "./tls.kit.ts"
+import { authority, nameless, purposeless, shownBy, stranger, tlsOf } from "./tls.kit.ts"
 
 const opened: Node[] = []
 const forgers: Forger[] = []
@@ -94,6 +94,7 @@ describe("over TLS", () => {
     "without a certificate": { ca },
     "with the certificate of another authority": { ...shownBy("b", stranger), ca },
     "with a client's": { ...shownBy("b", authority, { purpose: "client" }), ca },
+    "with one that does not say what it is for": { ...purposeless("b"), ca },
     "with another member's": { ...shownBy("c"), ca },
     "with one whose names cannot be read": { ...nameless("b"), ca },
   } as const

@@ -1,5 +1,6 @@
 /** Certificates that are made when a test runs: stored ones would expire. */
-import { scryptSync, X509Certificate } from "node:crypto"
+import { scryptSync, sign, X509Certificate } from "node:crypto"
+import { bits, oid, sequence } from "../interpreters/tls/der.ts"
 import {
   certify,
   makeAuthority,
@@ -30,6 +31,19 @@ export const shownBy = (
   return { cert: certificate, key, ca: trusts.certificate }
 }
 
+/** A certificate that the authority signed and that says nothing of what it is for, as plain OpenSSL makes them. */
+export const purposeless = (name: string): TlsMaterial => {
+  const { cert, ...rest } = shownBy(name)
+  const whole = new X509Certificate(cert).raw
+  const content = whole.subarray(4, 8 + whole.readUInt16BE(6))
+  // The identifier of the purposes becomes one that nobody knows.
+  content[content.indexOf(Buffer.from([0x55, 0x1d, 0x25])) + 2] = 0x63
+  const signature = bits(sign("sha256", content, authority.key))
+  return { ...rest, cert: pemOf(sequence(content, sequence(oid("1.2.840.10045.4.3.2")), signature)) }
+}
+const pemOf = (der: Buffer): string =>
+  `-----BEGIN CERTIFICATE-----\n${der.toString("base64").replaceAll(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`
+
 /** A certificate without a common name, whose other names cannot be read: Node gives null for them. Nobody signed that. */
 export const nameless = (name: string): TlsMaterial => {
   const { cert, ...rest } = shownBy(name, stranger)
@@ -37,10 +51,7 @@ export const nameless = (name: string): TlsMaterial => {
   // The last of both is the subject's; the names begin eight bytes after the identifier.
   der[der.lastIndexOf(Buffer.from([0x55, 4, 3])) + 2] = 4
   der[der.indexOf(Buffer.from([0x55, 0x1d, 0x11])) + 7] = 0
-  return {
-    ...rest,
-    cert: `-----BEGIN CERTIFICATE-----\n${der.toString("base64").replaceAll(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`,
-  }
+  return { ...rest, cert: pemOf(der) }
 }
 
 /** What files hold elsewhere; `change` replaces it. */

@@ -21,7 +21,7 @@ import {
   until,
   type Node,
 } from "./tcp.nodes.ts"
-import { authority, DAY, held, shownBy, stranger, tlsOf } from "./tls.kit.ts"
+import { authority, DAY, held, purposeless, shownBy, stranger, tlsOf } from "./tls.kit.ts"
 
 const opened: Node[] = []
 const sockets: Socket[] = []
@@ -252,6 +252,8 @@ describe("the files", () => {
     write(shownBy("other"))
     expect(await refused()).toContain("it is for other, and this node is n")
     write(shownBy("n", authority, { purpose: "client" }))
+    expect(await refused()).toContain("it was not made for a node")
+    write(purposeless("n"))
     expect(await refused()).toContain("it was not made for a node")
     write(shownBy("n", stranger, {}, authority))
     expect(await refused()).toContain("none of the authorities")

@@ -145,9 +145,9 @@ export const judged = (name: string, files: TlsFiles, { cert, key, ca }: TlsMate
     throw wrong(
       `it is for ${named === null ? "nobody" : shown(named, 80)}, and this node is ${name}: give it its own (stepraft cert node ${name})`,
     )
-  // Without a list of purposes it is for all of them.
+  // Without a list of purposes it could be anybody's: most tools make certificates of clients so.
   const purposes = own.keyUsage as readonly string[] | undefined
-  if (purposes !== undefined && ![SERVER_AUTH, CLIENT_AUTH].every((purpose) => purposes.includes(purpose)))
+  if (![SERVER_AUTH, CLIENT_AUTH].every((purpose) => purposes?.includes(purpose) === true))
     throw wrong(
       `it was not made for a node, which is a server to some and a client to others: make one that is (stepraft cert node ${name})`,
     )

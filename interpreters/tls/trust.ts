@@ -53,10 +53,12 @@ export const certificateProblem = (socket: TLSSocket): string | null => {
 }
 const quoted = (name: string | null): string => (name === null ? "" : ` for ${shown(name, 80)}`)
 
-/** Why the certificate cannot be a member's: it is not trusted, or it is a client's. */
+/** Why the certificate cannot be a member's: it is not trusted, or it does not say that it is a node's. */
 export const memberCertificateProblem = (socket: TLSSocket): string | null => {
-  const purposes = certificateOf(socket)?.ext_key_usage
-  if (purposes !== undefined && !purposes.includes(SERVER_AUTH))
-    return `its certificate${quoted(certifiedName(socket))} is a client's: a node needs one of its own (stepraft cert node)`
+  const certificate = certificateOf(socket)
+  if (certificate === null) return certificateProblem(socket)
+  const purposes: readonly string[] | undefined = certificate.ext_key_usage
+  if (purposes?.includes(SERVER_AUTH) !== true)
+    return `its certificate${quoted(nameIn(certificate))} ${purposes === undefined ? "may be a client's, as it names no purpose" : "is a client's"}: a node needs one of its own (stepraft cert node)`
   return certificateProblem(socket)
 }

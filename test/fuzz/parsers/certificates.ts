@@ -200,9 +200,7 @@ export const parsers: readonly Parser[] = [
       {
         id: "fuzz-tls-files-3",
         title: "a client's certificate will do for a node",
-        patches: [
-          { file: KEEPER, find: "if (purposes !== undefined && !", replace: "if (purposes?.length === 0 && !" },
-        ],
+        patches: [{ file: KEEPER, find: "purposes?.includes(purpose)", replace: "purposes?.includes(CLIENT_AUTH)" }],
       },
     ],
   },
@@ -214,6 +212,7 @@ export const parsers: readonly Parser[] = [
     seeds: () => [
       ...[own, client, other].map(({ certificate }) => contentOf(certificate)),
       Buffer.from(contentOf(client.certificate).toString("latin1").replace("n1", "\n1"), "latin1"),
+      Buffer.from(contentOf(own.certificate).toString("latin1").replace("U\u001d%", "U\u001dc"), "latin1"),
     ],
     words: [NAME, "n2", "\u001b[2J"],
     mend: mendLengths,
