@@ -130,7 +130,7 @@ const wires = (
   const low = { minVersion: "TLSv1", ciphers: "DEFAULT@SECLEVEL=0" } as const
   return {
     "no certificate": [{}, hello, /showed no certificate.*stepraft cert/],
-    expired: [shownBy(name, authority, past), hello, /has expired: make a new one/],
+    expired: [shownBy(name, authority, past), hello, /has expired: replace it/],
     "not yet valid": [shownBy(name, authority, future), hello, /not valid yet: check the clocks/],
     "another authority": [shownBy(name, stranger), hello, /no authority that is trusted/],
     "names that cannot be read": [nameless(name), hello, /no authority that is trusted/],
@@ -172,7 +172,7 @@ const callers: readonly Caller[] = [
   {
     what: "an expired certificate",
     env: (it) => certified(it, "c", "ops", authority, { ...client, ...past }),
-    says: /NOAUTH .*has expired.*stepraft cert/,
+    says: /NOAUTH .*has expired.*--replace.*leave the certificate out/,
     heard: /refused a client .*has expired/,
   },
   {
@@ -187,7 +187,11 @@ const callers: readonly Caller[] = [
     says: /NOAUTH .*no authority that is trusted here.*stepraft cert client/,
     heard: /refused a client .*no authority/,
   },
-  { what: "another's name", env: (it) => certified(it, "c", "nobody", authority, client), says: /NOAUTH/ },
+  {
+    what: "another's name",
+    env: (it) => certified(it, "c", "nobody", authority, client),
+    says: /NOAUTH .*Your certificate says nobody, and no user has that name/,
+  },
   {
     what: "a wrong password",
     env: (it) => login(it, "ann", "x"),

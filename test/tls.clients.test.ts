@@ -2,8 +2,10 @@
 import { writeFileSync } from "node:fs"
 import * as https from "node:https"
 import { join } from "node:path"
+import { Duplex } from "node:stream"
 import * as tls from "node:tls"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { failedHandshake } from "../kv/server/handshakes.ts"
 import { connect } from "../kv/client/client.ts"
 import { socketTo } from "../kv/client/connection.ts"
 import type { NodeConfig } from "../kv/node/index.ts"
@@ -12,7 +14,7 @@ import { freePort, temporaryFolder, until } from "./cluster.ts"
 import { localCluster, type LocalCluster } from "./node.help.ts"
 import { dial, exchange, plain, serving } from "./resp.client.ts"
 import { makeFake } from "./resp.fake.ts"
-import { authority, shownBy, stranger, userLine } from "./tls.kit.ts"
+import { authority, shownBy, stranger, tlsOf, userLine } from "./tls.kit.ts"
 
 const folder = temporaryFolder("stepraft-doors-")
 const filesOf = (id: string) => ({
@@ -134,10 +136,57 @@ test("a certificate is a name without a password; a stranger's is refused with a
     return told
   }
   expect(await named(shownBy("ops", authority, client))).toEqual(["maxclients", "10000"])
+  // A certificate is optional here.
   expect(await named(shownBy("ops", stranger, client))).toMatch(
-    /^-NOAUTH this node serves clients with a certificate .* no authority that is trusted here .* see stepraft cert client/,
+    /^-NOAUTH its certificate for ops does not count .* no authority that is trusted here .* leave the certificate out and log in with that/,
   )
-  expect(await named(shownBy("nobody", authority, client))).toBe("-NOAUTH Authentication required.")
+  expect(await named(shownBy("nobody", authority, client))).toMatch(
+    /^-NOAUTH Authentication required\. Your certificate says nobody, and no user has that name/,
+  )
+  const hello = await dial(portOf("n1"), { ...shownBy("nobody", authority, client), ca })
+  expect(plain(await hello.send("HELLO", "3"))).toMatch(/^-NOAUTH HELLO must be called .*certificate says nobody/)
+  hello.socket.destroy()
+  const quiet = await dial(portOf("n1"), { ca })
+  expect(plain(await quiet.send("PING"))).toBe("-NOAUTH Authentication required.")
+  quiet.socket.destroy()
+})
+
+test("a failed handshake is told as what it is: plain text, a client's refusal with its reason, or silence; and from where", async () => {
+  /** What a node logs of a client that sends these bytes and no more. */
+  const told = async (bytes: string | Uint8Array): Promise<string> => {
+    const lines: string[] = []
+    const options = {
+      tls: { keeper: tlsOf("n1"), authClients: "no" },
+      log: (line: string) => void lines.push(line),
+    } as const
+    await serving(makeFake(), options, async (port) => {
+      await exchange(port, bytes)
+      await until("it is logged", () => lines.length > 0)
+    })
+    return lines.join()
+  }
+  const hello = await new Promise<Buffer>((resolve) => {
+    const socket = new Duplex({ read: () => {}, write: (chunk: Buffer, _, done) => (resolve(chunk), done()) })
+    tls.connect({ socket, maxVersion: "TLSv1.2" })
+  })
+  /** The beginning of a handshake, and a fatal alert (RFC 5246, section 7.2). */
+  const alert = (code: number): Uint8Array => Buffer.concat([hello, Uint8Array.of(21, 3, 3, 0, 2, 2, code)])
+  for (const plaintext of ["PING\r\n", "GET / HTTP/1.1\r\n\r\n"])
+    expect(await told(plaintext)).toMatch(/^the TLS handshake with a client at \S*127\.0\.0\.1 failed .*needs TLS/)
+  for (const [code, why] of [
+    [48, /UNKNOWN_CA\): it trusts another authority/],
+    [45, /CERTIFICATE_EXPIRED\): the one in force ends at \S+Z/],
+    [42, /BAD_CERTIFICATE\): it may have dialled a host .*--replace --host HOST/],
+  ] as const) {
+    const line = await told(alert(code))
+    expect(line).toMatch(/^a client at \S*127\.0\.0\.1 did not accept this node's certificate/)
+    expect(line).toMatch(why)
+    expect(line).not.toContain("needs TLS")
+  }
+  expect(await told(alert(40))).toMatch(/HANDSHAKE_FAILURE\): closed its connection\. The client ended it$/)
+  const timeout = { host: "h", code: "ERR_TLS_HANDSHAKE_TIMEOUT", ends: new Date() }
+  expect(failedHandshake({ ...timeout, heard: false })).toMatch(/connection\. It sent nothing$/)
+  expect(failedHandshake({ ...timeout, heard: true })).toMatch(/It began and did not go on: .* not accept this node's/)
 })
 
 test("HTTP is HTTPS, and counts who was turned away", async () => {

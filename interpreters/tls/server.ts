@@ -44,9 +44,13 @@ export interface SecureOptions extends ServerOpts {
 }
 export interface SecureHandlers {
   readonly secured: (socket: tls.TLSSocket) => void
-  /** The TLS handshake failed. */
-  readonly failed: (remote: Remote, code: string) => void
+  /** The TLS handshake failed. `heard`: the other end has sent something. */
+  readonly failed: (remote: Remote, code: string, heard: boolean) => void
 }
+
+/** Node keeps the socket under TLS there, though it does not document it; the same socket where it does not. */
+// oxlint-disable-next-line no-underscore-dangle
+const below = (socket: tls.TLSSocket & { readonly _parent?: Socket }): Socket => socket._parent ?? socket
 
 export const secureServer = (
   keeper: Tls,
@@ -81,7 +85,9 @@ export const secureServer = (
     secured(socket)
   })
   server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
-    failed(remoteOf(socket), error.code ?? error.message)
+    // Whoever refuses this certificate is gone by now, and only the socket below still knows the address.
+    const under = underWay.get(keyOf(socket)) ?? below(socket)
+    failed(remoteOf(under), error.code ?? error.message, under.bytesRead > 0)
     // Node only emits an event here, even if a handshake took too long: the socket must be closed.
     socket.destroy()
   })

@@ -33,7 +33,8 @@ export const certifiedName = (socket: TLSSocket): string | null => {
 }
 
 const WHY: Readonly<Record<string, string>> = {
-  CERT_HAS_EXPIRED: "it has expired: make a new one (stepraft cert node, or client), the node need not be restarted",
+  CERT_HAS_EXPIRED:
+    "it has expired: replace it (stepraft cert node NAME --replace, or cert client NAME --replace), the node need not be restarted",
   CERT_NOT_YET_VALID:
     "it is not valid yet: check the clocks of both machines; if they are right, wait or make another certificate",
   INVALID_PURPOSE: "it was made for another purpose: make one of the right kind (stepraft cert node, or client)",

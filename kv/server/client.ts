@@ -58,6 +58,8 @@ export interface ClientState {
   user: Grant | null
   /** The permissions with which it connected. */
   readonly arrived: Grant | null
+  /** The name in its certificate, if it showed one that counts and there are users. */
+  readonly certified: string | null
   /** By the server's clock, since when the client has not been logged in; null while it is logged in. */
   namelessSince: number | null
   /** Bytes of pending requests, of replies not sent, and of everything held for it, as known by its connection. */
@@ -81,6 +83,7 @@ export const newClient = (
   now: number,
   reserved: Reply | null = null,
   arrived: Grant | null = everybody,
+  certified: string | null = null,
 ): ClientState => ({
   id,
   address,
@@ -102,6 +105,7 @@ export const newClient = (
   proving: false,
   user: arrived,
   arrived,
+  certified,
   namelessSince: null,
   load: () => ({ input: 0, output: 0, total: 0 }),
   leaving: false,

@@ -5,6 +5,7 @@ import { limitedLog } from "../../interpreters/log.ts"
 import { networkOf } from "../../interpreters/strangers.ts"
 import { certificateProblem, certifiedName, secureServer, type Tls } from "../../interpreters/tls/index.ts"
 import type { Reply } from "../types.ts"
+import { failedHandshake } from "./handshakes.ts"
 
 export interface ClientTls {
   readonly keeper: Tls
@@ -25,10 +26,13 @@ const OPTIONS = { noDelay: true, allowHalfOpen: true, keepAlive: true, keepAlive
 const VERSION = "TLSv1.2"
 const PATIENCE_MS = 10_000
 
-const uncertified = (why: string): Reply =>
+/** Where a certificate is optional, a client with a bad one may come in without it. */
+const uncertified = (why: string, needed: boolean): Reply =>
   errorReply(
     "NOAUTH",
-    `this node serves clients with a certificate of its authority: ${why}. Nothing was executed; see stepraft cert client.`,
+    needed
+      ? `this node serves clients with a certificate of its authority: ${why}. Nothing was executed; see stepraft cert client.`
+      : `${why}. Nothing was executed. This node takes a password too: leave the certificate out and log in with that, or show one that counts (stepraft cert client).`,
   )
 
 export const makeListener = (
@@ -51,17 +55,13 @@ export const makeListener = (
           "warn",
           `refused a client at ${socket.remoteAddress ?? "?"}: ${why}`,
         )
-        return refused(socket, uncertified(why))
+        return refused(socket, uncertified(why, authClients === "yes"))
       },
-      failed: ({ host }, code) => {
+      failed: ({ host }, code, heard) => {
         // Probably something that only checks whether the port is open.
         if (code === "ECONNRESET") return
         unsecured()
-        tell(
-          `failed ${networkOf(host)}`,
-          "warn",
-          `the TLS handshake with a client at ${host} failed (${code}): closed its connection. It needs TLS, as with an address that begins with rediss://`,
-        )
+        tell(`failed ${networkOf(host)}`, "warn", failedHandshake({ host, code, heard, ends: keeper.ends() }))
       },
     },
   )

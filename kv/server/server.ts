@@ -280,7 +280,8 @@ class Listener {
       plainAddress(socket.localAddress, socket.localPort),
       Date.now(),
       refusal,
-      ...(users === null ? [] : [users.arrives(certified)]),
+      users === null ? undefined : users.arrives(certified),
+      users === null ? null : certified,
     )
     const connection = new RespConnection(this.shared, client, socket)
     this.open.set(socket, connection)

@@ -4,6 +4,7 @@ import type { Reply } from "../../types.ts"
 import { hostOf, type ClientState } from "../client.ts"
 import type { Context, ServerHandler, Words, OrderedWork } from "../contract.ts"
 import { array, bulkText, map, ok } from "../wire/encode.ts"
+import { certificateNote } from "../users/index.ts"
 import { serverCommand, quotedWord, textAt, wordAt } from "../words.ts"
 import { clientNames, nameProblem } from "./clients.ts"
 import { redisVersion } from "./version.ts"
@@ -19,10 +20,8 @@ const locked = (seconds: number): Reply =>
     "WRONGPASS",
     `too many wrong passwords came from this address: no password from there is checked for ${seconds} s. Other addresses and clients that are logged in already are served.`,
   )
-const helloFirst = errorReply(
-  "NOAUTH",
-  "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
-)
+const HELLO_FIRST =
+  "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
 
 interface Credentials {
   readonly user: string
@@ -136,7 +135,10 @@ const hello: ServerHandler = (context, words) => {
   const { client } = context
   const asked = askedOf(context, words)
   if (!isAsked(asked)) return asked
-  if (asked.login === null && client.user === null) return helloFirst
+  if (asked.login === null && client.user === null) {
+    const note = certificateNote(client)
+    return errorReply("NOAUTH", note === "" ? HELLO_FIRST : `${HELLO_FIRST}.${note}`)
+  }
   const before = client.protocol
   // The protocol changes first, so that the answer is already encoded in it.
   client.protocol = asked.protocol

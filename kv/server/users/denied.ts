@@ -1,4 +1,5 @@
 /** Refuses commands that a client's role does not allow. */
+import { shown } from "../../../interpreters/text.ts"
 import { errorReply } from "../../machine/reply.ts"
 import type { Reply } from "../../types.ts"
 import type { Context, KnownCommand, Words } from "../contract.ts"
@@ -7,16 +8,27 @@ import { usageName } from "../usage.ts"
 import { needsNoLogin, neededFor, suffices } from "./roles.ts"
 
 const nobody = errorReply("NOAUTH", "Authentication required.")
+/**
+ * For a refusal of a client that has not logged in: what its certificate was no use for. Nobody else is told which names
+ * there are.
+ */
+export const certificateNote = ({ certified, arrived }: Context["client"]): string =>
+  certified === null || arrived !== null
+    ? ""
+    : ` Your certificate says ${shown(certified, 80)}, and no user has that name: log in with a password, or show a user's certificate.`
+
 /** null: the command is allowed. */
 export const denied = (
-  { client: { user }, host }: Pick<Context, "client" | "host">,
+  { client, host }: Pick<Context, "client" | "host">,
   known: KnownCommand | undefined,
   words: Words,
 ): Reply | null => {
+  const { user } = client
   if (user?.role === "admin" || (known !== undefined && needsNoLogin(known))) return null
   if (user === null) {
     host.stats.denied++
-    return nobody
+    const note = certificateNote(client)
+    return note === "" ? nobody : errorReply("NOAUTH", `Authentication required.${note}`)
   }
   if (known === undefined) return null
   const needed = neededFor(known, words)

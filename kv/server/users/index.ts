@@ -1,3 +1,3 @@
 /** Users, their roles, and their logins. */
-export { denied, revoked } from "./denied.ts"
+export { certificateNote, denied, revoked } from "./denied.ts"
 export { openUsers, UsersUnusable, type Grant, type Users } from "./users.ts"

@@ -242,7 +242,7 @@ class Keeper implements Users {
   }
 
   readonly tellExposed = async (): Promise<void> => {
-    const exposed = await exposedSecret(this.options.file, "it holds the hashes of passwords")
+    const exposed = await exposedSecret(this.options.file, "it holds the users and the hashes of their passwords")
     if (exposed !== null) this.options.log("warn", exposed)
   }
 
