@@ -9,7 +9,6 @@ import { afterEach, describe, expect, test, vi } from "vitest"
 import { paintFor } from "../interpreters/cli/paint.ts"
 import { startLoad, makeCounter } from "../kv/cli/bench/load.ts"
 import { startChild } from "../kv/cli/cluster/child.ts"
-import { access, advised, useGivenAccess } from "../kv/cli/access.ts"
 import { gatherStatus, isHealthy, leaderAmong, type NodeRow } from "../kv/cli/status/gather.ts"
 import { makeLatencyHistogram } from "../kv/cli/bench/histogram.ts"
 import { watchKey } from "../kv/cli/data/lock.ts"
@@ -119,19 +118,6 @@ describe("status", () => {
       statusTable({ nodes: [{ ...emptyRow, role }], leader: null }, paintFor(process.stdout))
     expect(table("follower")).toMatch(/No leader/)
     expect(table(null)).toMatch(/No node answered, so nothing is known/)
-  })
-})
-
-describe("who this program is", () => {
-  const nobody = { tls: false, tlsCa: null, tlsCert: null, tlsKey: null, user: null }
-  test("a user without a password is refused, and a bare refusal of a node says how to log in", () => {
-    expect(() => useGivenAccess({ ...nobody, user: "alice" }, [""], {})).toThrow(/STEPRAFT_PASSWORD, which is not set/)
-    useGivenAccess({ ...nobody, user: "alice" }, [""], { STEPRAFT_PASSWORD: "x" })
-    expect(access().login).toEqual({ username: "alice", password: "x" })
-    useGivenAccess(nobody, [""], {})
-    expect(access().login).toBeNull()
-    expect(advised("NOAUTH", "NOAUTH Authentication required.")).toMatch(/--user NAME .*--tls-cert/)
-    expect(advised("NOPERM", "no")).toBe("no")
   })
 })
 

@@ -164,7 +164,7 @@ const login = (secured: Secured, user: string, password: string) => ({
 const callers: readonly Caller[] = [
   {
     what: "plaintext",
-    says: /if it uses TLS, this client must use it too \(rediss:\/\/\)/,
+    says: /speaks TLS, and this client does not: .*--tls-ca FILE/,
     heard: /TLS handshake with a client at .* failed.*rediss:/,
   },
   { what: "no certificate and no name", env: (it) => believing(it), says: /NOAUTH/ },

@@ -121,6 +121,7 @@ describe("the house", () => {
       for (const { from, to, typeOnly } of imports) if (from === file && !typeOnly) loaded.add(to)
     expect([...loaded].filter((name) => !name.endsWith(".ts")).toSorted((a, b) => a.localeCompare(b))).toEqual([
       "effect/Data",
+      "node:crypto",
       "node:net",
       "node:tls",
     ])

@@ -101,7 +101,7 @@ test("who asks for a change of members names the command that makes it, and no t
 
 test("what stands in capitals is a command that a node knows, or no command at all", async () => {
   const notCommands = new Set([
-    ..."TMPDIR DATE OLD TCP TLS HTTP CRLF IEEE SKIP RESP RESP2 RESP3 EDN LFU CRC NTP CPU JSON URL ASCII UTF NTFS SIGTERM SIGKILL SIGINT SIGSTOP SIGHUP PEM HTTPS HOST PORT DIR DATA FILE FORMAT ADDR LADDR TYPE SKIPME USER NAME KEY CODE SETTINGS".split(
+    ..."TMPDIR DATE OLD TCP TLS HTTP CRLF IEEE SKIP RESP RESP2 RESP3 EDN LFU CRC NTP CPU JSON URL ASCII UTF NTFS SIGTERM SIGKILL SIGINT SIGSTOP SIGHUP PEM HTTPS HOST PORT DIR DATA FILE FORMAT ADDR LADDR TYPE SKIPME USER NAME KEY CODE SETTINGS SECURITY".split(
       " ",
     ),
     ...Object.keys(constants.errno),

@@ -2,5 +2,6 @@
 export { certify, makeAuthority, SERVER_AUTH, type Certified, type CertificateRequest } from "./certificate.ts"
 export { TlsUnusable } from "./errors.ts"
 export { openTls, type TlsMaterial, type Tls, type TlsFiles, type TlsOptions } from "./keeper.ts"
+export { hostsIn } from "./names.ts"
 export { contextOf, remoteOf, secureServer, sharedContextOf, type Remote } from "./server.ts"
 export { certificateProblem, certifiedName, memberCertificateProblem } from "./trust.ts"

@@ -3,7 +3,7 @@
  * for new connections, and open connections continue. Files that do not fit together, because only some of them were
  * replaced yet, are not used until the rest is replaced too.
  */
-import { createPrivateKey, sign, verify, X509Certificate, type KeyObject } from "node:crypto"
+import type { X509Certificate } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import { createSecureContext } from "node:tls"
 import * as Effect from "effect/Effect"
@@ -13,7 +13,8 @@ import { shown } from "../text.ts"
 import { exposedSecret, Watched } from "../watched.ts"
 import { CLIENT_AUTH, SERVER_AUTH } from "./certificate.ts"
 import { TlsUnusable } from "./errors.ts"
-import { nameIn } from "./trust.ts"
+import { nameIn } from "./names.ts"
+import { certificates, pairIn } from "./pair.ts"
 
 export interface TlsFiles {
   /** PEM: the certificate, and any certificates between it and the authority. */
@@ -50,31 +51,11 @@ export interface TlsOptions {
   readonly everyMs?: number
 }
 
-const BEGIN = "-----BEGIN CERTIFICATE-----"
-const BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 /** A certificate that ends sooner than this is reported. */
 const SOON = 14 * DAY
 const MOST_LINKS = 8
-
-const certificates = (file: string, pem: string): readonly X509Certificate[] => {
-  const blocks = pem.match(BLOCK) ?? []
-  if (blocks.length === 0) throw new TlsUnusable({ file, reason: "it holds no certificate (PEM)" })
-  // OpenSSL would silently leave it out.
-  if (pem.split(BEGIN).length - 1 > blocks.length)
-    throw new TlsUnusable({
-      file,
-      reason: "a certificate in it ends in the middle, as in a file that was copied in part",
-    })
-  return blocks.map((block) => {
-    try {
-      return new X509Certificate(block)
-    } catch (error) {
-      throw new TlsUnusable({ file, reason: `a certificate in it cannot be read (${String(error)})` })
-    }
-  })
-}
 
 const signs = (by: X509Certificate, one: X509Certificate): boolean => {
   try {
@@ -94,20 +75,6 @@ const leads = (from: X509Certificate, between: readonly X509Certificate[], to: r
   return false
 }
 
-/**
- * A key whose secret part is damaged still holds the public part that belongs to the certificate, and that is all that
- * `checkPrivateKey` compares.
- */
-const signsFor = (own: X509Certificate, secret: KeyObject): boolean => {
-  const digest = secret.asymmetricKeyType?.startsWith("ed") === true ? null : "sha256"
-  const sample = Buffer.from("a sample")
-  try {
-    return verify(digest, sample, own.publicKey, sign(digest, sample, secret))
-  } catch {
-    return false
-  }
-}
-
 interface Checked extends TlsMaterial {
   readonly ends: Date
 }
@@ -121,21 +88,9 @@ const readAll = async (files: TlsFiles): Promise<TlsMaterial> => {
 }
 /** What stands in the files, if a node of that name can use it. Throws TlsUnusable. */
 export const judged = (name: string, files: TlsFiles, { cert, key, ca }: TlsMaterial): Checked => {
-  const wrong = (reason: string, file = files.cert): TlsUnusable => new TlsUnusable({ file, reason })
-  const [own, ...between] = certificates(files.cert, cert)
+  const wrong = (reason: string): TlsUnusable => new TlsUnusable({ file: files.cert, reason })
+  const { own, between, from, ends } = pairIn(files, { cert, key })
   const authorities = certificates(files.ca, ca)
-  if (own === undefined) throw wrong("it holds no certificate (PEM)")
-  let secret
-  try {
-    secret = createPrivateKey(key)
-  } catch {
-    throw wrong("it holds no private key (PEM, not encrypted)", files.key)
-  }
-  if (!own.checkPrivateKey(secret)) throw wrong(`it is not the key of the certificate in ${files.cert}`, files.key)
-  if (!signsFor(own, secret)) throw wrong("it is damaged: what it signs does not check out", files.key)
-  const [from, ends] = [new Date(own.validFrom), new Date(own.validTo)]
-  if (Number.isNaN(from.getTime()) || Number.isNaN(ends.getTime()))
-    throw wrong(`it says no time at which it begins or ends (${own.validFrom}, ${own.validTo})`)
   if (ends.getTime() < Date.now())
     throw wrong(`it ended at ${ends.toISOString()}: make a new one (stepraft cert node ${name} --replace)`)
   if (from.getTime() > Date.now()) throw wrong(`it begins at ${from.toISOString()}: is this machine's clock right?`)

@@ -1,22 +1,8 @@
 /** Who is at the other end of a TLS socket, and why it must not be believed. */
 import type { PeerCertificate, TLSSocket } from "node:tls"
-import { isMemberName, shown } from "../text.ts"
+import { shown } from "../text.ts"
 import { SERVER_AUTH } from "./certificate.ts"
-
-/** What Node tells of a certificate's names, which is null for what it cannot read, whatever its types say. */
-interface Names {
-  readonly subject: object | null | undefined
-  readonly subjectaltname?: string | null | undefined
-}
-/** The common name; without one, the first DNS name that is a valid name of a member. */
-export const nameIn = ({ subject, subjectaltname }: Names): string | null => {
-  const common: unknown = subject !== null && subject !== undefined && "CN" in subject ? subject.CN : null
-  if (typeof common === "string" && common !== "") return common
-  const names = (subjectaltname ?? "")
-    .split(", ")
-    .flatMap((one) => (one.startsWith("DNS:") ? [one.slice("DNS:".length)] : []))
-  return names.find(isMemberName) ?? null
-}
+import { nameIn } from "./names.ts"
 
 /**
  * null: it showed no certificate. Not the detailed form: that searches an issuer for every certificate that was sent,

@@ -1,4 +1,7 @@
 /** How a client proves who it is, and which nodes it trusts. */
+import { TlsUnusable } from "../../interpreters/tls/errors.ts"
+import { certificates, pairIn, type Pair } from "../../interpreters/tls/pair.ts"
+
 export interface ClientTlsOptions {
   /** PEM: the certificate authorities to trust. Default: those of the system. */
   readonly ca?: string | Uint8Array
@@ -39,4 +42,23 @@ export const accessOf = (addresses: readonly string[], { tls, username, password
     tls: tls === undefined || tls === true ? (secure || tls === true ? {} : null) : tls === false ? null : tls,
     login: word === undefined ? null : { username: name, password: word },
   }
+}
+
+const textOf = (pem: string | Uint8Array): string => (typeof pem === "string" ? pem : Buffer.from(pem).toString())
+/** As errors name them. */
+const IN_PROGRAMS = { ca: "tls.ca", cert: "tls.cert", key: "tls.key" } as const
+/**
+ * The client's certificate, if it has one. Throws TlsUnusable for what could not be dialled with, before anything is:
+ * a part that is missing or cannot be read, a key that is another certificate's.
+ */
+export const usablePair = (
+  { ca, cert, key }: ClientTlsOptions,
+  named: Readonly<Record<keyof typeof IN_PROGRAMS, string>> = IN_PROGRAMS,
+): Pair | null => {
+  if (ca !== undefined) certificates(named.ca, textOf(ca))
+  if (cert === undefined && key === undefined) return null
+  if (cert === undefined)
+    throw new TlsUnusable({ file: named.cert, reason: `it is missing, and ${named.key} is given` })
+  if (key === undefined) throw new TlsUnusable({ file: named.key, reason: `it is missing, and ${named.cert} is given` })
+  return pairIn(named, { cert: textOf(cert), key: textOf(key) })
 }

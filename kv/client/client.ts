@@ -13,7 +13,7 @@ import {
   scanPage,
   type Transaction,
 } from "./commands.ts"
-import { accessOf, type AccessOptions } from "./access.ts"
+import { accessOf, type AccessOptions, usablePair } from "./access.ts"
 import { dialAs } from "./connection.ts"
 import { type Core, type CoreSettings, makeCore } from "./core.ts"
 import { type Endpoint, requireEndpoint } from "./endpoints.ts"
@@ -64,17 +64,15 @@ const listed = ({ endpoints }: ConnectOptions): readonly (string | Endpoint)[] =
   )
 
 /** The engine of a client, with the TLS files and the login of the options. */
-export const coreOf = (options: ConnectOptions): Core =>
-  makeCore(
-    settingsOf(options),
-    realSurroundings,
-    dialAs(
-      accessOf(
-        listed(options).filter((each) => typeof each === "string"),
-        options,
-      ),
-    ),
+export const coreOf = (options: ConnectOptions): Core => {
+  const settings = settingsOf(options)
+  const access = accessOf(
+    listed(options).filter((each) => typeof each === "string"),
+    options,
   )
+  if (access.tls !== null) usablePair(access.tls)
+  return makeCore(settings, realSurroundings, dialAs(access))
+}
 
 const settingsOf = (options: ConnectOptions): CoreSettings => {
   const { endpoints: _, tls: __, username: ___, password: ____, ...rest } = options
@@ -113,7 +111,7 @@ const faceOf = (run: ReturnType<typeof runOn>): Face =>
     ]),
   ) as unknown as Face
 
-/** Resolves when a node has answered; rejects with TimedOut or NoLeader if none does in time. */
+/** Resolves when a node has answered; rejects with TimedOut or NoLeader if none does in time, at once if none can. */
 export const connect = async (options: ConnectOptions): Promise<Client> => {
   const core = coreOf(options)
   const run = runOn(core)

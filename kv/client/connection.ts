@@ -6,6 +6,7 @@ import type { Reply } from "../types.ts"
 import { type Access, inTheClear } from "./access.ts"
 import { type Endpoint, showEndpoint } from "./endpoints.ts"
 import { encodeRequest, makeDecoder } from "./resp.ts"
+import { speaksTls, tlsTrouble, type TlsTrouble } from "./tlsTrouble.ts"
 
 export interface NodeConnection {
   readonly endpoint: Endpoint
@@ -21,9 +22,9 @@ export interface ConnectionEvents {
   readonly up: () => void
   /**
    * The connection was refused, timed out, reset, ended by the server, or the bytes were not RESP. Called at most once.
-   * `denied`: the node does not accept this user.
+   * `lasting`: waiting does not mend it, for the node does not accept this user, or TLS cannot be agreed with it.
    */
-  readonly down: (reason: string, denied?: Denied) => void
+  readonly down: (reason: string, lasting?: Denied | TlsTrouble) => void
 }
 export interface Denied {
   readonly code: string
@@ -41,14 +42,6 @@ export type Dial = (
 /** Answers to AUTH that every other node would give too. After any other answer, another node may accept the login. */
 const FINAL: ReadonlySet<string> = new Set(["WRONGPASS", "NOAUTH", "NOPERM"])
 const isFinal = (code: string, text: string): boolean => FINAL.has(code) || text.startsWith("AUTH <password> called")
-
-/** What a certificate lacks whose authority is not known here, as OpenSSL names it. */
-const UNKNOWN_AUTHORITY: ReadonlySet<string> = new Set([
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-])
 
 type Secured = NonNullable<Access["tls"]>
 /** To read certificates and keys takes half as long as a handshake, so the connections of a client share what was read. */
@@ -77,6 +70,18 @@ export const socketTo = ({ host, port }: Endpoint, secured: Access["tls"]): net.
     .setKeepAlive(true)
 }
 
+/**
+ * Whether TLS is spoken there: a node that does closes a connection without TLS and says nothing. Only a handshake is
+ * sent.
+ */
+const probeTls = ({ host, port }: Endpoint, told: (speaks: boolean) => void): net.Socket => {
+  const socket = tls.connect({ host, port, rejectUnauthorized: false })
+  return socket
+    .once("secureConnect", () => told(true))
+    .once("error", () => told(false))
+    .once("close", () => told(false))
+}
+
 /** Makes a function that dials with these TLS files and this login. */
 export const dialAs =
   (access: Access): Dial =>
@@ -96,19 +101,32 @@ export const openConnection = (
   let lastByte = now()
   let unsent: Buffer[] = []
 
+  const address = showEndpoint(endpoint)
   const socket = socketTo(endpoint, secured)
-  const timer = after(connectTimeoutMs, () =>
-    end(`no connection to ${showEndpoint(endpoint)} within ${connectTimeoutMs} ms`),
-  )
+  let probe: net.Socket | null = null
+  let timer = after(connectTimeoutMs, () => end(`no connection to ${address} within ${connectTimeoutMs} ms`))
   const release = (): void => {
     over = true
     timer.cancel()
     socket.destroy()
+    probe?.destroy()
   }
-  const end = (reason: string, denied?: Denied): void => {
+  const end = (reason: string, lasting?: Denied | TlsTrouble): void => {
     if (over) return
     release()
-    events.down(reason, denied)
+    events.down(reason, lasting)
+  }
+  /** The node ended the connection, or the network did. */
+  const lost = (reason: string): void => {
+    if (over || probe !== null) return
+    if (secured !== null || socket.bytesRead > 0 || socket.bytesWritten === 0) return end(reason)
+    timer.cancel()
+    timer = after(connectTimeoutMs, () => end(reason))
+    probe = probeTls(endpoint, (speaks) => {
+      const trouble = speaksTls(address)
+      if (speaks) end(trouble.text, trouble)
+      else end(`${reason} without an answer`)
+    })
   }
 
   const decoder = makeDecoder((reply) => {
@@ -132,7 +150,7 @@ export const openConnection = (
         timer.cancel()
         if (reply.type !== "error") return events.up()
         const { code, text } = reply
-        end(`${showEndpoint(endpoint)}: ${code} ${text}`, isFinal(code, text) ? { code, text } : undefined)
+        end(`${address}: ${code} ${text}`, isFinal(code, text) ? { code, text } : undefined)
       })
   })
   socket.on("data", (chunk: Buffer) => {
@@ -140,21 +158,22 @@ export const openConnection = (
     try {
       if (!over) decoder.feed(chunk)
     } catch (error) {
-      end(`${showEndpoint(endpoint)}: ${error instanceof Error ? error.message : String(error)}`)
+      end(`${address}: ${error instanceof Error ? error.message : String(error)}`)
     }
   })
-  socket.on("error", (error: NodeJS.ErrnoException) =>
-    end(
-      `${showEndpoint(endpoint)}: ${error.message}${UNKNOWN_AUTHORITY.has(error.code ?? "") ? ": this client trusts no authority that has signed it. Give the cluster's, ca.crt (tls.ca, --tls-ca)" : ""}`,
-    ),
-  )
-  socket.on("close", () => {
-    const hint =
-      secured === null && socket.bytesRead === 0
-        ? " without an answer: if it uses TLS, this client must use it too (rediss://)"
-        : ""
-    end(`${showEndpoint(endpoint)} closed the connection${hint}`)
+  let seen: tls.PeerCertificate | null = null
+  // Before Node judges the certificate: afterwards it tells only why, and no more whose it was.
+  if (socket instanceof tls.TLSSocket)
+    socket.prependOnceListener("secure", () => {
+      seen = socket.getPeerCertificate()
+    })
+  socket.on("error", (error: NodeJS.ErrnoException) => {
+    const host = secured?.servername ?? endpoint.host
+    const trouble = secured === null ? null : tlsTrouble(error, { address, host, secured, seen })
+    if (trouble === null) lost(`${address}: ${error.message.trim()}`)
+    else end(trouble.text, trouble)
   })
+  socket.on("close", () => lost(`${address} closed the connection`))
 
   const flush = (): void => {
     const [only] = unsent

@@ -12,8 +12,17 @@
 import { type Alarm, realSurroundings, type Surroundings } from "../../interpreters/surroundings.ts"
 import type { Reply } from "../types.ts"
 import { type NodeConnection, type Denied, type Dial, openConnection } from "./connection.ts"
-import { clientsOf, type Endpoint, leaderEndpointOf, makeRotation, movedTo, parseStatus } from "./endpoints.ts"
-import { Closed, NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./errors.ts"
+import {
+  clientsOf,
+  type Endpoint,
+  leaderEndpointOf,
+  makeRotation,
+  movedTo,
+  parseStatus,
+  showEndpoint,
+} from "./endpoints.ts"
+import { type ClientError, Closed } from "./errors.ts"
+import { inDoubt, replyMissed, notInTime, resultGone, serverError, sessionExpired, tlsFailed } from "./failures.ts"
 import {
   leavesOpen,
   commandName,
@@ -24,6 +33,7 @@ import {
   verdictOf,
 } from "./operation.ts"
 import { encodeRequest, errorOf } from "./resp.ts"
+import type { TlsTrouble } from "./tlsTrouble.ts"
 import {
   executed,
   fill,
@@ -92,6 +102,8 @@ export const makeCore = (
   let hops = 0
   let trouble = "no endpoint was reached yet"
   let leaderless = false
+  /** The endpoints with which TLS could not be agreed, one after the other. */
+  const distrusted = new Set<string>()
   let retry: Alarm | null = null
   let sweeper: Alarm | null = null
   let closed: (() => void) | null = null
@@ -112,8 +124,16 @@ export const makeCore = (
       rotation.current(),
       settings.connectTimeoutMs,
       {
-        up: () => greet(mine),
-        down: (reason, denied) => (denied === undefined ? leave(reason) : deny(reason, denied)),
+        up: () => {
+          distrusted.clear()
+          greet(mine)
+        },
+        down: (reason, lasting) => {
+          if (lasting !== undefined && "problem" in lasting) return distrust(lasting)
+          distrusted.clear()
+          if (lasting === undefined) leave(reason)
+          else deny(reason, lasting)
+        },
       },
       surroundings,
     )
@@ -172,14 +192,24 @@ export const makeCore = (
     if (retry === null) retry = after(pause ? backoff() : 0, dial)
   }
 
-  /** This user or password is not accepted: all waiting operations end at once. */
-  const deny = (reason: string, denied: Denied): void => {
-    for (const operation of queue) {
-      const command = commandName(operation.task)
-      const message = `an earlier attempt of ${command} may have taken effect; after that this client's login was refused: ${reason}`
-      settle(operation, operation.uncertain ? new Unknown({ command, message }) : serverError(operation, denied))
-    }
+  /** All waiting operations end at once. */
+  const endAll = (reason: string, happened: string, error: (operation: ClientOperation) => ClientError): void => {
+    for (const operation of queue)
+      settle(
+        operation,
+        operation.uncertain ? inDoubt(operation, `after that ${happened}: ${reason}`) : error(operation),
+      )
     leave(reason)
+  }
+  /** This user or password is not accepted. */
+  const deny = (reason: string, denied: Denied): void =>
+    endAll(reason, "this client's login was refused", (operation) => serverError(operation, denied))
+  /** Another endpoint may be one with which TLS can be agreed; this one will not. */
+  const distrust = ({ text }: TlsTrouble): void => {
+    distrusted.add(showEndpoint(rotation.current()))
+    if (distrusted.size < rotation.size()) return leave(text)
+    distrusted.clear()
+    endAll(text, "no node was left with which TLS can be agreed", (operation) => tlsFailed(operation, text))
   }
 
   /**
@@ -249,11 +279,6 @@ export const makeCore = (
 
   // ── replies ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  const serverError = (
-    operation: ClientOperation,
-    { code, text }: { readonly code: string; readonly text: string },
-  ): ServerError => new ServerError({ command: commandName(operation.task), code, message: `${code} ${text}`.trim() })
-
   /** Replies come in order, so this one belongs to the head of the queue. */
   const answered = (operation: ClientOperation, reply: Reply): void => {
     // The read was sent after a write that is sent again: the read must see that write.
@@ -321,18 +346,13 @@ export const makeCore = (
     if (reply.code === "SPACELOW" ? (settled ? sent === 1 : uncertain) : operation.task === filler)
       return refusedAgain(`${reply.code} ${reply.text}`, reply, operation)
     if (session !== null && operation.sequence !== null) returnNumber(session, operation.sequence)
-    const command = commandName(operation.task)
-    const message = `an earlier attempt of ${command} may have taken effect; the last one was refused: ${reply.code} ${reply.text}`
-    take(operation, uncertain ? new Unknown({ command, message }) : serverError(operation, reply))
+    const doubt = `the last one was refused: ${reply.code} ${reply.text}`
+    take(operation, uncertain ? inDoubt(operation, doubt) : serverError(operation, reply))
   }
 
   const forgotten = (operation: ClientOperation): void => {
     if (session !== null && operation.sequence !== null) executed(session, operation.sequence)
-    const command = commandName(operation.task)
-    take(
-      operation,
-      new Unknown({ command, message: `${command} took effect, but the cluster no longer keeps its reply` }),
-    )
+    take(operation, resultGone(operation))
   }
 
   /** The other answers on this connection still tell what was executed, so the client waits for them. */
@@ -340,14 +360,6 @@ export const makeCore = (
     if (session !== null) session.ended = true
     if (operation.uncertain) take(operation, sessionExpired(operation))
     else requeue(operation)
-  }
-
-  const sessionExpired = ({ task }: ClientOperation): SessionExpired => {
-    const command = commandName(task)
-    return new SessionExpired({
-      command,
-      message: `the session ended before the outcome of ${command} was known; it may have taken effect, and will not do so any more`,
-    })
   }
 
   /** The head of the queue is sent again in another session, before anything that was not sent yet. */
@@ -394,22 +406,13 @@ export const makeCore = (
   }
 
   const expire = (operation: ClientOperation): void => {
-    const command = commandName(operation.task)
     const at = queue.indexOf(operation)
     if (isNumbered(operation) && (operation.uncertain || at < sent)) {
       if (operation.misplaced && session !== null) session.numbersDisagree = true
-      settle(
-        operation,
-        new Unknown({ command, message: `no reply to ${command} in time (${trouble}); it may have taken effect` }),
-      )
+      settle(operation, replyMissed(operation, trouble))
       return
     }
-    settle(
-      operation,
-      leaderless
-        ? new NoLeader({ command, message: `no leader in time: ${command} was not executed (${trouble})` })
-        : new TimedOut({ command, message: `${command} was not executed in time (${trouble})` }),
-    )
+    settle(operation, notInTime(operation, leaderless, trouble))
     withdraw(operation)
   }
 

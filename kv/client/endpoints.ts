@@ -38,6 +38,7 @@ export interface Rotation {
   /** Moves on to the next endpoint, or to `hint` if it is given. */
   readonly next: (hint?: Endpoint) => void
   readonly learn: (endpoints: readonly Endpoint[]) => void
+  readonly size: () => number
 }
 export const makeRotation = (given: readonly Endpoint[], start: number): Rotation => {
   const all = [...given]
@@ -61,6 +62,7 @@ export const makeRotation = (given: readonly Endpoint[], start: number): Rotatio
       }
     },
     learn,
+    size: () => all.length,
   }
 }
 

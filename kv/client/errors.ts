@@ -25,6 +25,12 @@ export class NoLeader extends Data.TaggedError("NoLeader")<{ readonly command: s
 /** No endpoint accepted the command in time. It was not executed. */
 export class TimedOut extends Data.TaggedError("TimedOut")<{ readonly command: string; readonly message: string }> {}
 
+/**
+ * With none of the endpoints TLS could be agreed: they speak none and the client does or the other way round, or their
+ * certificates do not count here. The message says why and what mends it. The command was not executed.
+ */
+export class TlsFailed extends Data.TaggedError("TlsFailed")<{ readonly command: string; readonly message: string }> {}
+
 /** The server answered with an error (`code` is its first word: ERR, WRONGTYPE, TOOLARGE, …). */
 export class ServerError extends Data.TaggedError("ServerError")<{
   readonly command: string
@@ -45,8 +51,16 @@ export class UnexpectedReply extends Data.TaggedError("UnexpectedReply")<{
   readonly message: string
 }> {}
 
-export type ClientError = Unknown | SessionExpired | NoLeader | TimedOut | ServerError | Closed | UnexpectedReply
+export type ClientError =
+  | Unknown
+  | SessionExpired
+  | NoLeader
+  | TimedOut
+  | TlsFailed
+  | ServerError
+  | Closed
+  | UnexpectedReply
 export const isClientError = (thrown: unknown): thrown is ClientError =>
-  [Unknown, SessionExpired, NoLeader, TimedOut, ServerError, Closed, UnexpectedReply].some(
+  [Unknown, SessionExpired, NoLeader, TimedOut, TlsFailed, ServerError, Closed, UnexpectedReply].some(
     (kind) => thrown instanceof kind,
   )

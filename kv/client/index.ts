@@ -29,6 +29,7 @@ export {
   ServerError,
   SessionExpired,
   TimedOut,
+  TlsFailed,
   UnexpectedReply,
   Unknown,
 } from "./errors.ts"

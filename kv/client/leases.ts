@@ -1,7 +1,7 @@
 /** The store as a table of leases: `elect` and `lock` of interpreters/lease run on a client. A lease is the key `lease:<name>`. */
 import { LeaseRefused, type LeaseAnswer, type LeaseRequest, type LeaseTable } from "../../interpreters/lease/index.ts"
 import type { CommandRequest } from "./commands.ts"
-import { NoLeader, ServerError, SessionExpired, TimedOut, Unknown } from "./errors.ts"
+import { NoLeader, ServerError, SessionExpired, TimedOut, TlsFailed, Unknown } from "./errors.ts"
 import { taskOf } from "./operation.ts"
 import { toValue } from "./resp.ts"
 
@@ -44,8 +44,7 @@ export const leaseTable = (id: string, run: <A>(request: CommandRequest<A>) => P
   },
   unanswered: (rejection) => {
     if (rejection instanceof Unknown || rejection instanceof SessionExpired) return "unknown"
-    return rejection instanceof NoLeader || rejection instanceof TimedOut || isPassing(rejection)
-      ? "notExecuted"
-      : "final"
+    const kinds = [NoLeader, TimedOut, TlsFailed]
+    return kinds.some((kind) => rejection instanceof kind) || isPassing(rejection) ? "notExecuted" : "final"
   },
 })

@@ -46,8 +46,8 @@ export const once: readonly Seeded[] = [
     patches: [
       {
         file: "kv/client/core.ts",
-        find: "operation.sequence !== null) returnNumber(session, operation.sequence)\n    const command = ",
-        replace: "operation.sequence !== null) session.next = operation.sequence\n    const command = ",
+        find: "operation.sequence !== null) returnNumber(session, operation.sequence)\n    const doubt = ",
+        replace: "operation.sequence !== null) session.next = operation.sequence\n    const doubt = ",
       },
     ],
   },

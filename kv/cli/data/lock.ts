@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { exitCodes, failure, whenDying } from "../../../interpreters/cli/runtime.ts"
 import { LeaseRefused, lock, type Lock } from "../../../interpreters/lease/index.ts"
 import type { Client } from "../../client/client.ts"
-import { NoLeader, TimedOut, Unknown } from "../../client/errors.ts"
+import { NoLeader, TimedOut, TlsFailed, Unknown } from "../../client/errors.ts"
 import { type DataOptions, printNow, withClient } from "./data.ts"
 
 export interface LockOptions extends DataOptions {
@@ -134,7 +134,7 @@ export const runLocked = (options: LockOptions, signal: AbortSignal): Promise<vo
 
 /** Errors that are over once the cluster is healthy again. */
 const isOutage = (error: unknown): error is Error =>
-  error instanceof NoLeader || error instanceof TimedOut || error instanceof Unknown
+  [NoLeader, TimedOut, TlsFailed, Unknown].some((kind) => error instanceof kind)
 
 /**
  * The first read must succeed: otherwise it may be that no node was there at all. Later the watch continues after an

@@ -5,7 +5,7 @@ import { isIP } from "node:net"
 import { join } from "node:path"
 import { makeFolders } from "../../../interpreters/cli/folders.ts"
 import { exitCodes, Failure, failure } from "../../../interpreters/cli/runtime.ts"
-import { certify, makeAuthority, SERVER_AUTH, type Certified } from "../../../interpreters/tls/index.ts"
+import { certify, hostsIn, makeAuthority, SERVER_AUTH, type Certified } from "../../../interpreters/tls/index.ts"
 import { isMemberName } from "../../../interpreters/text.ts"
 
 const AUTHORITY = "ca"
@@ -120,12 +120,6 @@ const former = (folder: string, name: string): X509Certificate | null => {
 }
 const purposeOf = ({ keyUsage }: X509Certificate): Certify["purpose"] =>
   (keyUsage as readonly string[] | undefined)?.includes(SERVER_AUTH) === false ? "client" : "node"
-const hostsOf = ({ subjectAltName = "" }: X509Certificate): readonly string[] =>
-  subjectAltName
-    .split(", ")
-    .flatMap((one) => /^(?:DNS|IP Address):(.+)$/.exec(one)?.slice(1) ?? [])
-    .map((host) => (isIP(host) === 6 ? new URL(`http://[${host}]`).hostname.slice(1, -1) : host))
-
 /** A node is asked on its own machine, too. */
 const HERE = ["localhost", "127.0.0.1", "::1"]
 
@@ -153,7 +147,8 @@ export const certifyIn = ({ folder, name, purpose, hosts, days, replace }: Certi
     throw failure(
       `${certOf(folder, name)} is a ${purposeOf(before)}'s. Nothing was changed: a ${purpose} needs a name of its own.`,
     )
-  const kept = given.length === 0 && before !== null ? hostsOf(before).filter((host) => host !== name) : given
+  const kept =
+    given.length === 0 && before !== null ? hostsIn(before.subjectAltName).filter((host) => host !== name) : given
   const reached = purpose === "node" ? [...new Set([...kept, ...HERE])] : []
   const made = certify(authority, { name, purpose, days, hosts: reached })
   writeCertified(folder, name, made)

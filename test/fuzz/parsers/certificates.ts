@@ -153,8 +153,9 @@ const checkContent = async (input: Buffer): Promise<void> => {
 }
 
 const KEEPER = "interpreters/tls/keeper.ts"
+const PAIR = "interpreters/tls/pair.ts"
 const TRUST = "interpreters/tls/trust.ts"
-const SOURCES = [KEEPER, TRUST, "interpreters/text.ts"]
+const SOURCES = [KEEPER, PAIR, "interpreters/tls/names.ts", TRUST, "interpreters/text.ts"]
 export const parsers: readonly Parser[] = [
   {
     name: "tls-files",
@@ -180,7 +181,7 @@ export const parsers: readonly Parser[] = [
         title: "the key may be that of another certificate",
         patches: [
           {
-            file: KEEPER,
+            file: PAIR,
             find: "if (!own.checkPrivateKey(secret)) throw",
             replace: 'if (secret.type !== "private") throw',
           },
@@ -191,7 +192,7 @@ export const parsers: readonly Parser[] = [
         title: "a certificate that cannot be read is no error of its own",
         patches: [
           {
-            file: KEEPER,
+            file: PAIR,
             find: "throw new TlsUnusable({ file, reason: `a certificate in it cannot be read (${String(error)})` })",
             replace: "throw error",
           },
