@@ -5,7 +5,8 @@ import { describe, expect, test } from "vitest"
 import type { Configuration, Member } from "../core/index.ts"
 import { readPlainly } from "../kv/cli/serve/direct.ts"
 import { decodeConfig, type ConfigSources } from "../kv/node/index.ts"
-import { strangeVariables } from "../kv/node/config.ts"
+import { clientVariables, strangeVariables } from "../kv/node/config.ts"
+import { clientDoor } from "../kv/node/security.ts"
 import { decide, type Peer } from "../interpreters/node/index.ts"
 import type { Hello } from "../interpreters/tcp/index.ts"
 import { temporaryFolder } from "./cluster.ts"
@@ -143,6 +144,24 @@ describe("configuration", () => {
     expect((await decoded({ flags: least, env })).settings.heartbeat).toBe(20)
     expect(strangeVariables(env)).toMatch(/^STEPRAFT_PORT, STEPRAFT_SERVICE_HOST in the environment/)
     expect(strangeVariables({ STEPRAFT_HEARTBEAT: "20" })).toBeNull()
+  })
+  test("what clients read in the environment makes no node: TLS that was expected is refused, a user and a password are named", async () => {
+    const env = { STEPRAFT_TLS: "1", STEPRAFT_USER: "ann", STEPRAFT_PASSWORD: "secret" }
+    const said = clientVariables(env)
+    expect(said).toMatch(/^STEPRAFT_USER, STEPRAFT_PASSWORD in the environment: .* a node does not read it; .*--users/)
+    expect(said).not.toMatch(/ann|secret/)
+    expect(clientVariables({ STEPRAFT_TLS: "1" })).toBeNull()
+    const tls = { tlsCert: "n1.crt", tlsKey: "n1.key", tlsCa: "ca.crt" }
+    for (const clear of [least, { ...least, ...tls, plaintext: "clients" }])
+      expect(await refused({ flags: clear, env })).toMatch(
+        /^STEPRAFT_TLS \(given by the environment\) is "1": clients read that, and this node would serve them in the clear/,
+      )
+    const { security } = await decoded({ flags: { ...least, ...tls, users: "users" }, env })
+    expect(clientDoor(security, 3)).toBe("the port for clients: with TLS, a certificate is optional; 3 users")
+    const open = await decoded({ flags: least, env: { ...env, STEPRAFT_TLS: "0" } })
+    expect(clientDoor(open.security, null)).toBe(
+      "the port for clients: in the clear; no file of users, so whoever comes in is an administrator",
+    )
   })
 })
 

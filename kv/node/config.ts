@@ -255,6 +255,26 @@ export const strangeVariables = (env: Readonly<Record<string, string | undefined
   return found.length === 0 ? null : `${found.join(", ")} in the environment: not a setting of a node, so ignored`
 }
 
+/** For the log: what was meant for a node's users, perhaps, but is read by clients alone; null: nothing. */
+export const clientVariables = (env: Readonly<Record<string, string | undefined>> = process.env): string | null => {
+  const found = [`${PREFIX}USER`, `${PREFIX}PASSWORD`].filter((name) => env[name] !== undefined)
+  return found.length === 0
+    ? null
+    : `${found.join(", ")} in the environment: clients log in with that, and a node does not read it; its users stand in the file of ${flagOf("users")} (${variableOf("users")})`
+}
+/** With this a client speaks TLS. Whoever gives it to a node expects that the node does. */
+const SPEAKS_TLS = `${PREFIX}TLS`
+const ON: ReadonlySet<string | undefined> = new Set(["1", "true", "yes"])
+const requireTlsIfAsked = ({ tls, plaintext }: Security, { env = process.env }: ConfigSources): void => {
+  if (!ON.has(env[SPEAKS_TLS]) || (tls !== null && !plaintext.includes("clients"))) return
+  throw new InvalidConfig({
+    field: SPEAKS_TLS,
+    source: "the environment",
+    found: JSON.stringify(env[SPEAKS_TLS]),
+    reason: `clients read that, and this node would serve them in the clear. Give it certificates (${flagOf("tlsCert")}, ${flagOf("tlsKey")}, ${flagOf("tlsCa")}; stepraft cert makes them) and no ${flagOf("plaintext")} clients, or start it without ${SPEAKS_TLS}`,
+  })
+}
+
 const gather = ({
   flags,
   env = process.env,
@@ -385,6 +405,12 @@ const decode = (sources: ConfigSources): NodeConfig => {
           lowWater: given.lowWater ?? Math.floor((given.highWater ?? 0) / 2),
           highWater: given.highWater ?? 2 * (given.lowWater ?? 0),
         }
+  const security = securityOf(
+    given,
+    { client: address("client"), peer: address("peer"), peers: Object.values(peers) },
+    invalid,
+  )
+  requireTlsIfAsked(security, sources)
   return {
     id: given.id,
     dataDir: given.data,
@@ -422,11 +448,7 @@ const decode = (sources: ConfigSources): NodeConfig => {
       ...(given.maxPipeline === undefined ? {} : { pipelinedCommands: given.maxPipeline }),
       ...(given.clientStallTimeout === undefined ? {} : { stalledMs: given.clientStallTimeout }),
     },
-    security: securityOf(
-      given,
-      { client: address("client"), peer: address("peer"), peers: Object.values(peers) },
-      invalid,
-    ),
+    security,
     autopilot: autopilot(),
     trace: given.trace ?? null,
   }

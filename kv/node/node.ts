@@ -21,14 +21,14 @@ import { defaultLimits, makeServer, type Limits, type ClientPortUnavailable } fr
 import { openUsers } from "../server/users/index.ts"
 import type { Backups, NodeStatus } from "../types.ts"
 import { build } from "./build.ts"
-import { strangeVariables, type NodeConfig } from "./config.ts"
+import { clientVariables, strangeVariables, type NodeConfig } from "./config.ts"
 import { descriptorLimit, placesFor } from "./descriptors.ts"
 import type { NodeError } from "./errors.ts"
 import { makeFailure } from "./failure.ts"
 import { makeGate } from "./gate.ts"
 import { makeStoreMetrics } from "./metrics.ts"
 import { threadAdvice } from "./launch.ts"
-import type { PortName } from "./security.ts"
+import { clientDoor, type PortName } from "./security.ts"
 import { advertised, nodeStatusOf, refusalOf } from "./status.ts"
 import { openTrace } from "./trace.ts"
 
@@ -131,6 +131,7 @@ export const serveNode = (
             ...every,
             limits: config.maxFailedLogins === null ? {} : { maxFailedLogins: config.maxFailedLogins },
           })
+    log("info", clientDoor(security, users?.counts().users ?? null))
     // Clients are answered first: while the log is read, which may take long, they are told so.
     const places = placesFor(
       descriptorLimit(),
@@ -269,6 +270,8 @@ export const runNode = (config: NodeConfig, options: ServeOptions = {}): Effect.
     if (advice !== null) log("info", advice)
     const strange = strangeVariables()
     if (strange !== null) log("warn", strange)
+    const clients = clientVariables()
+    if (clients !== null) log(config.security.users === null ? "warn" : "info", clients)
     return Effect.scoped(
       serveNode(config, { ...options, log }).pipe(
         Effect.tap(() => Effect.sync(() => options.started?.())),

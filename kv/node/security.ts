@@ -84,3 +84,15 @@ export const securityOf = (
     users,
   }
 }
+
+/** For the log: who may come in at the port for clients, and as what. `users`: how many there are; null: no file of them. */
+export const clientDoor = ({ tls, plaintext, authClients }: Security, users: number | null): string => {
+  const shows = {
+    no: "no certificate asked for",
+    optional: "a certificate is optional",
+    yes: "a certificate is required",
+  }
+  const how = tls === null || plaintext.includes("clients") ? "in the clear" : `with TLS, ${shows[authClients]}`
+  const who = users === null ? "no file of users, so whoever comes in is an administrator" : `${users} users`
+  return `the port for clients: ${how}; ${who}`
+}
