@@ -340,7 +340,16 @@ test("a write that waits is not executed by whoever has lost the role meanwhile"
     // The second one would be too much for the log together with the first.
     const told = [ann.send("SET", "a", value), ann.send("SET", "b", value), ann.send("STRLEN", "a")]
     expect(plain(await (await dial(port)).send("PING"))).toMatch(/^-NOAUTH/)
-    await until("the first is under way", () => held.length > 0)
+    const root = await dial(port)
+    await root.send("AUTH", "root", "r")
+    await until("the first is under way, and the second is there", async () => {
+      const list = String(plain(await root.send("CLIENT", "LIST")))
+      return (
+        held.length > 0 &&
+        /user=ann\b/.test(list) &&
+        Number(/tot-mem=(\d{8,})/.exec(list)?.[1] ?? 0) >= 2 * value.length
+      )
+    })
     writeFileSync(file, [lines[0], userLine("ann", "read", "a")].join("\n"))
     await users.look()
     for (const release of held.splice(0)) release()
@@ -350,7 +359,23 @@ test("a write that waits is not executed by whoever has lost the role meanwhile"
       5_000_000,
     ])
     expect(held).toEqual([])
-    ann.socket.destroy()
+    for (const { socket } of [ann, root]) socket.destroy()
+  })
+})
+
+test("a login waits for no write of others, however many the cluster does not answer", async () => {
+  let held = 0
+  const users = await opened(lines.join("\n"))
+  await serving({ ...makeFake(), write: () => void held++ }, { users }, async (port) => {
+    const ann = await dial(port)
+    await ann.send("AUTH", "ann", "a")
+    const value = "x".repeat(15_000)
+    const given = Array.from({ length: 100 }, () => ann.send("SET", "a", value).catch(() => undefined))
+    await until("no more writes are let in", () => held > 20)
+    const root = await dial(port)
+    expect(await code(root, "AUTH", "root", "r")).toBe("OK")
+    expect(held).toBeLessThan(given.length)
+    for (const { socket } of [ann, root]) socket.destroy()
   })
 })
 

@@ -63,8 +63,9 @@ const offsetOf = (known: KnownCommand, words: Call): number =>
 
 const bytesOf = (words: Call): number => words.reduce((sum, word) => sum + word.length, 0)
 
-/** The cost of one write: its own words, and the values that it returns or extends. */
+/** The cost of one write: its own words, and the values that it returns or extends. A login costs the log nothing. */
 export const writeWeightOf = (host: Host, { known, words, work }: Pick<Slot, "known" | "words" | "work">): number => {
+  if (work?.type === "work.write" && work.proves === true) return 0
   const calls = work?.type === "work.write" ? (work.calls ?? []) : undefined
   if (calls === undefined && known !== undefined && !isByValue(known, words))
     return callWeight + wordWeight * words.length + factor * bytesOf(words)
@@ -116,6 +117,8 @@ class WeightClass {
   }
 
   enter(weight: number, resume: () => void): boolean {
+    // It waits for nobody: while the cluster answers no write, somebody has to log in and see why.
+    if (weight === 0) return true
     if (this.granted.delete(resume)) return true
     if (this.waiting.has(resume)) return false
     if (this.waiting.size > 0 || !this.fits(weight)) {
@@ -128,6 +131,7 @@ class WeightClass {
 
   /** `took`: milliseconds since it was admitted; null: it was not started. */
   leave(weight: number, took: number | null): void {
+    if (weight === 0) return
     const { first, least, most } = this.lane
     this.underWay -= weight
     if (took !== null)
