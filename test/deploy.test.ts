@@ -72,6 +72,10 @@ describe("deployment files", () => {
     expect(unit).toMatch(/^ExecStart=\/usr\/bin\/stepraft serve$/m)
     const backup = read("stepraft-backup.service")
     expect(backup).toContain(`--endpoints ${config.client.host}:${config.client.port}`)
+    // What it is where clients need TLS: the command reads just these, and trusts what the node trusts.
+    const identity = Array.from(backup.matchAll(/^#Environment=(\w+)=(.+)$/gm), ([, name, at]) => [name, at])
+    expect(identity.map(([name]) => name)).toEqual((["tlsCa", "tlsCert", "tlsKey"] as const).map(variableOf))
+    expect(identity[0]?.[1]).toBe(config.security.tls?.ca)
     expect(all(read("prometheus.yml"), "targets").join(" ")).toContain(`${config.http?.host}:${config.http?.port}`)
   })
 

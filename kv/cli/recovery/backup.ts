@@ -101,7 +101,7 @@ export const restore = async ({ file, data, name, skip, output }: Restore): Prom
       ["goes on", `after entry ${countText(made.index)}`],
       [
         "next",
-        `start it (stepraft serve --id ${name} --data ${data} …), start the others with empty folders, and stepraft member add and promote each`,
+        `start it (stepraft serve --id ${name} --data ${data} …) with a certificate of its own and the file of users, which no backup holds; start the others with empty folders, and stepraft member add and promote each`,
       ],
     ])
   } finally {
