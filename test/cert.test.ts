@@ -1,6 +1,6 @@
 /** `stepraft cert`, as an operator uses it and as he should not. */
 import { X509Certificate } from "node:crypto"
-import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterEach, beforeEach, expect, test, vi } from "vitest"
 import { makeAuthority } from "../interpreters/tls/index.ts"
@@ -70,7 +70,8 @@ test("nothing is overwritten unasked; what replaces another keeps its hosts unle
   make("ann", { purpose: "client" })
   const before = text("n1.key")
   expect(() => make("n1")).toThrow(/exists already. Nothing was changed/)
-  expect(() => init(folder, 30)).toThrow(/exists already/)
+  // There is no such flag for an authority.
+  expect(() => init(folder, 30)).toThrow(/exists already. Nothing was changed.*cert init --dir next(?!.*--replace)/)
   expect(() => make("n1", { purpose: "client", replace: true })).toThrow(/is a node's. Nothing was changed/)
   expect(() => make("ann", { replace: true })).toThrow(/is a client's/)
   expect(text("n1.key")).toBe(before)
@@ -113,6 +114,11 @@ test("an authority that has ended, has not begun, is half another one or none ce
   }
   expect(refused()).toMatch(/there is no authority .* stepraft cert init/)
   mkdirSync(folder, { recursive: true })
+  // On a node.
+  writeFileSync(join(folder, "ca.crt"), "no PEM")
+  expect(refused()).toMatch(/ca\.key is missing: .* Run this command on the machine that keeps it/)
+  renameSync(join(folder, "ca.crt"), join(folder, "ca.key"))
+  expect(refused()).toMatch(/ca\.crt is missing beside its key/)
   for (const file of ["ca.crt", "ca.key"]) writeFileSync(join(folder, file), "no PEM")
   expect(refused()).toMatch(/^the authority in .* cannot be read/)
   writeCertified(folder, "ca", makeAuthority({ days: 1, from: new Date(Date.now() - 2 * DAY) }))

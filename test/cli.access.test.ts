@@ -5,8 +5,11 @@ import { afterEach, expect, test } from "vitest"
 import { exitCodes } from "../interpreters/cli/runtime.ts"
 import type { TlsMaterial } from "../interpreters/tls/index.ts"
 import { access, advised, useAccess, useGivenAccess } from "../kv/cli/access.ts"
+import { BackupRefused } from "../kv/backup/errors.ts"
+import { save } from "../kv/cli/recovery/backup.ts"
 import { inTheClear } from "../kv/client/access.ts"
 import { connect } from "../kv/client/client.ts"
+import { makeStore, startFake } from "./client.fake.ts"
 import { temporaryFolder } from "./cluster.ts"
 import { authority, shownBy } from "./tls.kit.ts"
 
@@ -88,4 +91,31 @@ test("a program is refused the same before it dials", async () => {
     connect({ endpoints: "127.0.0.1:1", tls, timeoutMs: 60_000 })
   await expect(dialling({ cert })).rejects.toThrow(/^tls\.key cannot be used for TLS: it is missing, and tls\.cert is/)
   await expect(dialling({ cert, key: shownBy("root").key })).rejects.toThrow(/^tls\.key .* not the key of .* tls\.cert/)
+})
+
+test("a backup that a node refuses: the role that it needs, one full stop, and no advice to begin again", async () => {
+  const told = (code: string, text: string): string => new BackupRefused({ from: "h:1", code, text }).message
+  expect(told("WRONGPASS", "invalid pair.")).toBe(
+    "No backup was taken: h:1 answered WRONGPASS invalid pair. Nothing was kept; the cluster is as it was.",
+  )
+  const store = makeStore()
+  const server = await startFake(store)
+  try {
+    const saving = (): Promise<void> => {
+      const file = join(temporaryFolder("stepraft-refused-"), "b")
+      const endpoints = [{ host: "127.0.0.1", port: server.port }]
+      return save({ endpoints, file, local: false, timeout: 60_000, output: "table" })
+    }
+    const reply = "-NOPERM alice has the role write, and STEPRAFT SNAPSHOT needs admin. Nothing was executed.\r\n"
+    store.fate = () => ({ reply, executed: false })
+    await expect(saving()).rejects.toThrow(
+      `No backup was taken: 127.0.0.1:${server.port} answered ${reply.slice(1).trim()} A backup needs a user with the role admin. Nothing was kept; the cluster is as it was.`,
+    )
+    store.fate = () => ({ reply: "-NOAUTH Authentication required.\r\n", executed: false })
+    await expect(saving()).rejects.toThrow(/required\. Say who you are: --user .*FILE\. A backup needs .* role admin/)
+    store.fate = () => ({ reply: "-ERR busy.\r\n", executed: false })
+    await expect(saving()).rejects.toThrow(/was interrupted: ERR busy\. What was .* Begin again/)
+  } finally {
+    await server.close()
+  }
 })

@@ -8,12 +8,13 @@ import { PassThrough } from "node:stream"
 import { afterEach, describe, expect, test, vi } from "vitest"
 import { paintFor } from "../interpreters/cli/paint.ts"
 import { startLoad, makeCounter } from "../kv/cli/bench/load.ts"
+import { greeting, requireConfig } from "../kv/cli/cluster/cluster.ts"
 import { startChild } from "../kv/cli/cluster/child.ts"
 import { gatherStatus, isHealthy, leaderAmong, type NodeRow } from "../kv/cli/status/gather.ts"
 import { makeLatencyHistogram } from "../kv/cli/bench/histogram.ts"
 import { watchKey } from "../kv/cli/data/lock.ts"
 import { carryOut } from "../kv/cli/members/members.ts"
-import { readLayout, recordedClients, writeLayout } from "../kv/cli/cluster/layout.ts"
+import { type Layout, nodesOf, readLayout, recordedClients, writeLayout } from "../kv/cli/cluster/layout.ts"
 import { openLogFile } from "../kv/cli/cluster/log-file.ts"
 import { busyPorts } from "../kv/cli/cluster/ports.ts"
 import { isStale } from "../kv/cli/serve/relaunch.ts"
@@ -180,6 +181,26 @@ describe("the data folder", () => {
     const other = folder()
     writeFileSync(join(other, "letters.txt"), "mine")
     expect(() => readLayout(other)).toThrow(/not empty/)
+  })
+
+  test("the commands that a cluster prints go where it listens; a host that others reach is refused in its own words", async () => {
+    const layout = { version: 1, nodes: 1, host: "192.0.2.2", port: 7001, peerPort: 8001, httpPort: 0 } as const
+    const printed = (more: Partial<Layout>): readonly string[] => {
+      const one = { ...layout, tls: false, ...more }
+      return greeting("d", one, nodesOf("d", one), true)
+        .split("\n")
+        .filter((line) => /^ {2}(redis-cli|stepraft) /.test(line))
+    }
+    for (const tls of [true, false])
+      for (const line of printed({ tls }))
+        expect(line.split(/ {3,}/).every((command) => /(-h|--host) 192\.0\.2\.2 (-p|--port) 7001/.test(command))).toBe(
+          true,
+        )
+    expect(printed({ host: "127.0.0.1" })[1]).toMatch(/^ {2}stepraft get greeting --port 7001 /)
+    const required = (tls: boolean): Promise<void> =>
+      requireConfig(nodesOf("d", { ...layout, tls }), { data: "d", config: null, redirect: false }, tls)
+    await expect(required(false)).rejects.toThrow(/^--host 192\.0\.2\.2 can be reached .* Give --tls too/)
+    await required(true)
   })
 
   test("a port in use is named", async () => {

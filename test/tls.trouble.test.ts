@@ -55,7 +55,9 @@ test("each cause of a failed TLS is told by its name, with the node's, and ends 
   for (const [shown, says] of [
     [
       shownBy("n1", authority, of(1, -2)),
-      RegExp(`the certificate of n1 ended at ${DATE}, .* ca\\.key is kept \\(stepraft cert node n1 --replace\\)`),
+      RegExp(
+        `^127\\S+ \\(CERT_HAS_EXPIRED\\): the certificate of n1 ended at ${DATE}, .* ca\\.key is kept \\(stepraft cert node n1 --replace\\)`,
+      ),
     ],
     [shownBy("n1", authority, of(1, 0.5)), /of n1.* has not begun, .* set the clock that is wrong/],
     [shownBy("n1", stranger), /has not signed the certificate of n1: .* another cluster, .*--tls-ca FILE/],

@@ -24,13 +24,29 @@ export class BackupDamaged extends Data.TaggedError("BackupDamaged")<{
     return `${this.file} is not to be trusted: ${this.found}. Nothing was made from it. Take another backup, or another copy of this one.`
   }
 }
+/** With the full stop that what a node says may have, or not. */
+const sentence = (text: string): string => (text.endsWith(".") ? text : `${text}.`)
+const NEEDS_ADMIN: ReadonlySet<string | null> = new Set(["NOPERM", "NOAUTH"])
+/** The node does not accept this client, or this client the node: beginning again would not help. */
+export class BackupRefused extends Data.TaggedError("BackupRefused")<{
+  readonly from: string
+  /** null: TLS could not be agreed, and the text says with whom. */
+  readonly code: string | null
+  readonly text: string
+}> {
+  override get message(): string {
+    const said = this.code === null ? this.text : `${this.from} answered ${this.code} ${this.text}`
+    const needs = NEEDS_ADMIN.has(this.code) ? " A backup needs a user with the role admin." : ""
+    return `No backup was taken: ${sentence(said)}${needs} Nothing was kept; the cluster is as it was.`
+  }
+}
 /** The backup ended before the whole image had arrived. */
 export class BackupInterrupted extends Data.TaggedError("BackupInterrupted")<{
   readonly from: string
   readonly reason: string
 }> {
   override get message(): string {
-    return `The backup from ${this.from} was interrupted: ${this.reason}. What was written so far was removed; the cluster is as it was. Begin again, perhaps at another node (--port, --endpoints).`
+    return `The backup from ${this.from} was interrupted: ${sentence(this.reason)} What was written so far was removed; the cluster is as it was. Begin again, perhaps at another node (--port, --endpoints).`
   }
 }
 export class NoNodeDirectory extends Data.TaggedError("NoNodeDirectory")<{

@@ -8,7 +8,7 @@ import { dialAs, type NodeConnection } from "../client/connection.ts"
 import { showEndpoint, type Endpoint } from "../client/endpoints.ts"
 import { encodeRequest } from "../client/resp.ts"
 import type { Reply } from "../types.ts"
-import { BackupInterrupted } from "./errors.ts"
+import { BackupInterrupted, BackupRefused } from "./errors.ts"
 import { writeBackup, type About, type SavedBackup } from "./file.ts"
 
 export interface Saving {
@@ -28,19 +28,23 @@ interface Asking {
   readonly ask: (...words: readonly string[]) => Promise<Reply>
   readonly drop: () => void
 }
+const REFUSALS: ReadonlySet<string> = new Set(["NOPERM", "NOAUTH"])
 const connect = (from: Endpoint, access: Access, timeout: number): Promise<Asking> =>
   new Promise((resolve, reject) => {
     const interrupted = (reason: string): BackupInterrupted =>
       new BackupInterrupted({ from: showEndpoint(from), reason })
     let fail: (error: Error) => void = reject
-    let down: BackupInterrupted | null = null
+    const refused = (code: string | null, text: string): BackupRefused =>
+      new BackupRefused({ from: showEndpoint(from), code, text })
+    let down: BackupInterrupted | BackupRefused | null = null
     const connection: NodeConnection = dialAs(access)(
       from,
       timeout,
       {
         up: () => resolve({ ask, drop: () => connection.drop() }),
-        down: (reason) => {
-          down = interrupted(reason)
+        down: (reason, lasting) => {
+          down =
+            lasting === undefined ? interrupted(reason) : refused("code" in lasting ? lasting.code : null, lasting.text)
           fail(down)
         },
       },
@@ -60,7 +64,10 @@ const connect = (from: Endpoint, access: Access, timeout: number): Promise<Askin
         }
         connection.send(encodeRequest(["STEPRAFT", "SNAPSHOT", ...words]), (reply) => {
           clearTimeout(timer)
-          if (reply.type === "error") failed(interrupted(`${reply.code} ${reply.text}`))
+          if (reply.type === "error")
+            failed(
+              REFUSALS.has(reply.code) ? refused(reply.code, reply.text) : interrupted(`${reply.code} ${reply.text}`),
+            )
           else answered(reply)
         })
       })

@@ -18,7 +18,7 @@ export const endpointFlags = {
     "Several nodes, as host:port,host:port or rediss://host:port; instead of --host and --port",
   ),
   tls: Flag.Boolean("tls").pipe(
-    Flag.withDescription("Speak TLS (STEPRAFT_TLS=1); given with --tls-ca"),
+    Flag.withDescription("Speak TLS (STEPRAFT_TLS=1); given with --tls-ca, and with --tls-cert"),
     Flag.withDefault(false),
   ),
   tlsCa: maybeString(

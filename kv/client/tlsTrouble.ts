@@ -65,7 +65,7 @@ export const tlsTrouble = (
   const member = name !== null && isMemberName(name) ? name : "NAME"
   const whose = name === null ? "" : ` of ${shown(name, 80)}`
   const now = new Date().toISOString()
-  const of = (problem: TlsProblem, text: string): TlsTrouble => ({ problem, text: `${address}: ${text}` })
+  const of = (problem: TlsProblem, text: string): TlsTrouble => ({ problem, text: `${address} (${code}): ${text}` })
   if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || /wrong version number/i.test(message))
     return {
       problem: "speaks none",

@@ -4,8 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { DirectoryLocked, type DirectoryLock, LockLost, nodeFiles, takeLock } from "../../../interpreters/file/index.ts"
-import { showEndpoint } from "../../client/endpoints.ts"
-import { decodeConfig } from "../../node/index.ts"
+import { type Endpoint, showEndpoint } from "../../client/endpoints.ts"
+import { exposed } from "../../../interpreters/node/index.ts"
+import { decodeConfig, type InvalidConfig } from "../../node/index.ts"
 import { type Child, startChild } from "./child.ts"
 import { clusterDefaults } from "../serve/defaults.ts"
 import { makeFolders } from "../../../interpreters/cli/folders.ts"
@@ -123,13 +124,19 @@ const words = (
   ...(tls ? secureArguments(options.data, member.id) : []),
 ]
 
+/** A node has flags of its own against what comes of the host that was given here. */
+const problemOf = ({ field, message }: InvalidConfig, { host, port }: Endpoint, tls: boolean): string =>
+  !tls && (field === "peer" || field === "client") && exposed([{ host, port }]) !== null
+    ? `--host ${host} can be reached from other machines, and without TLS whoever reaches it can read and change everything. Nothing was started. Give --tls too: certificates and users are made for you. Or leave --host out; or accept it, with STEPRAFT_PLAINTEXT=peers,clients in the environment.`
+    : message
+
 /**
  * A wrong setting (in the file or the environment) is wrong for every node: it is reported once, before anything is
  * started.
  */
-const requireConfig = async (
+export const requireConfig = async (
   members: readonly LayoutNode[],
-  { data: folder, config, redirect }: LocalClusterOptions,
+  { data: folder, config, redirect }: Pick<LocalClusterOptions, "data" | "config" | "redirect">,
   tls: boolean,
 ): Promise<void> => {
   const peers = Object.fromEntries(members.map(({ id, peer }) => [id, showEndpoint(peer)]))
@@ -139,7 +146,7 @@ const requireConfig = async (
     const decoded = await Effect.runPromise(
       Effect.result(decodeConfig({ flags, ...(config === null ? {} : { file: config }) })),
     )
-    if (Result.isFailure(decoded)) throw failure(decoded.failure.message, exitCodes.usage)
+    if (Result.isFailure(decoded)) throw failure(problemOf(decoded.failure, client, tls), exitCodes.usage)
   }
 }
 
@@ -159,14 +166,10 @@ const lockFolder = async (folder: string): Promise<DirectoryLock> => {
   }
 }
 
-const greeting = (
-  { data }: LocalClusterOptions,
-  layout: Layout,
-  members: readonly LayoutNode[],
-  isNew: boolean,
-): string => {
-  const first = members[0]
-  const port = layout.port
+/** The commands in it can be copied. */
+export const greeting = (data: string, layout: Layout, members: readonly LayoutNode[], isNew: boolean): string => {
+  const { host, port } = layout
+  const at = host === clusterDefaults.host ? `--port ${port}` : `--host ${host} --port ${port}`
   return [
     `${isNew ? "A new cluster" : "Resuming the cluster"} of ${layout.nodes} nodes in ${data}`,
     ...members.map(
@@ -174,10 +177,8 @@ const greeting = (
         `  ${id}  clients ${showEndpoint(client)}  peers ${showEndpoint(peer)}${http === null ? "" : `  http ${showEndpoint(http)}`}  log ${join(folder, "log.txt")}`,
     ),
     "Talk to any of them, in the Redis protocol or with this program:",
-    ...(layout.tls
-      ? secureHints(data, port)
-      : [`  redis-cli -h ${first?.client.host ?? layout.host} -p ${port} set greeting hello`]),
-    `  stepraft get greeting --port ${port}      stepraft status --port ${port}      stepraft bench --port ${port}`,
+    ...(layout.tls ? secureHints(data, layout) : [`  redis-cli -h ${host} -p ${port} set greeting hello`]),
+    `  stepraft get greeting ${at}      stepraft status ${at}      stepraft bench ${at}`,
     "Ctrl-C stops all nodes; the same command resumes them.",
     "",
   ].join("\n")
@@ -288,7 +289,7 @@ const run = async (
   signal: AbortSignal,
 ): Promise<void> => {
   const line = makeLine()
-  line.say(greeting(options, layout, members, isNew))
+  line.say(greeting(options.data, layout, members, isNew))
   const children: readonly Child[] = members.map((member) =>
     startChild({
       id: member.id,

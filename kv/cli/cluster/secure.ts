@@ -6,6 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { certify, makeAuthority } from "../../../interpreters/tls/index.ts"
 import { passwordHash } from "../../server/users/hash.ts"
+import type { Endpoint } from "../../client/endpoints.ts"
 import { useAccess } from "../access.ts"
 import { writeCertified } from "../security/cert.ts"
 import type { LayoutNode } from "./layout.ts"
@@ -65,8 +66,8 @@ export const secureArguments = (data: string, id: string): readonly string[] => 
   return ["--tls-cert", tlsCert, "--tls-key", tlsKey, "--tls-ca", tlsCa, "--users", users]
 }
 
-export const secureHints = (data: string, port: number): readonly string[] => [
+export const secureHints = (data: string, { host, port }: Endpoint): readonly string[] => [
   `TLS on every port: certificates in ${folderOf(data)}. Users in ${usersOf(data)}: ${ADMIN} by certificate, ${LOGINS.join(" and ")} by the passwords in ${passwordsOf(data)}`,
-  `  redis-cli --tls --cacert ${file(data, "ca.crt")} -p ${port} --user writer --askpass set greeting hello`,
+  `  redis-cli --tls --cacert ${file(data, "ca.crt")} -h ${host} -p ${port} --user writer --askpass set greeting hello`,
   `  export STEPRAFT_TLS_CA=${file(data, "ca.crt")} STEPRAFT_TLS_CERT=${file(data, `${ADMIN}.crt`)} STEPRAFT_TLS_KEY=${file(data, `${ADMIN}.key`)}`,
 ]

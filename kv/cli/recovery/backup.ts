@@ -2,9 +2,9 @@
 import type { Endpoint } from "../../client/endpoints.ts"
 import { failure } from "../../../interpreters/cli/runtime.ts"
 import { DEFAULT_SKIP, makeDirectory } from "../../backup/directory.ts"
-import { BackupInterrupted } from "../../backup/errors.ts"
+import { BackupInterrupted, BackupRefused } from "../../backup/errors.ts"
 import { checkBackup, openBackup, type About } from "../../backup/file.ts"
-import { access } from "../access.ts"
+import { access, advised } from "../access.ts"
 import { saveBackup } from "../../backup/save.ts"
 import { countText, printRecord, timeText, type OutputFormat } from "../print.ts"
 
@@ -38,7 +38,7 @@ export const save = async ({ endpoints, file, local, timeout, output }: Save): P
     told = performance.now()
     process.stderr.write(`${countText(bytes)} bytes so far\n`)
   }
-  let why: BackupInterrupted | null = null
+  let why: BackupInterrupted | BackupRefused | null = null
   for (const from of endpoints) {
     try {
       const { about, bytes, sha256 } = await saveBackup({ from, access: access(), file, local, timeout, progress })
@@ -49,8 +49,11 @@ export const save = async ({ endpoints, file, local, timeout, output }: Save): P
       ])
       return
     } catch (error) {
-      if (!(error instanceof BackupInterrupted)) throw error
-      why = error
+      if (error instanceof BackupRefused) {
+        const { code, text } = error
+        why = code === null ? error : new BackupRefused({ from: error.from, code, text: advised(code, text) })
+      } else if (error instanceof BackupInterrupted) why = error
+      else throw error
     }
   }
   throw why ?? failure("no node was given")

@@ -37,18 +37,20 @@ export const writeCertified = (folder: string, name: string, { certificate, key 
     renameSync(`${file}.new`, file)
   }
 }
-const requireFree = (folder: string, name: string, replace: boolean): void => {
+const requireFree = (folder: string, name: string, replace: boolean, instead: string): void => {
   const found = [certOf(folder, name), keyOf(folder, name)].find((file) => existsSync(file))
-  if (found !== undefined && !replace)
-    throw failure(
-      `${found} exists already. Nothing was changed. Use --replace to replace it, or give another folder with --dir.`,
-    )
+  if (found !== undefined && !replace) throw failure(`${found} exists already. Nothing was changed. ${instead}`)
 }
 const day = (date: Date): string => date.toISOString().slice(0, 10)
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
 export const init = (folder: string, days: number): void => {
-  requireFree(folder, AUTHORITY, false)
+  requireFree(
+    folder,
+    AUTHORITY,
+    false,
+    "Nobody would trust a new authority in its place. To replace it, make another in a folder of its own (stepraft cert init --dir next), and go on as kv/SECURITY.md says (Replacing what ends).",
+  )
   const made = makeAuthority({ days })
   writeCertified(folder, AUTHORITY, made)
   say(
@@ -59,9 +61,18 @@ export const init = (folder: string, days: number): void => {
 const BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g
 const authorityIn = (folder: string): { readonly certificate: string; readonly key: string } => {
   const [certificates, secret] = [certOf(folder, AUTHORITY), keyOf(folder, AUTHORITY)]
-  if (!existsSync(certificates) || !existsSync(secret))
+  const [isCertified, isSecret] = [existsSync(certificates), existsSync(secret)]
+  if (!isCertified && !isSecret)
     throw failure(
       `there is no authority in ${folder}: make one first with stepraft cert init, or give another folder with --dir.`,
+    )
+  if (!isSecret)
+    throw failure(
+      `${secret} is missing: the authority's key is kept off the nodes. Nothing was made. Run this command on the machine that keeps it, and copy what it makes, or give its folder with --dir.`,
+    )
+  if (!isCertified)
+    throw failure(
+      `${certificates} is missing beside its key. Nothing was made. Copy it back from any node or client, or give another folder with --dir.`,
     )
   const key = readFileSync(secret, "utf8")
   try {
@@ -139,7 +150,7 @@ export const certifyIn = ({ folder, name, purpose, hosts, days, replace }: Certi
       exitCodes.usage,
     )
   const given = hosts.map(hostIn)
-  requireFree(folder, name, replace)
+  requireFree(folder, name, replace, "Use --replace to replace it, or give another folder with --dir.")
   const authority = authorityIn(folder)
   requireValid(folder, authority.certificate)
   const before = replace ? former(folder, name) : null

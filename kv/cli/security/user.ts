@@ -42,7 +42,10 @@ export const hash = async (
   stdin: PasswordInput = process.stdin,
 ): Promise<void> => {
   if (!/^[!-~]{1,128}$/.test(name) || name.startsWith("#"))
-    throw failure("a user's name has 1 to 128 printable characters and does not begin with #", exitCodes.usage)
+    throw failure(
+      "a user's name has 1 to 128 printable ASCII characters without blanks, and does not begin with #",
+      exitCodes.usage,
+    )
   const password = generate ? randomBytes(18).toString("base64url") : await askPassword(stdin, "Password: ")
   if (stdin.isTTY && !generate && password !== "" && (await askPassword(stdin, "Once more: ")) !== password)
     throw failure("that was another one. Nothing was made: try again", exitCodes.failed)
