@@ -74,7 +74,7 @@ export const layers: readonly Layer[] = [
   suite("machine", ["machine", "service"], /^(machine|service)\.(?!property|model|crash)/),
   suite("models", ["machine", "service"], /^(service\.property|machine\.(model|crash)|world\.clients)\./),
   suite("files", ["file"], /^file\./),
-  suite("transport", ["core", "file", "transport"], /^(tcp|starts|port)\./),
+  suite("transport", ["core", "file", "transport"], /^(tcp|starts|port|attacks)\./),
   suite("contract", ["driver", "file", "transport", "machine", "replica"], /^(conformance|memory)\./),
   suite("clients", ["client"], /^client\./),
   suite("server", ["server", "service"], /^(resp|tls|users)\./),

@@ -46,6 +46,7 @@ const PARTS: readonly (readonly [string, Part])[] = [
   ["interpreters/memory/network.ts", "transport"],
   ["interpreters/memory/disk.ts", "file"],
   ["interpreters/hello.ts", "transport"],
+  ["interpreters/tls/", "transport"],
   ["kv/machine/", "machine"],
   ["kv/service/", "service"],
   ["interpreters/replica/session/", "service"],

@@ -109,4 +109,55 @@ export const reserves: readonly Seeded[] = [
       },
     ],
   },
+  {
+    id: "own-hostile-11",
+    title: "whoever answers in the place of a member is believed, whatever its certificate says",
+    patches: [
+      {
+        file: "interpreters/tcp/connection.ts",
+        find: "else if (this.expected !== null && this.certified !== null && this.certified !== this.expected)",
+        replace: 'else if (this.expected === "")',
+      },
+    ],
+  },
+  {
+    id: "own-hostile-12",
+    title: "a certificate that names no purpose is a node's",
+    patches: [
+      {
+        file: "interpreters/tls/trust.ts",
+        find: "if (purposes?.includes(SERVER_AUTH) !== true)",
+        replace: "if (purposes?.includes(SERVER_AUTH) === false)",
+      },
+    ],
+  },
+  {
+    id: "own-hostile-13",
+    title: "a login waits behind the writes of others",
+    patches: [
+      {
+        file: "kv/server/limits/admission.ts",
+        find: '  if (work?.type === "work.write" && work.proves === true) return 0\n',
+        replace: "",
+      },
+    ],
+  },
+  {
+    id: "own-hostile-14",
+    title: "whoever asks the HTTP port too often keeps the others from hearing whether the node lives",
+    patches: [
+      { file: "interpreters/node/http.ts", find: "(asked > SELDOM ? answers : 2 * answers)", replace: "answers" },
+    ],
+  },
+  {
+    id: "own-hostile-15",
+    title: "one password for two names that do not exist is one check, so the time tells that they do not",
+    patches: [
+      {
+        file: "kv/server/users/users.ts",
+        find: '${digest.toString("base64")} ${name}`',
+        replace: '${digest.toString("base64")}`',
+      },
+    ],
+  },
 ]
