@@ -168,7 +168,7 @@ test("a failed handshake is told as what it is: plain text, a client's refusal w
     expect(await told(plaintext)).toMatch(/^the TLS handshake with a client at \S*127\.0\.0\.1 failed .*needs TLS/)
   for (const [code, why] of [
     [48, /UNKNOWN_CA\): it trusts another authority/],
-    [45, /CERTIFICATE_EXPIRED\): the one in force ends at \S+Z/],
+    [45, /CERTIFICATE_EXPIRED\): it ends at \S+Z, so the client's clock/],
     [42, /BAD_CERTIFICATE\): it may have dialled a host .*--replace --host HOST/],
   ] as const) {
     const line = await told(alert(code))
@@ -177,7 +177,9 @@ test("a failed handshake is told as what it is: plain text, a client's refusal w
     expect(line).not.toContain("needs TLS")
   }
   expect(await told(alert(40))).toMatch(/HANDSHAKE_FAILURE\): closed its connection\. The client ended it$/)
-  const timeout = { host: "h", code: "ERR_TLS_HANDSHAKE_TIMEOUT", ends: new Date() }
+  const timeout = { host: "h", code: "ERR_TLS_HANDSHAKE_TIMEOUT", ends: new Date(1000), now: 2000 }
+  const ended = { ...timeout, code: "ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED", heard: true }
+  expect(failedHandshake(ended)).toMatch(/it ended at 1970-01-01T00:00:01.000Z \(replace it/)
   expect(failedHandshake({ ...timeout, heard: false })).toMatch(/connection\. It sent nothing$/)
   expect(failedHandshake({ ...timeout, heard: true })).toMatch(/It began and did not go on: .* not accept this node's/)
 })

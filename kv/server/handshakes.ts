@@ -25,10 +25,15 @@ export interface FailedHandshake {
   readonly code: string
   /** The client has sent at least a byte. */
   readonly heard: boolean
-  /** When the node's certificate ends. */
+  /** When the node's certificate ends, and the time now. */
   readonly ends: Date
+  readonly now: number
 }
-export const failedHandshake = ({ host, code, heard, ends }: FailedHandshake): string => {
+const expired = (ends: Date, now: number): string =>
+  ends.getTime() <= now
+    ? `it ended at ${ends.toISOString()} (replace it: stepraft cert node NAME --replace)`
+    : `it ends at ${ends.toISOString()}, so the client's clock is wrong`
+export const failedHandshake = ({ host, code, heard, ends, now }: FailedHandshake): string => {
   const failed = `the TLS handshake with a client at ${host} failed (${code}): closed its connection`
   if (PLAIN.has(code)) return `${failed}. It needs TLS, as with an address that begins with rediss://`
   if (code === "ERR_TLS_HANDSHAKE_TIMEOUT")
@@ -37,10 +42,7 @@ export const failedHandshake = ({ host, code, heard, ends }: FailedHandshake): s
       : `${failed}. It sent nothing`
   const alert = ALERT.exec(code)?.[1]
   if (alert === undefined) return failed
-  const why =
-    alert === "CERTIFICATE_EXPIRED"
-      ? `the one in force ends at ${ends.toISOString()}; if that is not over, the client's clock is wrong`
-      : REASONS[alert]
+  const why = alert === "CERTIFICATE_EXPIRED" ? expired(ends, now) : REASONS[alert]
   return why === undefined
     ? `${failed}. The client ended it`
     : `a client at ${host} did not accept this node's certificate (${code}): ${why}. Closed its connection`

@@ -61,7 +61,11 @@ export const makeListener = (
         // Probably something that only checks whether the port is open.
         if (code === "ECONNRESET") return
         unsecured()
-        tell(`failed ${networkOf(host)}`, "warn", failedHandshake({ host, code, heard, ends: keeper.ends() }))
+        tell(
+          `failed ${networkOf(host)}`,
+          "warn",
+          failedHandshake({ host, code, heard, ends: keeper.ends(), now: Date.now() }),
+        )
       },
     },
   )
