@@ -11,6 +11,7 @@ export {
   type LeaseOptions,
   type Lock,
 } from "../../interpreters/lease/index.ts"
+export { TlsUnusable } from "../../interpreters/tls/errors.ts"
 export type { ClientTlsOptions } from "./access.ts"
 export { connect, type Client, type ConnectOptions } from "./client.ts"
 export {
