@@ -4,6 +4,28 @@ import type { Logger } from "./log.ts"
 
 const HOUR = 3_600_000
 
+/** What stands in the files now cannot be used, so the next start would fail. */
+export interface Unusable {
+  /** Which file, and why. */
+  readonly reason: string
+  /** For how long. */
+  readonly ms: number
+}
+/** The watched files of one kind, for status and metrics. */
+export interface WatchedFiles {
+  readonly kind: "tls" | "users"
+  /** null: what stands there is in force. */
+  readonly unusable: () => Unusable | null
+}
+export interface UnusableFiles extends Unusable {
+  readonly kind: WatchedFiles["kind"]
+}
+export const unusableIn = (files: readonly WatchedFiles[]): readonly UnusableFiles[] =>
+  files.flatMap(({ kind, unusable }) => {
+    const found = unusable()
+    return found === null ? [] : [{ kind, ...found }]
+  })
+
 export interface WatchedTexts {
   /** Said with the reason when a changed file cannot be used. */
   readonly refused: string
@@ -15,7 +37,7 @@ export interface WatchedTexts {
  * that it is mended is said too.
  */
 export class Watched {
-  private said: { readonly reason: string; readonly at: number } | null = null
+  private said: { readonly reason: string; readonly at: number; readonly since: number } | null = null
   private readonly log: Logger
   private readonly texts: WatchedTexts
   private readonly now: () => number
@@ -26,14 +48,12 @@ export class Watched {
     this.now = now
   }
 
-  /** Why what stands in the files now is not in force; null: it is. */
-  get reason(): string | null {
-    return this.said?.reason ?? null
-  }
+  readonly unusable = (): Unusable | null =>
+    this.said === null ? null : { reason: this.said.reason, ms: Math.max(0, Math.round(this.now() - this.said.since)) }
   refuse(reason: string): void {
     const at = this.now()
     if (this.said?.reason === reason && at - this.said.at < HOUR) return
-    this.said = { reason, at }
+    this.said = { reason, at, since: this.said?.since ?? at }
     this.log("warn", `${this.texts.refused}: ${reason}. Mend that: with these files the node would not start again.`)
   }
   /** The files hold what is in force. */

@@ -165,6 +165,16 @@ export type { PeerStatus }
 export interface NodeStatus extends ServerStatus {
   /** The address for clients. */
   readonly client: string
+  /** Whom it lets in there; null: a simulated node. Absent: an older version. */
+  readonly access?: ClientAccess | null
+}
+export interface ClientAccess {
+  /** Its port for clients speaks TLS. */
+  readonly tls: boolean
+  /** Whether clients are asked for a certificate. */
+  readonly certificates: "no" | "optional" | "yes"
+  /** The users in force, and a digest by which nodes can be compared; null: whoever comes in is an administrator. */
+  readonly users: { readonly count: number; readonly digest: string } | null
 }
 
 /** Identifies a client's session: its index in the log, and the secret that its opening returned. */

@@ -2,6 +2,7 @@
 import { defaultSettings } from "../core/index.ts"
 import type { Details, FollowerDetails, LinkDetails } from "../interpreters/node/index.ts"
 import type { ClusterFacts, Look, NodeFacts, Probe } from "../kv/doctor/facts.ts"
+import type { FindingName } from "../kv/doctor/findings.ts"
 import type { NodeStatus } from "../kv/types.ts"
 
 export const names = ["n1", "n2", "n3"]
@@ -39,6 +40,8 @@ export const details = (id: string): Details => ({
   refused: null,
   leaderlessMs: null,
   clockMs: null,
+  unusableFiles: [],
+  certificate: { ends: "2027-11-27T00:00:00.000Z", leftMs: 365 * 86_400_000 },
 })
 export const status = (id: string): NodeStatus => ({
   id,
@@ -58,6 +61,7 @@ export const status = (id: string): NodeStatus => ({
   peer: "",
   http: null,
   client: `${id}:1`,
+  access: { tls: true, certificates: "optional", users: { count: 3, digest: "aa" } },
   health: "ok",
   loading: false,
   uptimeMs: 900_000,
@@ -78,15 +82,20 @@ export interface Change {
   readonly info?: Readonly<Record<string, string>>
 }
 export interface Case {
-  /** For each node: facts of both looks, and of only the first or the last one; null: it does not answer. */
-  readonly [id: string]: null | {
-    readonly both?: Change
-    readonly first?: Change
-    readonly last?: Change
-    readonly probes?: readonly Probe[]
-    readonly silence?: string
-  }
+  /** For each node: facts of both looks, and of only the first or the last one; null, or why: it does not answer. */
+  readonly [id: string]:
+    | null
+    | string
+    | {
+        readonly both?: Change
+        readonly first?: Change
+        readonly last?: Change
+        readonly probes?: readonly Probe[]
+        readonly silence?: string
+      }
 }
+/** What it is, the facts, what is found, and what the findings say. */
+export type Row = readonly [string, Case, readonly FindingName[], RegExp]
 export const lookOf = (id: string, ...changes: readonly (Change | undefined)[]): Look => {
   const all = changes.map((change) => change ?? {})
   const own: NodeStatus = Object.assign(status(id), ...all.map((change) => change.status ?? {}))
@@ -110,8 +119,15 @@ export const factsOf = (nodes: Case): ClusterFacts => ({
   apartMs: 2000,
   nodes: [...new Set([...names, ...Object.keys(nodes)])].map((id): NodeFacts => {
     const change = nodes[id]
-    if (change === null)
-      return { id, client: `${id}:1`, first: null, last: null, silence: `${id}:1: connect ECONNREFUSED`, probes: [] }
+    if (change === null || typeof change === "string")
+      return {
+        id,
+        client: `${id}:1`,
+        first: null,
+        last: null,
+        silence: `${id}:1: ${change ?? "connect ECONNREFUSED"}`,
+        probes: [],
+      }
     return {
       id,
       client: `${id}:1`,
@@ -144,5 +160,10 @@ export const leaderless = (id: string, more: Partial<Details> = {}): Change => (
 export const starting: Change = {
   status: { role: "starting", leader: null, health: "starting: reading the log", loading: true },
   details: { reason: "starting", standing: null, members: { voters: [], outgoing: [], learners: [] }, followers: [] },
+}
+/** It has been started and is no member. */
+export const waiting: Change = {
+  status: { role: "amnesiac", leader: null, health: "n2 has an empty data directory" },
+  details: { reason: "amnesiac", standing: null, members: { voters: [], outgoing: [], learners: [] }, followers: [] },
 }
 export const silent: readonly Probe[] = [{ kind: "write", ms: 3000, error: "SILENT", text: "did not answer" }]

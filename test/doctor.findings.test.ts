@@ -5,8 +5,8 @@ import { wellText } from "../kv/cli/diagnosis/doctor.ts"
 import { diagnose } from "../kv/doctor/diagnose.ts"
 import type { NodeFacts } from "../kv/doctor/facts.ts"
 import { FINDINGS, guideOf, type FindingName } from "../kv/doctor/findings.ts"
+import { access } from "./doctor.access.ts"
 import {
-  type Case,
   factsOf,
   follower,
   followers,
@@ -14,6 +14,7 @@ import {
   led,
   links,
   member,
+  type Row,
   silent,
   starting,
 } from "./doctor.cases.ts"
@@ -22,7 +23,7 @@ const unwritten: NodeFacts["probes"] = [
   { kind: "read", ms: 3, error: null, text: "" },
   { kind: "write", ms: 2, error: "NOPERM", text: "me has the role read, and STEPRAFT SESSION needs write" },
 ]
-const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[] = [
+const table: readonly Row[] = [
   ["nothing wrong", {}, [], /^$/],
   [
     "two of three are gone",
@@ -351,6 +352,7 @@ const table: readonly (readonly [string, Case, readonly FindingName[], RegExp])[
     ["mixed-versions"],
     /n3 0\.9\.0/,
   ],
+  ...access,
 ]
 
 test.each(table)("%s", (_, nodes, found, text) => {
@@ -361,9 +363,8 @@ test.each(table)("%s", (_, nodes, found, text) => {
   ).toMatch(new RegExp(text.source, "s"))
   // The gravest first, in an order that does not change.
   const order = Object.keys(FINDINGS)
-  expect(findings.map(({ name }) => order.indexOf(name))).toEqual(
-    findings.map(({ name }) => order.indexOf(name)).toSorted((a, b) => a - b),
-  )
+  const ranks = findings.map(({ name, severity }) => order.indexOf(name) + (severity === "critical" ? 0 : 100))
+  expect(ranks).toEqual(ranks.toSorted((a, b) => a - b))
 })
 
 test("every finding stands in the table above, and its page in the guide", () => {
@@ -393,23 +394,6 @@ test("well is told of the nodes that answer, and of what was not tried", () => {
   expect(wellText({ ...facts, nodes: [...facts.nodes, ...nodes.filter(({ last }) => last === null)] })).toMatch(
     /^all is well: 3 nodes, n1 leads in term 3, .*; no write was tried: me has the role read/,
   )
-})
-test("a node that does not let the doctor in lives", () => {
-  for (const silence of [
-    "n3:1 answered: NOAUTH Authentication required.",
-    "n3:1: WRONGPASS invalid",
-    "n3:1: self-signed certificate",
-  ]) {
-    const facts = factsOf({})
-    const shut = facts.nodes.map((node) => (node.id === "n3" ? { ...node, last: null, silence, probes: [] } : node))
-    expect(diagnose({ ...facts, nodes: shut })).toMatchObject([
-      {
-        name: "node-unreachable",
-        cause: expect.stringMatching(/^it runs/) as unknown,
-        next: expect.stringContaining("STEPRAFT_PASSWORD") as unknown,
-      },
-    ])
-  }
 })
 test("an address that was given and does not answer is never well", () => {
   const facts = factsOf({})

@@ -1,5 +1,5 @@
 /** A cluster of three with TLS on every port, users and roles: who is let in, what the others are told, and certificates that are replaced under load. */
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import * as https from "node:https"
 import { join } from "node:path"
 import { Duplex } from "node:stream"
@@ -8,6 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { failedHandshake } from "../kv/server/handshakes.ts"
 import { connect } from "../kv/client/client.ts"
 import { socketTo } from "../kv/client/connection.ts"
+import { diagnose } from "../kv/doctor/diagnose.ts"
+import type { Finding } from "../kv/doctor/findings.ts"
 import type { NodeConfig } from "../kv/node/index.ts"
 import { makeAuthority } from "../interpreters/tls/index.ts"
 import { freePort, temporaryFolder, until } from "./cluster.ts"
@@ -189,6 +191,44 @@ test("HTTP is HTTPS, and counts who was turned away", async () => {
   expect(await get("/metrics", ca)).toMatch(/stepraft_client_connections_unproven_total [1-9]/)
   await expect(get("/metrics", stranger.certificate)).rejects.toThrow(/certificate/)
   expect(await exchange(http, "GET /metrics HTTP/1.1\r\n\r\n")).not.toContain("stepraft")
+})
+
+test("a node tells whom it lets in, when its certificate ends, and which file its next start could not use", async () => {
+  const good = readFileSync(users, "utf8")
+  const { status } = cluster.node("n1")
+  const found = (): readonly Finding[] =>
+    diagnose({
+      apartMs: 1,
+      nodes: cluster.nodes.map((node) => {
+        const look = { status: node.status(), info: {} }
+        return { id: node.id, client: node.status().client, first: null, last: look, silence: null, probes: [] }
+      }),
+    })
+  const metric = async (): Promise<string> =>
+    /stepraft_server_files_unusable\{kind="users"\} (\d)/.exec(await get("/metrics", ca))?.[1] ?? "not told"
+  const ofAccess = new Set(["access-differs", "files-unusable", "certificate-ends"])
+  expect(found().flatMap(({ name }) => (ofAccess.has(name) ? [name] : []))).toEqual(["certificate-ends"])
+  expect(await metric()).toBe("0")
+  writeFileSync(users, `${good}\nann admin -`)
+  await until("all have looked", () =>
+    cluster.nodes.every((node) => node.status().details?.unusableFiles?.length === 1),
+  )
+  expect(found().find(({ name }) => name === "files-unusable")).toMatchObject({
+    severity: "critical",
+    evidence: expect.stringMatching(/n1, for .*\/users: line 3: ann is listed twice; n2, for/) as unknown,
+  })
+  expect(await metric()).toBe("1")
+  expect(status().health).toMatch(/^the certificate of n1 ends at /)
+  const { digest } = status().access?.users ?? {}
+  writeFileSync(users, `# the same, in another order\n${good.split("\n").toReversed().join("\n")}`)
+  await until("all is as before", () =>
+    cluster.nodes.every((node) => node.status().details?.unusableFiles?.length === 0),
+  )
+  expect(status().access).toEqual({ tls: true, certificates: "optional", users: { count: 2, digest } })
+  writeFileSync(users, `${good}\nbob read nopass`)
+  await until("it has them", () => status().access?.users?.count === 3)
+  expect(status().access?.users?.digest).not.toBe(digest)
+  writeFileSync(users, good)
 })
 
 test("every certificate and the authority are replaced under load, without a failed request", async () => {

@@ -66,6 +66,7 @@ export const held = (first: TlsMaterial): Held => {
     material: () => shown,
     ends: () => new Date(Date.now() + DAY),
     reloads: () => reloads,
+    unusable: () => null,
     onChange: (listener) => {
       listeners.add(listener)
       return () => void listeners.delete(listener)

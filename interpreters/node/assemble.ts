@@ -124,7 +124,6 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
   Effect.gen(function* () {
     const { id } = alive
     alive.advertises = assembly.advertise
-    alive.tls = assembly.tls ?? assembly.httpTls
     const { data, log, clientAddress } = assembly
     // HTTP comes first: it answers while the log is read, which may take long. It is loaded only if it is wanted.
     if (assembly.http != null) {

@@ -11,6 +11,7 @@ import {
   type State,
 } from "../../core/index.ts"
 import { memberRole, strangers, type Health, type Reason } from "./health.ts"
+import { unusableIn, type UnusableFiles } from "../watched.ts"
 import type { ServerParts } from "./status.ts"
 
 export interface ConfigurationMembers {
@@ -64,6 +65,10 @@ export interface Details {
   readonly leaderlessMs: number | null
   /** How far the clock is off, if it has been too far off for some time. */
   readonly clockMs: number | null
+  /** Files that are watched, and that the next start could not use as they lie there. Absent: an older version. */
+  readonly unusableFiles?: readonly UnusableFiles[]
+  /** The end of its certificate, and how long until then by its own clock; null: it has none. Absent: an older version. */
+  readonly certificate?: { readonly ends: string; readonly leftMs: number } | null
 }
 
 const none: ConfigurationMembers = { voters: [], outgoing: [], learners: [] }
@@ -104,7 +109,7 @@ const linksOf = ({ transport }: ServerParts, configuration: Configuration | null
 }
 
 export const detailsOf = (alive: ServerParts, { reason }: Health): Details => {
-  const { running, storage, transport, clocks, refused, leaderlessSince } = alive
+  const { running, storage, transport, clocks, refused, leaderlessSince, tls } = alive
   const state = running?.driver.state() ?? null
   const configuration = state === null ? null : configurationOf(state)
   const pending = storage?.pending() ?? { ms: 0, lacks: null }
@@ -126,5 +131,7 @@ export const detailsOf = (alive: ServerParts, { reason }: Health): Details => {
     refused: refused?.reason ?? null,
     leaderlessMs: leaderlessSince === null ? null : Math.round(performance.now() - leaderlessSince),
     clockMs: clocks?.far() ?? null,
+    unusableFiles: unusableIn(alive.files),
+    certificate: tls === null ? null : { ends: tls.ends().toISOString(), leftMs: tls.ends().getTime() - Date.now() },
   }
 }

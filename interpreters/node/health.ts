@@ -18,6 +18,7 @@ import type { RefusedDirectory } from "../starts.ts"
 import type { PeerLink, UnlistedPeer } from "../tcp/index.ts"
 import { clockText } from "./clocks.ts"
 import type { Logger } from "../log.ts"
+import { SOON } from "../tls/index.ts"
 
 /** What a node does from its start until it can serve. */
 export type Phase =
@@ -69,6 +70,10 @@ export interface Facts {
   readonly advertises?: string
   /** How far the wall clock is off, if it has been too far off for some time. */
   readonly clock: Millis | null
+  /** Which files the next start could not use, and why. Default: none. */
+  readonly files?: readonly string[]
+  /** The end of its certificate. Default: it has none. */
+  readonly certificateEnds?: Date | null
 }
 
 export type Reason =
@@ -89,6 +94,8 @@ export type Reason =
   | "disk full"
   | "clock"
   | "moved"
+  | "certificate"
+  | "files"
 export interface Health {
   readonly reason: Reason
   readonly text: string
@@ -240,7 +247,17 @@ const fullFollowers = (state: Readonly<State>): readonly string[] => {
 
 /** Everything that is wrong with a running node, in the order in which it should be repaired. */
 const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
-  const { self, pending, leaderlessMs, links, short, clock, advertises = "" } = facts
+  const {
+    self,
+    pending,
+    leaderlessMs,
+    links,
+    short,
+    clock,
+    advertises = "",
+    files = [],
+    certificateEnds = null,
+  } = facts
   const { name } = self
   if (isAmnesiac(state)) return [{ reason: "amnesiac", text: amnesiacText(facts) }]
   if (memberRole(state) === null)
@@ -282,6 +299,17 @@ const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
     say(
       "moved",
       `${name} has moved: it is found at ${advertises}, and the cluster still has ${written} written down. The leader changes that as soon as it is connected with ${name}; until then only members that ${name} reaches by itself find it, so move no other node yet.`,
+    )
+  const left = certificateEnds === null ? Infinity : certificateEnds.getTime() - Date.now()
+  if (certificateEnds !== null && left <= SOON)
+    say(
+      "certificate",
+      `the certificate of ${name} ${left > 0 ? "ends" : "ended"} at ${certificateEnds.toISOString()}: no new connection can be made with it ${left > 0 ? "after that" : "any more"}. Replace it (stepraft cert node ${name} --replace, where the authority's key is kept); a restart is not needed.`,
+    )
+  if (files.length > 0)
+    say(
+      "files",
+      `${name} goes on with earlier files, and with those that lie there now its next start would fail: ${files.join("; ")}. Mend them; a restart is not needed.`,
     )
   return found
 }

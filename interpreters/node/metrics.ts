@@ -5,6 +5,7 @@
 import { performance } from "node:perf_hooks"
 import { configurationOf, votersOf, type Rule } from "../../core/index.ts"
 import { counter, gauge, histogram, type Metric } from "../metrics/index.ts"
+import { unusableIn } from "../watched.ts"
 import { problemsOf } from "./health.ts"
 import { factsOf, statusOf, type ServerParts, type ServerStatus } from "./status.ts"
 
@@ -38,6 +39,7 @@ const server = (alive: ServerParts, status: ServerStatus): readonly Metric[] => 
   const { counters } = status
   const state = alive.running?.driver.state()
   const troubles = problemsOf(factsOf(alive))
+  const unusable = unusableIn(alive.files)
   return [
     {
       type: "gauge",
@@ -57,6 +59,15 @@ const server = (alive: ServerParts, status: ServerStatus): readonly Metric[] => 
       status.features.level,
     ),
     gauge("server_feature_level_max", "The highest feature level that this server supports.", status.features.highest),
+    {
+      type: "gauge",
+      name: "server_files_unusable",
+      help: "1 if the next start could not use these files as they lie there now; the server goes on with earlier ones.",
+      samples: alive.files.map(({ kind }) => ({
+        labels: { kind },
+        value: Number(unusable.some((files) => files.kind === kind)),
+      })),
+    },
     gauge("server_has_leader", "1 if a leader is known here.", status.leader !== null),
     gauge("server_is_leader", "1 if this server leads.", status.role === "leader"),
     gauge("server_is_learner", "1 if this server is a learner.", status.role === "learner"),
@@ -157,16 +168,14 @@ const network = (alive: ServerParts, { counters }: ServerStatus): readonly Metri
       help: "Connections to the port for peers that were refused or understood nothing, by reason.",
       samples: Array.from(alive.transport?.turnedAway() ?? [], ([reason, value]) => ({ labels: { reason }, value })),
     },
+    gauge(
+      "tls_certificate_end_timestamp_seconds",
+      "When this server's certificate ends, in seconds since 1970; no sample without one.",
+      alive.tls === null ? null : Math.floor(alive.tls.ends().getTime() / 1000),
+    ),
     ...(alive.tls === null
       ? []
-      : [
-          gauge(
-            "tls_certificate_end_timestamp_seconds",
-            "When this server's certificate ends, in seconds since 1970.",
-            Math.floor(alive.tls.ends().getTime() / 1000),
-          ),
-          counter("tls_reloads_total", "Times that changed certificates were taken up.", alive.tls.reloads()),
-        ]),
+      : [counter("tls_reloads_total", "Times that changed certificates were taken up.", alive.tls.reloads())]),
     counter("network_snapshot_send_success_total", "Snapshots sent completely.", counters["snapshot.sent"] ?? 0),
     counter(
       "network_snapshot_send_failures_total",

@@ -213,6 +213,8 @@ export const makeReplica = <State, Command, Result>(
     }
     let refuse: (why: string) => void = () => {}
     const alive = newServerParts(id, listen, options.featureLevelMax)
+    alive.tls = tls
+    if (tls !== null) alive.files = [{ kind: "tls", unusable: tls.unusable }]
     const { storage, join } = yield* openServer(alive, {
       data: options.data,
       peers,

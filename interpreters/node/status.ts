@@ -9,6 +9,7 @@ import type { FileStorage } from "../file/index.ts"
 import type { RefusedDirectory } from "../starts.ts"
 import { addressText, type Address, type PeerLink, type TcpTransport } from "../tcp/index.ts"
 import type { Tls } from "../tls/index.ts"
+import { unusableIn, type WatchedFiles } from "../watched.ts"
 import { clockOffset, peerClockOffset, type ClockWatch } from "./clocks.ts"
 import { detailsOf, type Details } from "./details.ts"
 import {
@@ -107,6 +108,8 @@ export interface ServerParts {
   http: Address | null
   /** The certificate with which it proves who it is; null: none. */
   tls: Tls | null
+  /** The files that it reads again when they change. */
+  files: readonly WatchedFiles[]
   /** How many times a new leader or term was seen. */
   leaderChanges: number
   /** A peer has seen a later start of this directory, so nothing that this server says counts any more. */
@@ -133,6 +136,7 @@ export const newServerParts = (id: string, listen: Address, levelMax: number | n
   clocks: null,
   http: null,
   tls: null,
+  files: [],
   leaderChanges: 0,
   refused: null,
   repairing: null,
@@ -180,6 +184,8 @@ export const factsOf = (alive: ServerParts): Facts => {
     short: running?.machine.stats?.().short ?? null,
     advertises: alive.advertises,
     clock: alive.clocks?.far() ?? null,
+    files: unusableIn(alive.files).map(({ reason }) => reason),
+    certificateEnds: alive.tls?.ends() ?? null,
   }
 }
 

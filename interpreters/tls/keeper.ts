@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Logger, LogLevel } from "../log.ts"
 import { shown } from "../text.ts"
-import { exposedSecret, Watched } from "../watched.ts"
+import { exposedSecret, Watched, type Unusable } from "../watched.ts"
 import { CLIENT_AUTH, SERVER_AUTH } from "./certificate.ts"
 import { TlsUnusable } from "./errors.ts"
 import { nameIn } from "./names.ts"
@@ -36,6 +36,8 @@ export interface Tls {
   readonly ends: () => Date
   /** How often the files were replaced since the start. */
   readonly reloads: () => number
+  /** Why the next start could not use what stands in the files; null: it could. */
+  readonly unusable: () => Unusable | null
   /** Called after each change. Returns the function that unsubscribes. */
   readonly onChange: (listener: () => void) => () => void
   /** Checks the files at once instead of at the next interval. */
@@ -54,7 +56,7 @@ export interface TlsOptions {
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 /** A certificate that ends sooner than this is reported. */
-const SOON = 14 * DAY
+export const SOON = 14 * DAY
 const MOST_LINKS = 8
 
 const signs = (by: X509Certificate, one: X509Certificate): boolean => {
@@ -138,6 +140,7 @@ class Keeper implements Tls {
   readonly material = (): TlsMaterial => this.now
   readonly ends = (): Date => this.now.ends
   readonly reloads = (): number => this.count
+  readonly unusable = (): Unusable | null => this.watched.unusable()
   readonly onChange = (listener: () => void): (() => void) => {
     this.listeners.add(listener)
     return () => void this.listeners.delete(listener)

@@ -4,7 +4,18 @@ import { realSurroundings } from "../../interpreters/surroundings.ts"
 import { access, advised } from "./access.ts"
 import { dialAs, type NodeConnection } from "../client/connection.ts"
 import { type Endpoint, parseStatus, showEndpoint } from "../client/endpoints.ts"
+import type { TlsProblem } from "../client/tlsTrouble.ts"
 import type { NodeStatus, Reply } from "../types.ts"
+
+/** The node could not be asked. */
+export class Unasked extends Error {
+  /** Why TLS could not be agreed with it; null: that was not the reason. */
+  readonly tls: TlsProblem | null
+  constructor(reason: string, tls: TlsProblem | null) {
+    super(reason)
+    this.tls = tls
+  }
+}
 
 /** Rejects with the reason if the node does not answer in time, or nobody waits for it any more. */
 export const ask = (
@@ -24,9 +35,9 @@ export const ask = (
             connection.drop()
             resolve(reply.type === "error" ? { ...reply, text: advised(reply.code, reply.text) } : reply)
           }),
-        down: (reason) => {
+        down: (reason, lasting) => {
           clearTimeout(timer)
-          reject(new Error(reason))
+          reject(new Unasked(reason, lasting !== undefined && "problem" in lasting ? lasting.problem : null))
         },
       },
       realSurroundings,

@@ -3,7 +3,6 @@
  * arrive, slow answers to clients.
  */
 import { defaultSettings } from "../../core/index.ts"
-import { LOST_MEMBER_ADVICE } from "../../interpreters/advice.ts"
 import type { NodeStatus } from "../types.ts"
 import { isLost, isRestarted, refusedOf, type Probe, type Up, type ClusterView } from "./facts.ts"
 import { finding, type Finding } from "./findings.ts"
@@ -244,12 +243,15 @@ const probeText = (id: string, { kind, ms, error, text }: Probe): string =>
 
 /** `others`: the findings so far, of which slow answers may be the effect. */
 export const clientTimeouts = (view: ClusterView, others: readonly Finding[]): readonly Finding[] => {
-  const bad = view.up.flatMap(({ id, probes }) =>
+  // Whoever is no member serves no data, and that is said.
+  const outside = others.flatMap(({ name, nodes }) => (name === "members-disagree" ? nodes : []))
+  const serving = view.up.filter(({ id, details }) => details?.standing !== null || !outside.includes(id))
+  const bad = serving.flatMap(({ id, probes }) =>
     probes.filter(isBad).map((probe) => ({ id, text: probeText(id, probe) })),
   )
   const failing = new Set(bad.map(({ id }) => id))
   // Where the probes failed, the counts say no more: they hold the probes of whoever asked before.
-  const counts = view.up
+  const counts = serving
     .filter(({ id }) => !failing.has(id))
     .flatMap((up) => {
       const unknown = grown(up, "service.unknown", view.apartMs)
@@ -305,47 +307,3 @@ const CAUSES: ReadonlySet<string> = new Set([
   "directory-rolled-back",
   "out-of-descriptors",
 ])
-
-/** The node was reached: the problem is between it and the client that asks. */
-const SHUT = /\b(?:NOAUTH|WRONGPASS|NOPERM|TLS|certificate)\b/
-export const unreachable = (view: ClusterView): readonly Finding[] => {
-  const { silent, voters, up } = view
-  const away = silent.map(({ id }) => id).filter((id) => voters.includes(id))
-  return silent.map((node) => {
-    const links = up.flatMap(({ id, details }) =>
-      (details?.links ?? []).filter((link) => link.id === node.id).map((link) => ({ from: id, ...link })),
-    )
-    const heard = links
-      .filter(({ connected, silentMs }) => connected && (silentMs ?? Number.POSITIVE_INFINITY) < 2500)
-      .map(({ from }) => from)
-    const hangs = links.filter(({ connected }) => connected)
-    const shut = SHUT.test(node.silence ?? "")
-    const cause = shut
-      ? "it runs, but does not accept this client"
-      : heard.length > 0
-        ? `${listText(heard)} ${one(heard, "hears", "hear")} from it, so its process lives: its client port cannot be reached from this machine, or it has too many clients`
-        : hangs.length > 0
-          ? `not a byte from it for ${span(Math.min(...hangs.map(({ silentMs }) => silentMs ?? 0)))}, and no connection was closed: its process is paused or hangs, or its machine or network is gone`
-          : (node.silence ?? "").includes("ECONNREFUSED")
-            ? `nothing listens there${up.length === 0 ? "" : ", and no other node reaches it"}: its process has ended, or never ran`
-            : `${up.length === 0 ? "nothing is heard from there" : "no other node hears from it"}: its process is paused or hangs, or its machine or network is gone`
-    const lost = LOST_MEMBER_ADVICE.replaceAll("NAME", node.id)
-    const next = shut
-      ? "Fix what it says, and ask again: --user with STEPRAFT_PASSWORD, or --tls-cert and --tls-key, give this client's identity; --tls-ca gives the authority to trust."
-      : heard.length > 0
-        ? `Try to connect from another machine, and check whether ${node.id} has too many clients.`
-        : up.length === 0
-          ? "Give the client port of a node that runs (--port, --host, --endpoints), or start the cluster."
-          : `Check whether its process and machine run, and start ${node.id} again; the last lines of its log say why it stopped. If its disk is lost: ${lost}`
-    const left = voters.length - away.length
-    const count = voters.length === 0 ? "" : `; of ${voters.length} voters ${left} ${left === 1 ? "answers" : "answer"}`
-    const found = finding(
-      "node-unreachable",
-      [node.id],
-      `${node.id}${node.client === null || node.client === node.id ? "" : ` at ${node.client}`}: ${node.silence ?? "no answer"}${count}`,
-      cause,
-      next,
-    )
-    return left > voters.length / 2 ? { ...found, severity: "warning" } : found
-  })
-}

@@ -3,6 +3,7 @@
  * between.
  */
 import type { Details } from "../../interpreters/node/index.ts"
+import type { TlsProblem } from "../client/tlsTrouble.ts"
 import type { NodeStatus } from "../types.ts"
 
 export interface Look {
@@ -26,6 +27,8 @@ export interface NodeFacts {
   readonly last: Look | null
   /** Why it did not answer. */
   readonly silence: string | null
+  /** Why the client that asks could not agree on TLS with it. */
+  readonly tls?: TlsProblem | null
   /** Its address was given by the caller. */
   readonly given?: boolean
   readonly probes: readonly Probe[]

@@ -7,8 +7,11 @@ export const FINDINGS = {
   "disk-lost": "critical",
   "directory-rolled-back": "critical",
   "snapshot-install-failing": "critical",
-  "client-timeouts": "critical",
   "members-disagree": "critical",
+  "access-differs": "critical",
+  "files-unusable": "critical",
+  "certificate-ends": "critical",
+  "client-timeouts": "critical",
   "node-unreachable": "critical",
   "out-of-descriptors": "warning",
   "slow-disk": "warning",
@@ -48,8 +51,9 @@ export const finding = (
 ): Finding => ({ name, severity: FINDINGS[name], nodes, evidence, cause, next, guide: guideOf(name) })
 
 const ORDER = Object.keys(FINDINGS)
+const rank = ({ name, severity }: Finding): number => ORDER.indexOf(name) + (severity === "critical" ? 0 : ORDER.length)
 /**
  * The gravest first; of equally grave ones, a possible cause comes before its effect, by the order of the names above.
  */
 export const ordered = (findings: readonly Finding[]): readonly Finding[] =>
-  findings.toSorted((a, b) => ORDER.indexOf(a.name) - ORDER.indexOf(b.name))
+  findings.toSorted((a, b) => rank(a) - rank(b))

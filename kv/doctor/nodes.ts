@@ -439,6 +439,8 @@ const COVERED: Readonly<Record<string, readonly FindingName[]>> = {
   amnesiac: ["disk-lost", "members-disagree"],
   refused: ["directory-rolled-back"],
   removed: ["members-disagree"],
+  certificate: ["certificate-ends"],
+  files: ["files-unusable"],
 }
 export const unwell = (view: ClusterView, found: readonly Finding[]): readonly Finding[] =>
   view.up.flatMap(({ id, status, details }) => {

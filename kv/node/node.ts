@@ -18,7 +18,7 @@ import { OwnedByAnother, RecoveryUnfinished } from "../backup/errors.ts"
 import { requireFinished } from "../backup/switch.ts"
 import { loadLevel, openMachine, type KvMachine, type MachineDamaged } from "../machine/index.ts"
 import { defaultLimits, makeServer, type Limits, type ClientPortUnavailable } from "../server/index.ts"
-import { openUsers } from "../server/users/index.ts"
+import { openUsers, type Users } from "../server/users/index.ts"
 import type { Backups, NodeStatus } from "../types.ts"
 import { build } from "./build.ts"
 import { clientVariables, strangeVariables, type NodeConfig } from "./config.ts"
@@ -29,7 +29,7 @@ import { makeGate } from "./gate.ts"
 import { makeStoreMetrics } from "./metrics.ts"
 import { threadAdvice } from "./launch.ts"
 import { clientDoor, type PortName } from "./security.ts"
-import { advertised, nodeStatusOf, refusalOf } from "./status.ts"
+import { clientAccessOf, advertised, nodeStatusOf, refusalOf } from "./status.ts"
 import { openTrace } from "./trace.ts"
 
 export interface ServeOptions {
@@ -98,7 +98,9 @@ export const serveNode = (
     let members: RunningMembers | null = null
     let backups: Backups | null = null
     let port = config.client.port
-    const status = (): NodeStatus => nodeStatusOf(alive, advertised(config, port))
+    let users: Users | null = null
+    const status = (): NodeStatus =>
+      nodeStatusOf(alive, advertised(config, port), clientAccessOf(config.security, users))
     const gate = makeGate({
       refusal: () => refusalOf(alive),
       status,
@@ -122,16 +124,19 @@ export const serveNode = (
     const tls = security.tls === null ? null : yield* openTls({ name: config.id, files: security.tls, log, ...every })
     const covered = (port: PortName): Tls | null => (security.plaintext.includes(port) ? null : tls)
     const clientTls = covered("clients")
-    const users =
-      security.users === null
-        ? null
-        : yield* openUsers({
-            file: security.users,
-            log,
-            ...every,
-            limits: config.maxFailedLogins === null ? {} : { maxFailedLogins: config.maxFailedLogins },
-          })
+    if (security.users !== null)
+      users = yield* openUsers({
+        file: security.users,
+        log,
+        ...every,
+        limits: config.maxFailedLogins === null ? {} : { maxFailedLogins: config.maxFailedLogins },
+      })
     log("info", clientDoor(security, users?.counts().users ?? null))
+    alive.tls = tls
+    alive.files = [
+      ...(tls === null ? [] : [{ kind: "tls" as const, unusable: tls.unusable }]),
+      ...(users === null ? [] : [{ kind: "users" as const, unusable: users.unusable }]),
+    ]
     // Clients are answered first: while the log is read, which may take long, they are told so.
     const places = placesFor(
       descriptorLimit(),

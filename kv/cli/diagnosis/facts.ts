@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import type { ClusterFacts, Look, NodeFacts, Probe } from "../../doctor/facts.ts"
 import { type Endpoint, parseEndpoint, showEndpoint } from "../../client/endpoints.ts"
 import type { NodeStatus } from "../../types.ts"
-import { ask, askStatus } from "../ask.ts"
+import { ask, askStatus, Unasked } from "../ask.ts"
 import { recordedClients } from "../cluster/layout.ts"
 
 export interface SurveyOptions {
@@ -40,7 +40,8 @@ const linesOf = (text: string): Readonly<Record<string, string>> =>
     }),
   )
 
-type Seen = { readonly look: Look } | { readonly silence: string }
+type Silence = Pick<NodeFacts, "tls"> & { readonly silence: string }
+type Seen = { readonly look: Look } | Silence
 const lookAt = async (address: string, timeoutMs: number): Promise<Seen> => {
   const endpoint = parseEndpoint(address)
   if (endpoint === null) return { silence: `${address} is not an address` }
@@ -49,7 +50,7 @@ const lookAt = async (address: string, timeoutMs: number): Promise<Seen> => {
     const info = await ask(endpoint, ["INFO", ...SECTIONS], timeoutMs)
     return { look: { status, info: info.type === "bulk" ? linesOf(Buffer.from(info.bytes).toString()) : {} } }
   } catch (error) {
-    return { silence: textOf(error) }
+    return { silence: textOf(error), ...(error instanceof Unasked ? { tls: error.tls } : {}) }
   }
 }
 
@@ -155,27 +156,18 @@ export const collectFacts = async ({ endpoints, timeoutMs, intervalMs }: SurveyO
       client,
       first: null,
       last: null,
-      silence:
-        client === null
-          ? "no other node knows where it serves clients"
-          : seen !== undefined && "silence" in seen
-            ? seen.silence
-            : "another node answers there",
+      ...(client === null
+        ? { silence: "no other node knows where it serves clients" }
+        : seen !== undefined && "silence" in seen
+          ? seen
+          : { silence: "another node answers there" }),
       probes: [],
     })
   }
   for (const [address, seen] of last) {
     const id = recorded.get(address) ?? address
     if ("look" in seen || nodes.has(id) || [...nodes.values()].some(({ client }) => client === address)) continue
-    nodes.set(id, {
-      id,
-      client: address,
-      first: null,
-      last: null,
-      silence: seen.silence,
-      given: given.includes(address),
-      probes: [],
-    })
+    nodes.set(id, { id, client: address, first: null, last: null, ...seen, given: given.includes(address), probes: [] })
   }
   return { apartMs, nodes: [...nodes.values()].toSorted((a, b) => a.id.localeCompare(b.id, "en", { numeric: true })) }
 }

@@ -4,14 +4,14 @@
  * right password is remembered for as long as it is valid, so that a thousand connections that return at once can log
  * in at once.
  */
-import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
+import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { limitedLog, type Logger } from "../../../interpreters/log.ts"
 import { networkOf } from "../../../interpreters/strangers.ts"
-import { exposedSecret, Watched } from "../../../interpreters/watched.ts"
+import { exposedSecret, Watched, type Unusable } from "../../../interpreters/watched.ts"
 import { parseUsers, type User, type UserList } from "./file.ts"
 import { matches, decoyAmong, parseHash } from "./hash.ts"
 import type { UserRole } from "./roles.ts"
@@ -61,6 +61,10 @@ export interface Users {
   readonly onChange: (listener: () => void) => () => void
   readonly look: () => Promise<void>
   readonly counts: () => { readonly users: number; readonly failed: number; readonly locked: number }
+  /** The same on every node that has the same users, whatever their order and the comments in the file. */
+  readonly digest: () => string
+  /** Why the next start could not use what stands in the file; null: it could. */
+  readonly unusable: () => Unusable | null
 }
 
 const MINUTE = 60_000
@@ -71,6 +75,17 @@ const WAITING = 256
 const ADDRESSES = 4096
 const EVERY_MS = 5000
 const MOST_PASSWORD = 512
+const DIGEST_DIGITS = 16
+
+const digestOf = (list: UserList): string =>
+  createHash("sha256")
+    .update(
+      Array.from(list.values(), ({ name, role, password }) => `${name} ${role} ${password}\n`)
+        .toSorted()
+        .join(""),
+    )
+    .digest("hex")
+    .slice(0, DIGEST_DIGITS)
 
 const granted = ({ name, role, password }: User): Grant => ({ name, role, by: password })
 const read = async (file: string): Promise<{ readonly text: string; readonly list: UserList }> => {
@@ -103,6 +118,7 @@ class Keeper implements Users {
   private failed = 0
   private locked = 0
   private readonly watched: Watched
+  private digested: { readonly of: UserList | null; readonly digest: string } = { of: null, digest: "" }
 
   constructor(options: UsersOptions, { text, list }: { readonly text: string; readonly list: UserList }) {
     this.options = options
@@ -126,6 +142,14 @@ class Keeper implements Users {
     failed: this.failed,
     locked: this.locked,
   })
+  readonly digest = (): string => {
+    if (this.digested.of !== this.list) this.digested = { of: this.list, digest: digestOf(this.list) }
+    return this.digested.digest
+  }
+  readonly unusable = (): Unusable | null => {
+    const found = this.watched.unusable()
+    return found === null ? null : { ...found, reason: `${this.options.file}: ${found.reason}` }
+  }
   readonly onChange = (listener: () => void): (() => void) => {
     this.listeners.add(listener)
     return () => void this.listeners.delete(listener)
