@@ -1,8 +1,9 @@
 /** Part of the table of doctor.findings.test.ts: users, certificates and their files, and who is no member yet. */
-import { member, type Row, silent, waiting } from "./doctor.cases.ts"
+import { links, member, type Row, silent, waiting } from "./doctor.cases.ts"
 
 const badUsers = { kind: "users", reason: "users: line 3: boss is listed twice", ms: 2_400_000 } as const
 const alone = { voters: [member("n1")], outgoing: [], learners: [] }
+const DOUBLE = "DuplicateName: n2 is connected with another n1, of another incarnation, at 127.0.0.1:1: stop one."
 export const access: readonly Row[] = [
   [
     "a node without users among others with them",
@@ -73,5 +74,37 @@ export const access: readonly Row[] = [
     },
     ["members-disagree", "members-disagree"],
     /^(?!.*slowly).*n2 runs with an empty directory.*stepraft member add n2/,
+  ],
+  [
+    "a second process of a name, refused by those who know the first",
+    {
+      n2: { both: { details: { links: links({ n1: { refused: DOUBLE } }, ["n1", "n3"]), reason: "peer refused" } } },
+      n3: { both: { details: { links: links({ n1: { refused: DOUBLE } }, ["n1", "n2"]), reason: "peer refused" } } },
+    },
+    ["node-doubled"],
+    /n1 answers, and n2 and n3 refuse another process of that name: DuplicateName: .*two processes call themselves n1/,
+  ],
+  [
+    "asked at the second process, which knows nobody",
+    {
+      n1: {
+        both: {
+          ...waiting,
+          details: {
+            ...waiting.details,
+            reason: "forming",
+            links: links({
+              n2: { connected: false, problem: `DuplicateName: 127.0.0.1:2 refused this node: ${DOUBLE}` },
+              n3: { connected: false, problem: "ECONNRESET" },
+            }),
+          },
+        },
+        probes: silent,
+      },
+      n2: null,
+      n3: null,
+    },
+    ["node-doubled"],
+    /n2 refuses the process that was asked: .*is connected with another n1.*Stop it, if the other one is to stay/,
   ],
 ]

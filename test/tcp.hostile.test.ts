@@ -134,6 +134,7 @@ describe("refused by both sides, with the reason", () => {
     await until("it is cut off", () => double.closed())
     expect(double.got().toString("latin1")).toContain("another b, of another incarnation")
     expect(says(a, "DuplicateName")).toBe(true)
+    expect(a.peer("b")).toMatchObject({ connected: true, refused: expect.stringMatching(/^DuplicateName/) as string })
     await unharmed(a, b)
   })
   test("a version that cannot do the cluster's level, whichever end it is; and the start of one that can", async () => {

@@ -303,6 +303,12 @@ export class Link {
     this.refusal = { text: `${refusal.reason}: ${refusal.detail}`, at: performance.now(), tooLow }
   }
 
+  private refuseDouble(connection: Connection, hello: PeerHello): void {
+    const refusal = duplicateName(this.shared.self, this.name, addressText(this.address))
+    this.rejected(refusal, hello)
+    connection.refuse(refusal)
+  }
+
   /** A hello was accepted on this connection. */
   introduced(connection: Connection, hello: PeerHello, sighting: Sighting): void {
     connection.accepted = hello
@@ -321,7 +327,7 @@ export class Link {
       const live = outbound?.accepted ?? null
       if (live !== null && live.member.incarnation !== hello.member.incarnation) {
         // The peer is the process at the configured address. A replaced peer's old sockets are closed first.
-        connection.refuse(duplicateName(this.shared.self, this.name, addressText(this.address)))
+        this.refuseDouble(connection, hello)
         return
       }
       if (inbound !== connection) {
@@ -330,7 +336,7 @@ export class Link {
         connection.greet(this.name, this.shared.greeting(this.address))
       }
     } else if (inbound !== null && inbound.accepted?.member.incarnation !== hello.member.incarnation) {
-      inbound.refuse(duplicateName(this.shared.self, this.name, addressText(this.address)))
+      this.refuseDouble(inbound, hello)
     }
     this.sighting = sighting
     // The peer announces changes of its hello on the connection that it dialled. Its reply on our connection may be

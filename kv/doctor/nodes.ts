@@ -1,6 +1,7 @@
 /** Findings about single nodes and links: disks, space, clocks, versions, lists of members. */
 import { LOST_MEMBER_ADVICE } from "../../interpreters/advice.ts"
 import { grown, settingsOf } from "./cluster.ts"
+import { doubled } from "./doubled.ts"
 import { isLost, isRestarted, refusedOf, type Up, type ClusterView } from "./facts.ts"
 import { finding, type Finding, type FindingName } from "./findings.ts"
 import { brief, bytes, listText, one, span, unique } from "./words.ts"
@@ -52,50 +53,6 @@ const rolledBack = (view: ClusterView): readonly Finding[] =>
             `Its vote and acknowledgements count no more. ${LOST_MEMBER_ADVICE.replaceAll("NAME", up.id)}`,
           ),
         ]
-  })
-
-/** A process of that name is refused while the node itself is healthy: so there are two. */
-const doubled = (view: ClusterView): readonly Finding[] =>
-  unique(
-    view.up.flatMap(({ details }) =>
-      (details?.links ?? []).filter(({ refused }) => refused !== null).map(({ id }) => id),
-    ),
-  ).flatMap((id) => {
-    const there = view.at(id)
-    if (there !== undefined && (refusedOf(there) !== null || isLost(there))) return []
-    const seen = view.up.flatMap((up) =>
-      (up.details?.links ?? []).flatMap((link) =>
-        link.id === id && link.refused !== null ? [{ by: up.id, text: link.refused }] : [],
-      ),
-    )
-    const text = seen[0]?.text ?? ""
-    if (there === undefined)
-      return [
-        finding(
-          "node-unwell",
-          [id],
-          `${listText(seen.map(({ by }) => by))} ${one(
-            seen.map(({ by }) => by),
-            "refuses",
-            "refuse",
-          )} it: ${brief(text)}`,
-          text,
-          `See to ${id} first.`,
-        ),
-      ]
-    return [
-      finding(
-        "node-doubled",
-        [id],
-        `${id} answers, and ${listText(seen.map(({ by }) => by))} ${one(
-          seen.map(({ by }) => by),
-          "refuses",
-          "refuse",
-        )} another process of that name: ${brief(text)}`,
-        `two processes call themselves ${id}: a copy of its directory was started, or a second unit uses its name`,
-        `Stop the one that should not run. The one that is refused does no harm meanwhile. If both ran on the same files in turn, see the finding directory-rolled-back.`,
-      ),
-    ]
   })
 
 const slowDisk = (view: ClusterView): readonly Finding[] =>
