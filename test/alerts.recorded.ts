@@ -52,6 +52,7 @@ const STEP = 15
 const JOB = "stepraft"
 const GROWS = /_(?:total|bucket|sum|count)(?:\{|$)/
 /** The only gauge whose values in between are kept. */
+const IS_TIME = /_timestamp_seconds$/
 const FALLS = /^stepraft_disk_free_bytes/
 const asked = new Set(readAlerts().flatMap(({ expr }) => expr.match(/stepraft_[a-z_]+/g) ?? []))
 
@@ -69,6 +70,8 @@ const valuesOf = (key: string, phases: readonly Phase[], id: string): string => 
       const steps = (minutes * 60) / STEP
       const now = recorded?.after.get(key)
       if (recorded === null || now === undefined) return `_x${steps}`
+      // The virtual time begins at 1970.
+      if (IS_TIME.test(key)) return `${now - Date.now() / 1000}x${steps - 1}`
       const change = ((now - (recorded.before.get(key) ?? 0)) / recorded.seconds) * STEP
       if (!GROWS.test(key))
         return FALLS.test(key) ? `${now}${change < 0 ? "" : "+"}${change}x${steps - 1}` : `${now}x${steps - 1}`

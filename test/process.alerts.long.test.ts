@@ -2,6 +2,8 @@
  * Each rule of kv/alerts.yml over metrics of real nodes that had its fault: it is quiet before, waits as long as it says,
  * fires, and clears. The durations pass in virtual time, in promtool (Debian: prometheus). With STEPRAFT_ALL.
  */
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as Exit from "effect/Exit"
@@ -11,9 +13,10 @@ import { openFileStorage } from "../interpreters/file/index.ts"
 import { makeTcpTransport } from "../interpreters/tcp/index.ts"
 import { checkRules, hasPromtool, isCalm, record, scrape, type Recording } from "./alerts.recorded.ts"
 import { readAlerts } from "./alerts.ts"
-import { until } from "./cluster.ts"
+import { temporaryFolder, until } from "./cluster.ts"
 import { lossyFiles, type Faults } from "./lossy-files.ts"
 import { localCluster, type LocalCluster, type LocalNode } from "./node.help.ts"
+import { authority, shownBy } from "./tls.kit.ts"
 import { turn } from "./waiting.ts"
 
 const HEALTHY_MINUTES = 20
@@ -370,6 +373,35 @@ describe("the rules over recorded faults", () => {
       heal: async () => {
         await stuck.stop()
         await start(stuck)
+      },
+    }
+  })
+
+  injected("a certificate that ends in half a day, and a file of users that cannot be used", async () => {
+    const [node] = await followers()
+    if (node === undefined) throw new Error("no follower")
+    const folder = temporaryFolder()
+    const at = (name: string): string => join(folder, name)
+    const shown = shownBy(node.id, authority, { days: 0.5 })
+    for (const name of ["cert", "key", "ca"] as const) writeFileSync(at(name), shown[name])
+    writeFileSync(at("users"), "root admin -")
+    const tls = { cert: at("cert"), key: at("key"), ca: at("ca") }
+    await node.stop()
+    return {
+      alerts: { stepraftCertificateEnds: [60, 1], stepraftFilesUnusable: [10] },
+      window: 0,
+      during: async () => {
+        await node.start(
+          { security: { tls, plaintext: ["peers", "http"], authClients: "optional", users: at("users") } },
+          { files, filesEveryMs: 50 },
+        )
+        writeFileSync(at("users"), "root")
+        await until("it says so", () => node.status().details?.unusableFiles?.length === 1)
+        return record(cluster.nodes, () => seconds(0))
+      },
+      heal: async () => {
+        await node.stop()
+        await start(node)
       },
     }
   })
