@@ -18,7 +18,6 @@ import type { RefusedDirectory } from "../starts.ts"
 import type { PeerLink, UnlistedPeer } from "../tcp/index.ts"
 import { clockText } from "./clocks.ts"
 import type { Logger } from "../log.ts"
-import { SOON } from "../tls/index.ts"
 
 /** What a node does from its start until it can serve. */
 export type Phase =
@@ -100,6 +99,9 @@ export interface Health {
   readonly reason: Reason
   readonly text: string
 }
+
+/** From when on the end of a certificate is a trouble. That it comes is told two weeks before, by log and doctor. */
+const LAST_MS: Millis = 86_400_000
 
 const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
 const seconds = (ms: number): string => `${ms < 9950 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)} s`
@@ -301,7 +303,7 @@ const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
       `${name} has moved: it is found at ${advertises}, and the cluster still has ${written} written down. The leader changes that as soon as it is connected with ${name}; until then only members that ${name} reaches by itself find it, so move no other node yet.`,
     )
   const left = certificateEnds === null ? Infinity : certificateEnds.getTime() - Date.now()
-  if (certificateEnds !== null && left <= SOON)
+  if (certificateEnds !== null && left <= LAST_MS)
     say(
       "certificate",
       `the certificate of ${name} ${left > 0 ? "ends" : "ended"} at ${certificateEnds.toISOString()}: no new connection can be made with it ${left > 0 ? "after that" : "any more"}. Replace it (stepraft cert node ${name} --replace, where the authority's key is kept); a restart is not needed.`,

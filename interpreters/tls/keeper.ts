@@ -56,7 +56,7 @@ export interface TlsOptions {
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 /** A certificate that ends sooner than this is reported. */
-export const SOON = 14 * DAY
+const SOON = 14 * DAY
 const MOST_LINKS = 8
 
 const signs = (by: X509Certificate, one: X509Certificate): boolean => {
