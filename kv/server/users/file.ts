@@ -24,7 +24,7 @@ export const parseUsers = (text: string): UserList | string => {
     const wrong = (what: string): string => `line ${at + 1}: ${what}`
     const [name = "", role, password = "", ...more] = words.split(/\s+/)
     const known = ROLES.find((one) => one === role)
-    if (!NAME.test(name)) return wrong("a name has 1 to 128 printable characters")
+    if (!NAME.test(name)) return wrong("a name has 1 to 128 printable ASCII characters without blanks")
     if (known === undefined) return wrong(`the name must be followed by a role: ${ROLES.join(", ")}`)
     if (password !== "nopass" && password !== "-" && parseHash(password) === null)
       return wrong("the role must be followed by a hash (stepraft user hash), nopass, or - for a certificate only")

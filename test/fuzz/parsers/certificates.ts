@@ -185,6 +185,7 @@ export const parsers: readonly Parser[] = [
             find: "if (!own.checkPrivateKey(secret)) throw",
             replace: 'if (secret.type !== "private") throw',
           },
+          { file: PAIR, find: "if (!signsFor(own, secret)) throw", replace: 'if (secret.type !== "private") throw' },
         ],
       },
       {
