@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto"
 import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterEach, beforeEach, expect, test, vi } from "vitest"
-import { makeAuthority } from "../interpreters/tls/index.ts"
+import { makeAuthority, renewalOf } from "../interpreters/tls/index.ts"
 import { certifyIn, init, writeCertified, type Certify } from "../kv/cli/security/cert.ts"
 import { temporaryFolder } from "./cluster.ts"
 import { DAY } from "./tls.kit.ts"
@@ -136,4 +136,18 @@ test("an authority that has ended, has not begun, is half another one or none ce
     expect(made.verify(new X509Certificate(old.certificate).publicKey)).toBe(true)
     expect(said).toContain("when its authority ends")
   }
+})
+
+test("a certificate is replaced two weeks before its end, and one that lives for days in the last third of its life", () => {
+  const at = (days: number, left: number): string =>
+    renewalOf({ from: new Date(0), ends: new Date(days * DAY) }, (days - left) * DAY)
+  expect([15, 14, 1.1, 1, -1].map((left) => at(365, left))).toEqual(["later", "soon", "soon", "urgent", "urgent"])
+  expect([0.9, 0.34, 0.33, 0.11, 0.1, -1].map((left) => at(1, left))).toEqual([
+    "later",
+    "later",
+    "soon",
+    "soon",
+    "urgent",
+    "urgent",
+  ])
 })

@@ -53,15 +53,27 @@ export const access: readonly Row[] = [
   [
     "a certificate that ends within two weeks, and one that has ended while the node is connected",
     {
-      n2: { both: { details: { certificate: { ends: "B", leftMs: 13 * 86_400_000 }, reason: "certificate" } } },
-      n3: { both: { details: { certificate: { ends: "C", leftMs: -90_000 }, reason: "certificate" } } },
+      n2: {
+        both: {
+          details: { certificate: { ends: "B", leftMs: 13 * 86_400_000, renewal: "soon" }, reason: "certificate" },
+        },
+      },
+      n3: {
+        both: { details: { certificate: { ends: "C", leftMs: -90_000, renewal: "urgent" }, reason: "certificate" } },
+      },
     },
     ["certificate-ends"],
     /critical the certificate of n2 ends in 13 days, at B; the certificate of n3 ended 90 s ago, at C.*stepraft cert node n2 --replace, stepraft cert node n3 --replace/,
   ],
   [
     "a certificate that ends within two weeks",
-    { n2: { both: { details: { certificate: { ends: "B", leftMs: 1.6 * 86_400_000 }, reason: "certificate" } } } },
+    {
+      n2: {
+        both: {
+          details: { certificate: { ends: "B", leftMs: 1.6 * 86_400_000, renewal: "soon" }, reason: "certificate" },
+        },
+      },
+    },
     ["certificate-ends"],
     /warning the certificate of n2 ends in 38 hours/,
   ],

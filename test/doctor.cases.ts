@@ -41,7 +41,7 @@ export const details = (id: string): Details => ({
   leaderlessMs: null,
   clockMs: null,
   unusableFiles: [],
-  certificate: { ends: "2027-11-27T00:00:00.000Z", leftMs: 365 * 86_400_000 },
+  certificate: { ends: "2027-11-27T00:00:00.000Z", leftMs: 365 * 86_400_000, renewal: "later" },
 })
 export const status = (id: string): NodeStatus => ({
   id,

@@ -16,7 +16,7 @@ import { freePort, temporaryFolder, until } from "./cluster.ts"
 import { localCluster, type LocalCluster } from "./node.help.ts"
 import { dial, exchange, plain, serving } from "./resp.client.ts"
 import { makeFake } from "./resp.fake.ts"
-import { authority, shownBy, stranger, tlsOf, userLine } from "./tls.kit.ts"
+import { authority, DAY, shownBy, stranger, tlsOf, userLine } from "./tls.kit.ts"
 
 const folder = temporaryFolder("stepraft-doors-")
 const filesOf = (id: string) => ({
@@ -25,7 +25,8 @@ const filesOf = (id: string) => ({
   ca: join(folder, "ca.crt"),
 })
 const certify = (id: string, by = authority): void => {
-  const { cert, key } = shownBy(id, by)
+  // Of a day, of which an hour is left.
+  const { cert, key } = shownBy(id, by, { from: new Date(Date.now() - DAY + 3_600_000) })
   writeFileSync(filesOf(id).key, key)
   writeFileSync(filesOf(id).cert, cert)
 }

@@ -65,6 +65,7 @@ export const held = (first: TlsMaterial): Held => {
   return {
     material: () => shown,
     ends: () => new Date(Date.now() + DAY),
+    renewal: () => "later",
     reloads: () => reloads,
     unusable: () => null,
     onChange: (listener) => {

@@ -10,6 +10,7 @@ import {
   type Settings,
   type State,
 } from "../../core/index.ts"
+import type { Renewal } from "../tls/index.ts"
 import { memberRole, strangers, type Health, type Reason } from "./health.ts"
 import { unusableIn, type UnusableFiles } from "../watched.ts"
 import type { ServerParts } from "./status.ts"
@@ -68,7 +69,7 @@ export interface Details {
   /** Files that are watched, and that the next start could not use as they lie there. Absent: an older version. */
   readonly unusableFiles?: readonly UnusableFiles[]
   /** The end of its certificate, and how long until then by its own clock; null: it has none. Absent: an older version. */
-  readonly certificate?: { readonly ends: string; readonly leftMs: number } | null
+  readonly certificate?: { readonly ends: string; readonly leftMs: number; readonly renewal: Renewal } | null
 }
 
 const none: ConfigurationMembers = { voters: [], outgoing: [], learners: [] }
@@ -132,6 +133,9 @@ export const detailsOf = (alive: ServerParts, { reason }: Health): Details => {
     leaderlessMs: leaderlessSince === null ? null : Math.round(performance.now() - leaderlessSince),
     clockMs: clocks?.far() ?? null,
     unusableFiles: unusableIn(alive.files),
-    certificate: tls === null ? null : { ends: tls.ends().toISOString(), leftMs: tls.ends().getTime() - Date.now() },
+    certificate:
+      tls === null
+        ? null
+        : { ends: tls.ends().toISOString(), leftMs: tls.ends().getTime() - Date.now(), renewal: tls.renewal() },
   }
 }

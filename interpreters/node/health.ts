@@ -71,7 +71,7 @@ export interface Facts {
   readonly clock: Millis | null
   /** Which files the next start could not use, and why. Default: none. */
   readonly files?: readonly string[]
-  /** The end of its certificate. Default: it has none. */
+  /** The end of its certificate, if that is about to come or has come. */
   readonly certificateEnds?: Date | null
 }
 
@@ -99,9 +99,6 @@ export interface Health {
   readonly reason: Reason
   readonly text: string
 }
-
-/** From when on the end of a certificate is a trouble. That it comes is told two weeks before, by log and doctor. */
-const LAST_MS: Millis = 86_400_000
 
 const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
 const seconds = (ms: number): string => `${ms < 9950 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)} s`
@@ -303,7 +300,7 @@ const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
       `${name} has moved: it is found at ${advertises}, and the cluster still has ${written} written down. The leader changes that as soon as it is connected with ${name}; until then only members that ${name} reaches by itself find it, so move no other node yet.`,
     )
   const left = certificateEnds === null ? Infinity : certificateEnds.getTime() - Date.now()
-  if (certificateEnds !== null && left <= LAST_MS)
+  if (certificateEnds !== null)
     say(
       "certificate",
       `the certificate of ${name} ${left > 0 ? "ends" : "ended"} at ${certificateEnds.toISOString()}: no new connection can be made with it ${left > 0 ? "after that" : "any more"}. Replace it (stepraft cert node ${name} --replace, where the authority's key is kept); a restart is not needed.`,

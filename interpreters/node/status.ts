@@ -185,7 +185,7 @@ export const factsOf = (alive: ServerParts): Facts => {
     advertises: alive.advertises,
     clock: alive.clocks?.far() ?? null,
     files: unusableIn(alive.files).map(({ reason }) => reason),
-    certificateEnds: alive.tls?.ends() ?? null,
+    certificateEnds: alive.tls?.renewal() === "urgent" ? alive.tls.ends() : null,
   }
 }
 

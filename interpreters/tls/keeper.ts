@@ -15,6 +15,7 @@ import { CLIENT_AUTH, SERVER_AUTH } from "./certificate.ts"
 import { TlsUnusable } from "./errors.ts"
 import { nameIn } from "./names.ts"
 import { certificates, pairIn } from "./pair.ts"
+import { renewalOf, type Renewal } from "./renewal.ts"
 
 export interface TlsFiles {
   /** PEM: the certificate, and any certificates between it and the authority. */
@@ -32,8 +33,9 @@ export interface TlsMaterial {
 }
 export interface Tls {
   readonly material: () => TlsMaterial
-  /** When the certificate ends. */
+  /** When the certificate ends, and how soon it has to be replaced. */
   readonly ends: () => Date
+  readonly renewal: () => Renewal
   /** How often the files were replaced since the start. */
   readonly reloads: () => number
   /** Why the next start could not use what stands in the files; null: it could. */
@@ -55,8 +57,6 @@ export interface TlsOptions {
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
-/** A certificate that ends sooner than this is reported. */
-const SOON = 14 * DAY
 const MOST_LINKS = 8
 
 const signs = (by: X509Certificate, one: X509Certificate): boolean => {
@@ -78,6 +78,7 @@ const leads = (from: X509Certificate, between: readonly X509Certificate[], to: r
 }
 
 interface Checked extends TlsMaterial {
+  readonly from: Date
   readonly ends: Date
 }
 const read = (file: string): Promise<string> =>
@@ -115,7 +116,7 @@ export const judged = (name: string, files: TlsFiles, { cert, key, ca }: TlsMate
   } catch (error) {
     throw wrong(`TLS does not accept it: ${error instanceof Error ? error.message : String(error)}`)
   }
-  return { cert, key, ca, ends }
+  return { cert, key, ca, from, ends }
 }
 
 class Keeper implements Tls {
@@ -139,6 +140,7 @@ class Keeper implements Tls {
 
   readonly material = (): TlsMaterial => this.now
   readonly ends = (): Date => this.now.ends
+  readonly renewal = (): Renewal => renewalOf(this.now, Date.now())
   readonly reloads = (): number => this.count
   readonly unusable = (): Unusable | null => this.watched.unusable()
   readonly onChange = (listener: () => void): (() => void) => {
@@ -149,7 +151,7 @@ class Keeper implements Tls {
   private tellEnd(): void {
     const { name, files, log } = this.options
     const [at, ends] = [Date.now(), this.now.ends]
-    if (ends.getTime() - at > SOON) return
+    if (this.renewal() === "later") return
     const level = at < ends.getTime() ? "warn" : "error"
     if (this.endTold?.level === level && at - this.endTold.at < (level === "warn" ? DAY : HOUR)) return
     this.endTold = { level, at }

@@ -4,8 +4,6 @@ import { finding, type Finding } from "./findings.ts"
 import { hasMajority, listText, one, unique } from "./words.ts"
 
 const DAY_MS = 86_400_000
-/** As the nodes' own logs do. */
-const SOON_MS = 14 * DAY_MS
 
 const idsOf = (ups: readonly Up[]): readonly string[] => ups.map(({ id }) => id)
 const count = (of: number): string => `${of} ${of === 1 ? "user" : "users"}`
@@ -92,10 +90,10 @@ export const filesUnusable = ({ up, voters }: ClusterView): readonly Finding[] =
 }
 
 export const certificateEnds = ({ up }: ClusterView): readonly Finding[] => {
-  const ending = up.filter(({ details }) => (details?.certificate?.leftMs ?? Infinity) <= SOON_MS)
+  const ending = up.filter(({ details }) => (details?.certificate?.renewal ?? "later") !== "later")
   if (ending.length === 0) return []
   const nodes = idsOf(ending)
-  const least = Math.min(...ending.map(({ details }) => details?.certificate?.leftMs ?? Infinity))
+  const urgent = ending.some(({ details }) => details?.certificate?.renewal === "urgent")
   const found = finding(
     "certificate-ends",
     nodes,
@@ -111,5 +109,5 @@ export const certificateEnds = ({ up }: ClusterView): readonly Finding[] => {
     "nobody accepts a certificate that has ended: neither clients nor the other nodes can connect anew, and a node that has stopped does not start with it; what is connected stays so",
     `${nodes.map((id) => `stepraft cert node ${id} --replace`).join(", ")}, on the machine that keeps the authority's key, then copy both files over the old ones: a restart is not needed.`,
   )
-  return [least <= DAY_MS ? found : { ...found, severity: "warning" }]
+  return [urgent ? found : { ...found, severity: "warning" }]
 }
