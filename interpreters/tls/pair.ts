@@ -3,17 +3,18 @@ import { createPrivateKey, sign, verify, X509Certificate, type KeyObject } from 
 import { TlsUnusable } from "./errors.ts"
 
 const BEGIN = "-----BEGIN CERTIFICATE-----"
-const BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
+const BLOCK = /^-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/gm
 
 export const certificates = (file: string, pem: string): readonly X509Certificate[] => {
   const blocks = pem.match(BLOCK) ?? []
-  if (blocks.length === 0) throw new TlsUnusable({ file, reason: "it holds no certificate (PEM)" })
-  // OpenSSL would silently leave it out.
+  // OpenSSL would silently leave it out, and take the next for the node's.
   if (pem.split(BEGIN).length - 1 > blocks.length)
     throw new TlsUnusable({
       file,
-      reason: "a certificate in it ends in the middle, as in a file that was copied in part",
+      reason:
+        "a certificate in it ends in the middle, as in a file that was copied in part, or does not begin at the start of a line",
     })
+  if (blocks.length === 0) throw new TlsUnusable({ file, reason: "it holds no certificate (PEM)" })
   return blocks.map((block) => {
     try {
       return new X509Certificate(block)
