@@ -299,12 +299,13 @@ const running = (facts: Facts, state: Readonly<State>): readonly Health[] => {
       "moved",
       `${name} has moved: it is found at ${advertises}, and the cluster still has ${written} written down. The leader changes that as soon as it is connected with ${name}; until then only members that ${name} reaches by itself find it, so move no other node yet.`,
     )
-  const left = certificateEnds === null ? Infinity : certificateEnds.getTime() - Date.now()
-  if (certificateEnds !== null)
+  if (certificateEnds !== null) {
+    const ended = certificateEnds.getTime() <= Date.now()
     say(
       "certificate",
-      `the certificate of ${name} ${left > 0 ? "ends" : "ended"} at ${certificateEnds.toISOString()}: no new connection can be made with it ${left > 0 ? "after that" : "any more"}. Replace it (stepraft cert node ${name} --replace, where the authority's key is kept); a restart is not needed.`,
+      `the certificate of ${name} ${ended ? "ended" : "ends"} at ${certificateEnds.toISOString()}: no new connection can be made with it ${ended ? "any more" : "after that"}. Replace it (stepraft cert node ${name} --replace, where the authority's key is kept); a restart is not needed.`,
     )
+  }
   if (files.length > 0)
     say(
       "files",

@@ -26,7 +26,8 @@ export class BackupDamaged extends Data.TaggedError("BackupDamaged")<{
 }
 /** With the full stop that what a node says may have, or not. */
 const sentence = (text: string): string => (text.endsWith(".") ? text : `${text}.`)
-const NEEDS_ADMIN: ReadonlySet<string | null> = new Set(["NOPERM", "NOAUTH"])
+/** How a node says that this client may not. */
+export const isForbidden = (code: string | null): boolean => code === "NOPERM" || code === "NOAUTH"
 /** The node does not accept this client, or this client the node: beginning again would not help. */
 export class BackupRefused extends Data.TaggedError("BackupRefused")<{
   readonly from: string
@@ -36,7 +37,7 @@ export class BackupRefused extends Data.TaggedError("BackupRefused")<{
 }> {
   override get message(): string {
     const said = this.code === null ? this.text : `${this.from} answered ${this.code} ${this.text}`
-    const needs = NEEDS_ADMIN.has(this.code) ? " A backup needs a user with the role admin." : ""
+    const needs = isForbidden(this.code) ? " A backup needs a user with the role admin." : ""
     return `No backup was taken: ${sentence(said)}${needs} Nothing was kept; the cluster is as it was.`
   }
 }

@@ -8,7 +8,7 @@ import { dialAs, type NodeConnection } from "../client/connection.ts"
 import { showEndpoint, type Endpoint } from "../client/endpoints.ts"
 import { encodeRequest } from "../client/resp.ts"
 import type { Reply } from "../types.ts"
-import { BackupInterrupted, BackupRefused } from "./errors.ts"
+import { BackupInterrupted, BackupRefused, isForbidden } from "./errors.ts"
 import { writeBackup, type About, type SavedBackup } from "./file.ts"
 
 export interface Saving {
@@ -28,7 +28,6 @@ interface Asking {
   readonly ask: (...words: readonly string[]) => Promise<Reply>
   readonly drop: () => void
 }
-const REFUSALS: ReadonlySet<string> = new Set(["NOPERM", "NOAUTH"])
 const connect = (from: Endpoint, access: Access, timeout: number): Promise<Asking> =>
   new Promise((resolve, reject) => {
     const interrupted = (reason: string): BackupInterrupted =>
@@ -66,7 +65,7 @@ const connect = (from: Endpoint, access: Access, timeout: number): Promise<Askin
           clearTimeout(timer)
           if (reply.type === "error")
             failed(
-              REFUSALS.has(reply.code) ? refused(reply.code, reply.text) : interrupted(`${reply.code} ${reply.text}`),
+              isForbidden(reply.code) ? refused(reply.code, reply.text) : interrupted(`${reply.code} ${reply.text}`),
             )
           else answered(reply)
         })
