@@ -143,8 +143,11 @@ test("headers and actions that a world would choke on are refused by line and fi
     ['{"type":"toString"}', 'an action of type "toString"'],
     // Bytes that were left out have any length: they are named by it, and never walked through.
     ['{"type":{"$length":3}}', 'an action of type "3 bytes"'],
-    ['{"type":"propose","node":"n1","id":1,"payloads":[{"$length":3}]}', 'must be an object, not "3 bytes"'],
-    ['{"type":"transfer","node":"n1","to":{"$length":3}}', 'must be a name, not "3 bytes"'],
+    [
+      '{"type":"propose","node":"n1","id":1,"payloads":[{"$length":3}]}',
+      'propose.payloads[0] must be an object, not "3 bytes"',
+    ],
+    ['{"type":"transfer","node":"n1","to":{"$length":3}}', 'transfer.to must be a name, not "3 bytes"'],
   ] as const
   for (const [action, told] of actions)
     expect(() => readTrace(`${header}\n{"action":${action}}`), action).toThrow(`line 2 cannot be read: ${told}`)
