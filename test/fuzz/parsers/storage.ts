@@ -11,6 +11,7 @@ import {
   sealFrame,
   SECTOR,
   writePersist,
+  type LogSummary,
 } from "../../../interpreters/file/frame.ts"
 import {
   decodeFormat,
@@ -193,6 +194,19 @@ const twoSegments = (): Buffer => {
     frame(2, SECTOR, change({ entries: chained(ONE[0]?.chain ?? 0, entry(2, 1, "b")) })),
   ])
 }
+/** The last record of the first segment replaces an entry by another: nothing in the second one's head tells of it. */
+const replacedInFirst = (): Buffer => {
+  const voted: LogSummary = { ...EMPTY, lastIndex: 1, hardState: { term: 2, vote: null } }
+  const replaced = chained(0, entry(1, 2, "z"))
+  return Buffer.concat([
+    Buffer.from([3]),
+    encodeHead(1, EMPTY),
+    frame(1, SECTOR, change({ entries: ONE, hardState: voted.hardState })),
+    frame(1, 2 * SECTOR, change({ truncateFrom: 1, entries: replaced })),
+    encodeHead(2, voted),
+    frame(2, SECTOR, change({ hardState: { term: 2, vote: self } })),
+  ])
+}
 const seedOf = (segment: number, offset: number): number => {
   const seed = Buffer.alloc(12)
   seed.writeUIntBE(segment, 0, 6)
@@ -205,7 +219,8 @@ const mendSegments = (input: Buffer): Buffer => {
     for (let at = 0; at + LOG_FRAME_HEADER < bytes.length;) {
       const size = bytes.readUInt32BE(at)
       const left = bytes.length - at
-      if (size < LOG_FRAME_HEADER || size > left) bytes.writeUInt32BE(left, at)
+      if (size < LOG_FRAME_HEADER) bytes.writeUInt32BE(left, at)
+      // One that says more than there is stays as it is: so a crash leaves a record.
       const end = at + bytes.readUInt32BE(at)
       const start = seedOf(number + 1, at)
       bytes.writeUInt32BE(crc32(bytes.subarray(at + LOG_FRAME_HEADER, end), start), at + 8)
@@ -226,6 +241,8 @@ const checkSegments = async (input: Buffer): Promise<void> => {
   })
   if (recovery === null) return must(inspected?.damage.length !== 0, "an opening finds damage, an inspection does not")
   const { stored, summary } = recovery
+  const gap = stored.entries.findIndex(({ index }, at) => index !== stored.base.index + 1 + at)
+  must(gap < 0, "an opening finds entries that leave a gap")
   const flaw = flawOfStored(stored.hardState, stored.base, stored.entries)
   must((flaw === null) === (inspected?.damage.length === 0), `an inspection judges otherwise than a start: ${flaw}`)
   if (flaw === null) must(told(inspected?.stored) === told(stored), "an inspection finds another log than an opening")
@@ -327,6 +344,7 @@ export const parsers: readonly Parser[] = [
       oneSegment(...CHANGES),
       oneSegment(),
       twoSegments(),
+      replacedInFirst(),
       oneSegment(change({ entries: chained(0, entry(1, 1, "\0".repeat(900))) })),
     ],
     mend: mendSegments,
