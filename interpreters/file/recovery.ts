@@ -56,9 +56,9 @@ export class Rebuilt {
     return { hardState: this.hardState, base: this.base, lastIndex: this.lastIndex }
   }
   stored(): Stored {
-    if (this.base.index + 1 < this.first) {
-      throw new MalformedBytes(`entries ${this.base.index + 1} to ${this.first - 1} are missing`)
-    }
+    const next = this.base.index + 1
+    if (next < this.first) throw new MalformedBytes(`entries ${next} to ${this.first - 1} are missing`)
+    if (next > this.first) throw new MalformedBytes(`entry ${this.first} follows a base at ${this.base.index}`)
     return { hardState: this.hardState, base: this.base, entries: this.entries }
   }
 }
