@@ -5,6 +5,7 @@ import { join } from "node:path"
 import * as tls from "node:tls"
 import { afterEach, expect, test, vi } from "vitest"
 import { makeAuthority, type TlsMaterial } from "../interpreters/tls/index.ts"
+import { bench, type BenchOptions } from "../kv/cli/bench/bench.ts"
 import { certifyIn, writeCertified } from "../kv/cli/security/cert.ts"
 import { connect, type ConnectOptions } from "../kv/client/client.ts"
 import { TimedOut, TlsFailed } from "../kv/client/errors.ts"
@@ -48,6 +49,19 @@ const failing = async (port: number, more: Pick<ConnectOptions, "tls"> = {}): Pr
   expect(end).toBeInstanceOf(TlsFailed)
   return (end as TlsFailed).message
 }
+const BENCH: Omit<BenchOptions, "endpoints"> = {
+  clients: 1,
+  connections: null,
+  pipeline: 1,
+  reads: 0,
+  valueSize: 1,
+  keys: 1,
+  durationMs: 60_000,
+  requests: 1,
+  consistency: "linearizable",
+  target: "given",
+  output: "json",
+}
 const DATE = String.raw`\d{4}-\d\d-\d\dT[\d:.]+Z`
 
 test("each cause of a failed TLS is told by its name, with the node's, and ends a command at once", async () => {
@@ -78,6 +92,8 @@ test("each cause of a failed TLS is told by its name, with the node's, and ends 
   expect(await failing(await plain())).toMatch(
     /^127\S+ speaks no TLS: leave TLS out here .* or give that node certificates/,
   )
+  const measured = bench({ ...BENCH, endpoints: [{ host: "127.0.0.1", port }] }, new AbortController().signal)
+  await expect(measured).rejects.toThrow(/speaks TLS, and this client does not: .* Nothing was measured\.$/)
 })
 
 test("a certificate without the dialled host: the command in the text makes one that has it, and keeps the others", async () => {

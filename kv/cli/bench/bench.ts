@@ -1,6 +1,7 @@
 /** `stepraft bench`: many clients in a closed loop, and the throughput and latency that they measured. */
 import { type Endpoint, parseEndpoint } from "../../client/endpoints.ts"
 import { access } from "../access.ts"
+import { askStatus, Unasked } from "../ask.ts"
 import { encodeRequest } from "../../client/resp.ts"
 import { gatherStatus, type ClusterStatus } from "../status/gather.ts"
 import { type Load, startLoad } from "./load.ts"
@@ -57,13 +58,25 @@ const connectMs = 10_000
 
 const show = ({ host, port }: Endpoint): string => `${host}:${port}`
 
+/** Connections that are lost again and again would not say why. A server that is no node may be measured, too. */
+const agreesOnTls = (endpoint: Endpoint): Promise<void> =>
+  askStatus(endpoint, 2_000).then(
+    () => {},
+    (error: unknown) => {
+      if (error instanceof Unasked && error.tls !== null) throw failure(`${error.message}. Nothing was measured.`)
+    },
+  )
+
 const targets = async (
   options: BenchOptions,
 ): Promise<{ readonly endpoints: readonly Endpoint[]; readonly cluster: ClusterStatus | null }> => {
   const cluster = await gatherStatus(options.endpoints, new Map(), 2_000)
   const answering = cluster.nodes.filter(({ role }) => role !== null)
-  if (options.target === "given" || answering.length === 0)
-    return { endpoints: options.endpoints, cluster: answering.length === 0 ? null : cluster }
+  if (answering.length === 0) {
+    await Promise.all(options.endpoints.map(agreesOnTls))
+    return { endpoints: options.endpoints, cluster: null }
+  }
+  if (options.target === "given") return { endpoints: options.endpoints, cluster }
   const chosen = options.target === "all" ? answering : answering.filter(({ id }) => id === cluster.leader)
   const endpoints = chosen.flatMap(({ client }) => {
     const endpoint = client === null ? null : parseEndpoint(client)
