@@ -7,6 +7,7 @@
  */
 import type {
   Addresses,
+  Chain,
   CommandEntry,
   Configuration,
   ConfigurationEntry,
@@ -14,10 +15,8 @@ import type {
   Member,
   NoOpEntry,
   Payload,
-} from "./types.ts"
+} from "./entry.ts"
 
-/** A signed 32-bit integer, which JavaScript engines keep unboxed; 0 for the empty log. */
-export type Chain = number
 type Unchained<E> = Omit<E, "chain">
 export type UnchainedEntry = Unchained<NoOpEntry> | Unchained<CommandEntry> | Unchained<ConfigurationEntry>
 

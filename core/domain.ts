@@ -3,7 +3,9 @@
  * settings are read, and at the gate (term.ts). The core never reaches a number that its codecs cannot write.
  */
 import { chainBreaksAt } from "./chain.ts"
-import type { Configuration, Entry, HardState, LogBase, Message, Persist } from "./types.ts"
+import type { Persist } from "./effects.ts"
+import type { Configuration, Entry, HardState, LogBase } from "./entry.ts"
+import type { Message } from "./messages.ts"
 
 /** 48 bits, which JavaScript and the codecs represent exactly: counters, stamps, offsets. */
 export const MAX_COUNT = 2 ** 48 - 1

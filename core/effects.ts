@@ -1,42 +1,9 @@
 /** What a server asks of the world. Effects are imperative; interpreters execute them in order and feed events back. */
 import type { Timer } from "./events.ts"
-import type { Halted } from "./halt.ts"
 import type { Message } from "./messages.ts"
 import type { Rule } from "./notes.ts"
-import type { Entry, HardState, Index, LogBase, Member, Millis, SnapshotRef, Term } from "./types.ts"
-
-/**
- * exhausted: the log has no further index. notReady: the leader waits for the clocks of a majority (clock.ts); for a
- * configuration change: no entry of this term is committed yet, or a new voter has not caught up. changePending and
- * invalidChange are for configuration changes only (reconfiguration.ts).
- */
-export type ProposalRefusal =
-  | "notLeader"
-  | "noLeader"
-  | "busy"
-  | "tooLarge"
-  | "spaceLow"
-  | "exhausted"
-  | "transferring"
-  | "notReady"
-  | "changePending"
-  | "invalidChange"
-export type ProposalOutcome =
-  /** Appended at `first`, `first + 1`, … in `term`. Not committed yet: another leader can still replace it. */
-  | { readonly type: "ProposalAppended"; readonly first: Index; readonly term: Term }
-  /** Not executed, and never will be. */
-  | { readonly type: "ProposalRefused"; readonly reason: ProposalRefusal; readonly leader: Member | null }
-  /** The leader to which it was forwarded is gone or did not answer; this node cannot know whether it was executed. */
-  | { readonly type: "ProposalUnknown"; readonly leader: Member | null }
-export type ReadOutcome =
-  /** The state machine of this node now holds every write acknowledged before the read was requested. */
-  | { readonly type: "ReadReady"; readonly index: Index }
-  | {
-      readonly type: "ReadRefused"
-      readonly reason: "noLeader" | "leaderChanged" | "busy" | "rebuilding"
-      readonly leader: Member | null
-    }
-export type Outcome = ProposalOutcome | ReadOutcome
+import type { Outcome } from "./outcomes.ts"
+import type { Entry, HardState, Index, LogBase, Member, Millis, SnapshotRef, Term } from "./entry.ts"
 
 export interface Persist {
   readonly type: "Persist"
@@ -50,6 +17,28 @@ export interface Persist {
   /** The log now starts after this; entries through base.index may be dropped. null: unchanged. */
   readonly base: LogBase | null
 }
+
+/** Why a node stops for good: what it found, and which leader showed it. */
+export type Halted =
+  /** Two servers lead the same term: some server voted twice. */
+  | { readonly reason: "twoLeaders"; readonly term: Term; readonly leader: Member; readonly other: Member }
+  /** The entry at `index` is committed here in `term`, but the leader has a different one there, of term `theirs`. */
+  | {
+      readonly reason: "committedConflict"
+      readonly index: Index
+      readonly term: Term
+      readonly leader: Member | null
+      readonly theirs: Term
+    }
+  /** The entry at `index` has the same `term` in both logs, but its content, or that of an entry before it, differs. */
+  | {
+      readonly reason: "logsDiverged"
+      readonly index: Index
+      readonly term: Term
+      readonly leader: Member | null
+      readonly committed: boolean
+    }
+export type HaltReason = Halted["reason"]
 
 export type Effect =
   | { readonly type: "Send"; readonly to: Member; readonly message: Message }

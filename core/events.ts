@@ -1,6 +1,6 @@
 /** What can happen to a server. Events are past tense; each is one call of the reducer, or part of a batch. */
 import type { Message } from "./messages.ts"
-import type { Addresses, Index, LogBase, Member, Millis, Payload, SnapshotRef, Stamp } from "./types.ts"
+import type { Addresses, Index, LogBase, Member, Millis, Payload, SnapshotRef, Stamp } from "./entry.ts"
 
 /**
  * election: no leader was heard for a whole election timeout (it runs in two stages, see election.ts).

@@ -4,30 +4,7 @@
  * lost silently.
  */
 import { note, sameMember, type Turn } from "./turn.ts"
-import type { Chain } from "./chain.ts"
-import type { AppendEntries, Index, LogBase, Member, State, Term } from "./types.ts"
-
-/** Why a node stops for good: what it found, and which leader showed it. */
-export type Halted =
-  /** Two servers lead the same term: some server voted twice. */
-  | { readonly reason: "twoLeaders"; readonly term: Term; readonly leader: Member; readonly other: Member }
-  /** The entry at `index` is committed here in `term`, but the leader has a different one there, of term `theirs`. */
-  | {
-      readonly reason: "committedConflict"
-      readonly index: Index
-      readonly term: Term
-      readonly leader: Member | null
-      readonly theirs: Term
-    }
-  /** The entry at `index` has the same `term` in both logs, but its content, or that of an entry before it, differs. */
-  | {
-      readonly reason: "logsDiverged"
-      readonly index: Index
-      readonly term: Term
-      readonly leader: Member | null
-      readonly committed: boolean
-    }
-export type HaltReason = Halted["reason"]
+import type { AppendEntries, Chain, Halted, Index, LogBase, Member, State, Term } from "./types.ts"
 
 const shownBy = (leader: Member | null): string =>
   leader === null ? "this server's own state machine" : `${leader.name}, the leader,`

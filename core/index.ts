@@ -2,8 +2,8 @@
 export * from "./types.ts"
 export { replicatedTime } from "./clock.ts"
 export { checkSettings, defaultSettings, SettingsInvalid, type Settings } from "./settings.ts"
-export { haltText, type Halted, type HaltReason } from "./halt.ts"
-export { chainBreaksAt, chainAfter, type Chain, type UnchainedEntry } from "./chain.ts"
+export { haltText } from "./halt.ts"
+export { chainBreaksAt, chainAfter, type UnchainedEntry } from "./chain.ts"
 export {
   flawOfMessage,
   flawOfPersist,

@@ -5,8 +5,7 @@
  * has written there yet, so it is O(1) amortised with no copy per step; a Log never reads past its own length. Truncating
  * and trimming only move a bound. immer must not draft it: it is a class without [immerable].
  */
-import type { Chain } from "./chain.ts"
-import type { Entry, Index, LogBase, Term } from "./types.ts"
+import type { Chain, Entry, Index, LogBase, Term } from "./entry.ts"
 
 /** 64 entries in a chunk, so that a place is a shift and a mask. */
 const CHUNK_BITS = 6

@@ -2,7 +2,7 @@
 export * from "./types.ts"
 export { inPlace, initialState, RecoveredInvalid, step, stepAll, type Runner } from "./step.ts"
 export { checkSettings, defaultSettings, SettingsInvalid, type Settings } from "./settings.ts"
-export { haltText, type Halted, type HaltReason } from "./halt.ts"
+export { haltText } from "./halt.ts"
 export { entryBytes, Log } from "./log.ts"
 export { rules, type Rule } from "./notes.ts"
 // To read a state.
@@ -13,7 +13,7 @@ export { knownLeader, sameMember } from "./turn.ts"
 // For authors of storages, transports and codecs: what a log holds after a Persist, its checksums, which numbers can be
 // written, and the recorded starts of a data directory.
 export { origin, storedAfter, type StoredLog } from "./stored.ts"
-export { chainBreaksAt, chainAfter, type Chain, type UnchainedEntry } from "./chain.ts"
+export { chainBreaksAt, chainAfter, type UnchainedEntry } from "./chain.ts"
 export {
   flawOfMessage,
   flawOfPersist,

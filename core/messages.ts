@@ -1,6 +1,6 @@
 /** The messages between servers. */
-import type { Chain } from "./chain.ts"
-import type { Entry, Index, Payload, ProposalOutcome, SnapshotRef, Stamp, Term } from "./types.ts"
+import type { Chain, Entry, Index, Payload, SnapshotRef, Stamp, Term } from "./entry.ts"
+import type { ProposalOutcome } from "./outcomes.ts"
 
 interface MessageOf<Type extends string> {
   readonly type: Type

@@ -1,5 +1,5 @@
 import { MAX_COUNT } from "./domain.ts"
-import type { Millis } from "./types.ts"
+import type { Millis } from "./entry.ts"
 
 /** Times, sizes and switches. */
 export interface Settings {

@@ -1,5 +1,5 @@
 /** What a server knows (paper Figure 2, "State"), by role, and what it recovers when it starts. */
-import type { Halted } from "./halt.ts"
+import type { Halted } from "./effects.ts"
 import type { Log } from "./log.ts"
 import type { Condition } from "./messages.ts"
 import type { Settings } from "./settings.ts"
@@ -14,7 +14,7 @@ import type {
   SnapshotRef,
   Stamp,
   Term,
-} from "./types.ts"
+} from "./entry.ts"
 
 /** One Persist that is not reported durable yet: what will be durable once it and all before it are. */
 export interface OutstandingPersist {
