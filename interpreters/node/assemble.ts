@@ -39,7 +39,8 @@ import { levelTooHigh } from "./level.ts"
 import { findCluster, refusedText, watchRefused } from "./findCluster.ts"
 import { repairItself, setAside } from "./repair.ts"
 import { recoveredPosition, requireNoState, requireWholeLog } from "./recovery.ts"
-import { factsOf, version, type ServerParts, type RecoverableMachine } from "./status.ts"
+import type { RecoverableMachine, ServerParts } from "./parts.ts"
+import { factsOf, version } from "./status.ts"
 
 /** What the driver of a server is made from. */
 export interface Foundation<M> {

@@ -13,7 +13,7 @@ import {
 import type { Renewal } from "../tls/index.ts"
 import { memberRole, strangers, type Health, type Reason } from "./health.ts"
 import { unusableIn, type UnusableFiles } from "../watched.ts"
-import type { ServerParts } from "./status.ts"
+import type { ServerParts } from "./parts.ts"
 
 export interface ConfigurationMembers {
   readonly voters: readonly Member[]

@@ -10,7 +10,8 @@ import { livez, readyz, runChecks, type Check } from "./checks.ts"
 import { openHttp, type HttpLimits, type HttpPage } from "./http.ts"
 import type { HttpUnavailable } from "./errors.ts"
 import { metricsOf, watchLoad } from "./metrics.ts"
-import { factsOf, type ServerParts } from "./status.ts"
+import type { ServerParts } from "./parts.ts"
+import { factsOf } from "./status.ts"
 
 export interface HttpEndpointsOptions {
   readonly listen: Address

@@ -18,13 +18,6 @@ export { healthOf, isAmnesiac, isLoading } from "./health.ts"
 export type { FeatureStatus } from "./level.ts"
 export { makeLog, type LogOptions } from "./log.ts"
 export { makeReplica, replicaService, replicate, type ReplicateError, type ReplicateOptions } from "./replicate.ts"
-export {
-  newServerParts,
-  factsOf,
-  statusOf,
-  type ServerParts,
-  type PeerStatus,
-  type RecoverableMachine,
-  type ServerStatus,
-} from "./status.ts"
+export { newServerParts, type RecoverableMachine, type ServerParts } from "./parts.ts"
+export { factsOf, statusOf, type PeerStatus, type ServerStatus } from "./status.ts"
 export { directorySnapshotStore } from "./snapshotStore.ts"

@@ -6,7 +6,7 @@ import { configurationOf, emptyConfiguration, levelOf, type Configuration } from
 import { committedLevel, type Features } from "../features.ts"
 import { heldBy } from "../members/index.ts"
 import { LevelTooHigh } from "./errors.ts"
-import type { ServerParts } from "./status.ts"
+import type { ServerParts } from "./parts.ts"
 
 /** As shown in the status. */
 export interface FeatureStatus {

@@ -7,7 +7,8 @@ import { configurationOf, votersOf, type Rule } from "../../core/index.ts"
 import { counter, gauge, histogram, type Metric } from "../metrics/index.ts"
 import { unusableIn } from "../watched.ts"
 import { problemsOf } from "./health.ts"
-import { factsOf, statusOf, type ServerParts, type ServerStatus } from "./status.ts"
+import type { ServerParts } from "./parts.ts"
+import { factsOf, statusOf, type ServerStatus } from "./status.ts"
 
 const WINDOW_MS = 5000
 /** How busy the main thread was between two samples. */

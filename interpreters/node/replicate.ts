@@ -40,7 +40,7 @@ import {
 } from "./errors.ts"
 import { makeLog } from "./log.ts"
 import { refusedText } from "./findCluster.ts"
-import { newServerParts } from "./status.ts"
+import { newServerParts } from "./parts.ts"
 import { directorySnapshotStore } from "./snapshotStore.ts"
 
 export interface ReplicateOptions<State, Command, Result> {

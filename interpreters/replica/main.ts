@@ -50,4 +50,5 @@ export {
 export type { DurableMachine, DurableState } from "./machine/durable.ts"
 export { StateNotPlain } from "./machine/slices.ts"
 export { memoryStore, type Draft, type Snapshot, type SnapshotStore } from "./machine/store.ts"
-export { replicateTogether, type ReplicaGroup, type ReplicaGroupOptions } from "./together.ts"
+export { replicateTogether } from "./together.ts"
+export type { ReplicaGroup, ReplicaGroupOptions } from "./group.ts"

@@ -6,7 +6,7 @@ import { foundCluster, makeMemoryDisk, makeMemoryNetwork, type MemoryDisk } from
 import { openReplicaMachine } from "./machine/machine.ts"
 import { runReplica, type Replica } from "./replica.ts"
 import { memoryStore, type SnapshotStore } from "./machine/store.ts"
-import type { ReplicaGroup, ReplicaGroupOptions } from "./together.ts"
+import type { ReplicaGroup, ReplicaGroupOptions } from "./group.ts"
 import { realSurroundings } from "../surroundings.ts"
 
 /** Short timeouts: there is no network to wait for. */

@@ -9,7 +9,7 @@ import { movedReply } from "./commands/redirect.ts"
 import { isAdministrative } from "./limits/reserve.ts"
 import type { RequestParser, RequestTooLarge } from "./wire/resp.ts"
 import { usageName } from "./usage.ts"
-import { denied } from "./users/index.ts"
+import { denied } from "./denied.ts"
 import { arityFits, keysOf } from "./words.ts"
 
 const failed = err("internal error")

@@ -16,7 +16,7 @@ import { Budget } from "./limits/budget.ts"
 import { KeyspaceCounter } from "./keyspaceCounter.ts"
 import { hostOf, keepWatchesOfAbsentKeys, newClient, type ClientState } from "./client.ts"
 import { RespConnection } from "./connection.ts"
-import type { Shared } from "./shared.ts"
+import type { Shared, Flushing } from "./shared.ts"
 import { newStats, type Host, type Stats } from "./contract.ts"
 import { makeListener, type ClientTls } from "./listener.ts"
 import { encode } from "./wire/encode.ts"
@@ -88,8 +88,8 @@ const explain = (cause: NodeJS.ErrnoException, host: string, port: number): Clie
 }
 
 /** All output of one turn is written together, at its end. */
-const endOfTurn = (): ((connection: RespConnection) => void) => {
-  let dirty: RespConnection[] = []
+const endOfTurn = (): ((connection: Flushing) => void) => {
+  let dirty: Flushing[] = []
   const flush = (): void => {
     const now = dirty
     dirty = []

@@ -4,7 +4,8 @@
  */
 import { sameMember, type Effect, type Log, type Member, type State } from "../../core/index.ts"
 import { brokenBy } from "../invariants/names.ts"
-import type { ExploredDisk, ExploredViolation } from "./server.ts"
+import type { ExploredDisk } from "./disk.ts"
+import type { ExploredViolation } from "./space.ts"
 
 /** Does `disk` hold the entries of `log` through `index`? Entries that its base covers count as held. */
 const isStored = (disk: Log, log: Log, index: number): boolean => {

@@ -3,7 +3,7 @@ import type { Member, Message, Rule } from "../../core/index.ts"
 import { staleRepresentative } from "./fate.ts"
 import { makeIdentifier } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf } from "./judge.ts"
-import type { ExploredStep } from "./search/search.ts"
+import type { ExploredStep } from "./steps.ts"
 import {
   actOnServer,
   freshServer,

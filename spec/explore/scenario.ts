@@ -20,7 +20,7 @@ import { checkStep } from "./check.ts"
 import { makeIdentifier } from "./identity.ts"
 import { isViolation, judge, noHistory, summaryOf, type ServerSummary } from "./judge.ts"
 import { replay, type ReplayFrame } from "./replay.ts"
-import type { Counterexample, ExploredStep } from "./search/search.ts"
+import type { Counterexample, ExploredStep } from "./steps.ts"
 import { type ServerAction } from "./server.ts"
 import { memberOf, type Space } from "./space.ts"
 

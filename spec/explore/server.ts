@@ -10,7 +10,6 @@ import {
   type Effect,
   type Entry,
   type Event,
-  type HardState,
   type LogBase,
   type Member,
   type Message,
@@ -21,16 +20,11 @@ import {
   type Timer,
 } from "../../core/index.ts"
 import { checkDisk, checkStep } from "./check.ts"
+import type { ExploredDisk } from "./disk.ts"
 import { firstBase, memberOf, type Space, type ExploredViolation } from "./space.ts"
 
 export type { ExploredViolation } from "./space.ts"
 
-export interface ExploredDisk {
-  readonly hardState: HardState
-  readonly log: Log
-  /** The index through which the state machine is durable by itself. */
-  readonly machine: LogBase
-}
 export interface ServerState {
   readonly state: State
   /** The part that a crash cannot undo. */

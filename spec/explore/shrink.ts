@@ -1,6 +1,6 @@
 /** Shortens a history: steps are left out, in runs and one by one, as long as the same rule breaks. */
 import { ImpossibleStep, replay } from "./replay.ts"
-import type { Counterexample, ExploredStep } from "./search/search.ts"
+import type { Counterexample, ExploredStep } from "./steps.ts"
 import type { Space } from "./space.ts"
 import type { ExploredViolation } from "./server.ts"
 

@@ -8,9 +8,8 @@ import {
   type InstallSnapshot,
   type Message,
 } from "../../core/index.ts"
-import { fail, type ComparedStep, type ObservedServer } from "./history.ts"
+import { fail, type ComparedStep, type ObservedServer, type ObservedStep } from "./history.ts"
 import { brokenBy } from "./names.ts"
-import type { ObservedStep } from "./index.ts"
 
 /** Something claims an entry at `index` that differs from the committed one, as far as the server knew it. */
 const contradicts = ({ commit, log }: ObservedServer, index: number, term: number, chain: number): boolean => {

@@ -8,6 +8,7 @@ import {
   type Configuration,
   type Effect,
   type Entry,
+  type Event,
   type HardState,
   type Index,
   Log,
@@ -21,7 +22,6 @@ import {
 import { InvariantViolated, type Invariant } from "./names.ts"
 import { makeIndexWindow, type IndexWindow } from "./indexWindow.ts"
 import { makeSteady, type Clocks, type Steady } from "./steady.ts"
-import type { ObservedStep } from "./index.ts"
 
 /** Stable storage as one Persist leaves it. */
 export interface DiskImage {
@@ -133,6 +133,15 @@ export const newObservedHistory = (): ObservedHistory => ({
   steps: 0,
 })
 
+/** One step of one server. The state may be changed in place by its next step. */
+export interface ObservedStep {
+  readonly node: string
+  readonly events: readonly Event[]
+  readonly state: State
+  readonly effects: readonly Effect[]
+  /** The world's own time, if it has one. */
+  readonly at?: number
+}
 /** One step, compared with the state of its server before it. */
 export interface ComparedStep extends ObservedStep {
   readonly history: ObservedHistory

@@ -17,6 +17,7 @@ import {
   newObservedServer,
   type ObservedHistory,
   type ComparedStep,
+  type ObservedStep,
   type ObservedServer,
 } from "./history.ts"
 import {
@@ -30,18 +31,10 @@ import {
 } from "./logs.ts"
 import { sweep } from "./sweep.ts"
 
+export type { ObservedStep } from "./history.ts"
 export { invariants, InvariantViolated, type Invariant } from "./names.ts"
 export { sweep, type SweptState } from "./sweep.ts"
 
-/** One step of one server. The state may be changed in place by its next step. */
-export interface ObservedStep {
-  readonly node: string
-  readonly events: readonly Event[]
-  readonly state: State
-  readonly effects: readonly Effect[]
-  /** The world's own time, if it has one. */
-  readonly at?: number
-}
 /** Throws InvariantViolated. */
 export interface InvariantChecker {
   (step: ObservedStep): void

@@ -216,6 +216,9 @@ export const checkScript = (script: Script, options: ScriptChecks = {}): ScriptV
   }
 }
 
+/** The verdict if the script fails in the same way as the one to be shrunk, otherwise null. */
+export type SameFailure = (script: Script) => ScriptFailed | null
+
 /**
  * Runs a script with the checks of the failed one, and reports whether it fails in the same way. Progress is checked
  * only if that one failed after its last action. `checks` must be created for each run if they keep state.
@@ -224,7 +227,7 @@ export const sameFailureAs = (
   { violation, message, action }: ScriptFailed,
   script: Script,
   checks: ScriptChecks | (() => ScriptChecks) = {},
-): ((script: Script) => ScriptFailed | null) => {
+): SameFailure => {
   const atTheEnd = action >= script.actions.length
   // Errors of the reducer all have one name: their words distinguish them, their numbers do not.
   const words = (text: string): string =>

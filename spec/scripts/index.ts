@@ -10,20 +10,14 @@ export {
   type ScriptVerdict,
   type ScriptChecks,
   type ScriptFailed,
+  type SameFailure,
   type ScriptPassed,
   type StepChecker,
 } from "./check.ts"
 export { crashFates, crashPoints, type CrashFate, type CrashPoint, type CrashPoints } from "./crashes.ts"
 export { generateScript, type GenerateOptions } from "./generate/generate.ts"
 export { isProfile, profileNames, type Profile } from "./generate/profiles.ts"
-export {
-  shrinkFailure,
-  shrinkScript,
-  simplerScripts,
-  sizeOf,
-  type SameFailure,
-  type ShrinkOptions,
-} from "./shrink/shrink.ts"
+export { shrinkFailure, shrinkScript, simplerScripts, sizeOf, type ShrinkOptions } from "./shrink/shrink.ts"
 export {
   debugCommandLine,
   saveFailure,

@@ -1,3 +1,3 @@
 /** Users, their roles, and their logins. */
-export { certificateNote, denied, revoked } from "./denied.ts"
+export { suffices, type UserRole } from "./roles.ts"
 export { openUsers, UsersUnusable, type Grant, type Users } from "./users.ts"

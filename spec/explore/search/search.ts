@@ -6,19 +6,12 @@ import { MOVE } from "./letters.ts"
 import { ClusterStates } from "./cluster.ts"
 import { StateStore } from "./cover.ts"
 import { withSentMessages } from "../replay.ts"
-import type { ServerAction, ExploredViolation } from "../server.ts"
+import type { ExploredViolation } from "../server.ts"
+import type { Counterexample, ExploredStep } from "../steps.ts"
 import { shrink } from "../shrink.ts"
 import type { Space } from "../space.ts"
 import { at, makeList, push } from "./tables.ts"
 
-/** One step of a history: what happened to which server. */
-export interface ExploredStep {
-  readonly server: string
-  readonly action: ServerAction
-}
-export interface Counterexample extends ExploredViolation {
-  readonly steps: readonly ExploredStep[]
-}
 export interface SearchProgress {
   readonly states: number
   readonly transitions: number

@@ -16,10 +16,9 @@ import {
   type WorldHooks,
   type WorldStep,
 } from "../../../interpreters/simulation/index.ts"
-import type { ScriptFailed } from "../check.ts"
+import type { SameFailure, ScriptFailed } from "../check.ts"
 import { minimize } from "./minimize.ts"
 import { settingsIn } from "../generate/options.ts"
-import type { SameFailure } from "./shrink.ts"
 
 type Machine = NonNullable<WorldHooks["machine"]> | undefined
 

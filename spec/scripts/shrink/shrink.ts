@@ -6,11 +6,14 @@
  */
 import { foundersOf, type Action, type Script, type WorldHooks } from "../../../interpreters/simulation/index.ts"
 import { withExplicitSteps } from "./explicitSteps.ts"
-import { sameFailureAs, withMendingSpelledOut, type ScriptChecks, type ScriptFailed } from "../check.ts"
+import {
+  sameFailureAs,
+  withMendingSpelledOut,
+  type SameFailure,
+  type ScriptChecks,
+  type ScriptFailed,
+} from "../check.ts"
 import { minimize } from "./minimize.ts"
-
-/** The verdict if the script fails in the same way as the one to be shrunk, otherwise null. */
-export type SameFailure = (script: Script) => ScriptFailed | null
 
 export interface ShrinkOptions {
   /**

@@ -1,11 +1,38 @@
-/** Refuses commands that a client's role does not allow. */
-import { shown } from "../../../interpreters/text.ts"
-import { errorReply } from "../../machine/reply.ts"
-import type { Reply } from "../../types.ts"
-import type { Context, KnownCommand, Words } from "../contract.ts"
-import type { Slot } from "../queue.ts"
-import { usageName } from "../usage.ts"
-import { needsNoLogin, neededFor, suffices } from "./roles.ts"
+/** Which role a command needs, and the refusal of a client that does not have it. */
+import { shown } from "../../interpreters/text.ts"
+import { errorReply } from "../machine/reply.ts"
+import type { Reply } from "../types.ts"
+import type { Context, KnownCommand, Words } from "./contract.ts"
+import type { Slot } from "./queue.ts"
+import { usageName } from "./usage.ts"
+import { suffices, type UserRole } from "./users/index.ts"
+import { wordAt } from "./words.ts"
+
+/** The roles that the server's own commands need. A family whose members are not listed is listed as a whole. */
+const NEEDED: Readonly<Record<string, UserRole>> = {
+  flushall: "admin",
+  flushdb: "admin",
+  config: "admin",
+  monitor: "admin",
+  function: "admin",
+  "client|kill": "admin",
+  "client|list": "admin",
+  stepraft: "admin",
+  "stepraft|help": "read",
+  "stepraft|status": "read",
+  "stepraft|version": "read",
+  "stepraft|session": "write",
+  "stepraft|do": "write",
+  "stepraft|exec": "write",
+}
+
+export const neededFor = (known: KnownCommand, words: Words): UserRole => {
+  const told = NEEDED[`${known.name}|${wordAt(words, 1)}`] ?? NEEDED[known.name]
+  return told ?? (known.does === "write" ? "write" : "read")
+}
+/** Commands that are allowed before a login. */
+const OPEN: ReadonlySet<string> = new Set(["auth", "hello", "quit", "reset"])
+const needsNoLogin = ({ name }: KnownCommand): boolean => OPEN.has(name)
 
 const nobody = errorReply("NOAUTH", "Authentication required.")
 /**
