@@ -144,10 +144,15 @@ export const fuzz = async (
     const input = Buffer.from(seed)
     const error = await failure(input)
     if (error !== null) return report(input, error)
-    if (isNews()) corpus.push(input)
+    isNews()
+    corpus.push(input)
   }
   if (corpus.length === 0) corpus.push(Buffer.alloc(0))
-  const words = [...order.words, ...(parser.words ?? [])]
+  const real = corpus.length
+  // Its own words are few and chosen: they come as often as all that stand in its source.
+  const own = parser.words ?? []
+  const times = own.length === 0 ? 0 : Math.ceil(order.words.length / own.length)
+  const words = [...order.words, ...Array.from({ length: times }, () => own).flat()]
   const end = started + order.seconds
   let told = started
   for (;;) {
@@ -160,9 +165,10 @@ export const fuzz = async (
       await new Promise((resolve) => setImmediate(resolve))
     }
     for (let turn = 0; turn < 64; turn++) {
-      // What was kept last leads on most often.
-      const recent = random() < 0.5 ? corpus.slice(-16) : corpus
-      const input = pick(random, recent) ?? Buffer.alloc(0)
+      // What was kept last leads on most often; real inputs are the nearest to one that is taken.
+      const luck = random()
+      const from = luck < 0.4 ? corpus.slice(-16) : luck < 0.6 ? corpus.slice(0, real) : corpus
+      const input = pick(random, from) ?? Buffer.alloc(0)
       let changed = mutated(input, { random, words, other: pick(random, corpus) ?? input })
       if (parser.mend !== undefined && random() < 0.8) changed = parser.mend(changed)
       const error = await failure(changed)

@@ -102,7 +102,7 @@ const otherWord: Change = (input, { random, words, other }) => {
   const text = input.toString("latin1")
   const found = pick(random, wordsOf(text))
   if (found === undefined) return input
-  const numeric = /\d/.test(found[0]) && random() < 0.6
+  const numeric = /^[^"]*\d/.test(found[0]) && random() < 0.6
   const by = numeric
     ? (pick(random, NUMBERS) ?? "")
     : random() < 0.4

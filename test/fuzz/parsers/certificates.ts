@@ -118,7 +118,8 @@ const contentOf = (pem: string): Buffer => {
 const key = createPrivateKey(authority.key)
 const signedBy = (content: Buffer): string => {
   const whole = sequence(content, sequence(oid("1.2.840.10045.4.3.2")), bits(sign("sha256", content, key)))
-  return `-----BEGIN CERTIFICATE-----\n${whole.toString("base64").replaceAll(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`
+  const lines = whole.toString("base64").match(/.{1,64}/g) ?? []
+  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`
 }
 /** Lengths that fit the content again, from the outermost in. */
 const mendLengths = (input: Buffer): Buffer => {

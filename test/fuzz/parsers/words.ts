@@ -161,7 +161,7 @@ export const parsers: readonly Parser[] = [
       text("STEPRAFT_HEARTBEATS=40", "{}"),
       text(JSON.stringify({ ...minimal, trace: "t", electionMin: 1000, electionMax: 1000 })),
     ],
-    words: ['"constructor"', '"toString"'],
+    words: ['"constructor"', '"toString"', '"a b"'],
     check: checkConfig,
     work: { least: 1_000_000, each: 5_000 },
     faults: [
