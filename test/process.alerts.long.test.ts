@@ -16,7 +16,7 @@ import { readAlerts } from "./alerts.ts"
 import { temporaryFolder, until } from "./cluster.ts"
 import { lossyFiles, type Faults } from "./lossy-files.ts"
 import { localCluster, type LocalCluster, type LocalNode } from "./node.help.ts"
-import { authority, shownBy } from "./tls.kit.ts"
+import { authority, DAY, shownBy } from "./tls.kit.ts"
 import { turn } from "./waiting.ts"
 
 const HEALTHY_MINUTES = 20
@@ -382,7 +382,7 @@ describe("the rules over recorded faults", () => {
     if (node === undefined) throw new Error("no follower")
     const folder = temporaryFolder()
     const at = (name: string): string => join(folder, name)
-    const shown = shownBy(node.id, authority, { days: 0.5 })
+    const shown = shownBy(node.id, authority, { days: 20.5, from: new Date(Date.now() - 20 * DAY) })
     for (const name of ["cert", "key", "ca"] as const) writeFileSync(at(name), shown[name])
     writeFileSync(at("users"), "root admin -")
     const tls = { cert: at("cert"), key: at("key"), ca: at("ca") }

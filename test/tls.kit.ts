@@ -64,6 +64,7 @@ export const held = (first: TlsMaterial): Held => {
   const listeners = new Set<() => void>()
   return {
     material: () => shown,
+    begins: () => new Date(Date.now() - DAY),
     ends: () => new Date(Date.now() + DAY),
     renewal: () => "later",
     reloads: () => reloads,

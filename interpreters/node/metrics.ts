@@ -170,6 +170,11 @@ const network = (alive: ServerParts, { counters }: ServerStatus): readonly Metri
       samples: Array.from(alive.transport?.turnedAway() ?? [], ([reason, value]) => ({ labels: { reason }, value })),
     },
     gauge(
+      "tls_certificate_begin_timestamp_seconds",
+      "When this server's certificate begins, in seconds since 1970; no sample without one.",
+      alive.tls === null ? null : Math.floor(alive.tls.begins().getTime() / 1000),
+    ),
+    gauge(
       "tls_certificate_end_timestamp_seconds",
       "When this server's certificate ends, in seconds since 1970; no sample without one.",
       alive.tls === null ? null : Math.floor(alive.tls.ends().getTime() / 1000),

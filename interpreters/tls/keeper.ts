@@ -33,7 +33,8 @@ export interface TlsMaterial {
 }
 export interface Tls {
   readonly material: () => TlsMaterial
-  /** When the certificate ends, and how soon it has to be replaced. */
+  /** When the certificate begins and ends, and how soon it has to be replaced. */
+  readonly begins: () => Date
   readonly ends: () => Date
   readonly renewal: () => Renewal
   /** How often the files were replaced since the start. */
@@ -139,6 +140,7 @@ class Keeper implements Tls {
   }
 
   readonly material = (): TlsMaterial => this.now
+  readonly begins = (): Date => this.now.from
   readonly ends = (): Date => this.now.ends
   readonly renewal = (): Renewal => renewalOf(this.now, Date.now())
   readonly reloads = (): number => this.count
