@@ -129,7 +129,9 @@ const storedIn = (reading: Reading, path: string): Stored | null => {
   } catch (error) {
     if (!(error instanceof MalformedBytes)) throw error
     reading.damage.push({ file: path, offset: null, reason: error.message, resumes: null })
-    return null
+    // Of the entries nothing can be said; who was a member stands in the base, and a repair asks for that.
+    const { hardState, base } = reading.rebuilt.summary()
+    return { hardState, base, entries: [] }
   }
   const broken = chainBreaksAt(stored.base.chain, stored.entries)
   if (broken === null) {
