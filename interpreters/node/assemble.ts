@@ -37,7 +37,7 @@ import {
 import { healthOf, isAmnesiac, watchHealth } from "./health.ts"
 import { levelTooHigh } from "./level.ts"
 import { findCluster, refusedText, watchRefused } from "./findCluster.ts"
-import { repairItself, setAside } from "./repair.ts"
+import { repairItself, setAside, unfinishedRepair } from "./repair.ts"
 import { recoveredPosition, requireNoState, requireWholeLog } from "./recovery.ts"
 import type { RecoverableMachine, ServerParts } from "./parts.ts"
 import { factsOf, version } from "./status.ts"
@@ -244,6 +244,9 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
           whole: storage.stored.base.index === 0,
         })
         yield* requireWholeLog(machine, storage.stored, directory)
+        // Known before anybody asks how the node is: its directory would only be an empty one.
+        const aside = yield* Effect.promise(() => unfinishedRepair(data, log))
+        alive.repairing = aside
         const position = recoveredPosition(machine.position(), machine.stats?.().damaged ?? null, storage.stored, log)
         const standing = yield* Effect.try({
           try: () =>
@@ -265,9 +268,12 @@ export const openServer = <M extends RecoverableMachine, B extends Built, E>(
         })
         const stopKeeping = addresses.keep(standing.driver)
         yield* Effect.addFinalizer(() => Effect.sync(stopKeeping))
-        const stopRepairing = repairItself(data, id, standing.members, log, (aside) => {
-          alive.repairing = aside
-        })
+        const stopRepairing =
+          aside === null
+            ? () => {}
+            : repairItself(aside, id, standing.members, log, () => {
+                alive.repairing = null
+              })
         const end = watch(alive, standing, log)
         yield* Effect.addFinalizer(() => Effect.promise(end))
         // Runs first: the repair must stop asking before the member service stops answering.

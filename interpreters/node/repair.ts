@@ -102,16 +102,26 @@ const keepLog = async (data: string, aside: string, standing: string): Promise<v
 
 const AGAIN_MS = 5000
 
-/** Asks until the node votes again. Returns the function that stops it. */
+/** The folder in which the damaged files are kept, if the node does not vote again yet; null: there is no repair. */
+export const unfinishedRepair = (data: string, log: Logger): Promise<string | null> =>
+  exists(join(data, ASIDE, MARKER)).then(
+    (found) => (found ? join(data, ASIDE) : null),
+    (error: unknown) => {
+      log("error", `it cannot be told whether this directory is being repaired: ${reasonOf(error)}`)
+      return null
+    },
+  )
+
+/** Asks until the node votes again. Returns the function that stops it. `aside`: what unfinishedRepair has found. */
 export const repairItself = (
-  data: string,
+  aside: string,
   self: string,
   members: Pick<RunningMembers, "add" | "replace">,
   log: Logger,
-  /** Called with the folder in which the damaged files are kept, and with null once the repair is over. */
-  repairing: (aside: string | null) => void,
+  /** Called once the repair is over. */
+  whole: () => void,
 ): (() => void) => {
-  const marker = join(data, ASIDE, MARKER)
+  const marker = join(aside, MARKER)
   const over = new AbortController()
   let told = ""
   const tell = (text: string): void => {
@@ -119,8 +129,6 @@ export const repairItself = (
     told = text
   }
   const repair = async (): Promise<void> => {
-    if (!(await exists(marker))) return
-    repairing(join(data, ASIDE))
     let learns = (await fs.readFile(marker, "utf8")) === LEARNER
     while (!over.signal.aborted) {
       try {
@@ -132,16 +140,13 @@ export const repairItself = (
           },
         })
         // As large as all data, and no use to anybody once others have given them again. The damaged log is small, and evidence.
-        const gone = await fs.rm(join(data, ASIDE, "state"), { recursive: true, force: true }).then(
+        const gone = await fs.rm(join(aside, "state"), { recursive: true, force: true }).then(
           () => "Its former state was removed",
           (error: unknown) => `Its former state could not be removed: ${reasonOf(error)}`,
         )
         await fs.rm(marker, { force: true })
-        repairing(null)
-        log(
-          "info",
-          `${self} is whole again: ${text}. ${gone}; the damaged log is kept in ${join(data, ASIDE)} until you remove it`,
-        )
+        whole()
+        log("info", `${self} is whole again: ${text}. ${gone}; the damaged log is kept in ${aside} until you remove it`)
         return
       } catch (error) {
         if (over.signal.aborted) return
