@@ -15,6 +15,7 @@ import { checkRules, hasPromtool, isCalm, record, scrape, type Recording } from 
 import { readAlerts } from "./alerts.ts"
 import { temporaryFolder, until } from "./cluster.ts"
 import { lossyFiles, type Faults } from "./lossy-files.ts"
+import type { Samples } from "./metrics.ts"
 import { localCluster, type LocalCluster, type LocalNode } from "./node.help.ts"
 import { authority, DAY, shownBy } from "./tls.kit.ts"
 import { turn } from "./waiting.ts"
@@ -404,6 +405,30 @@ describe("the rules over recorded faults", () => {
         await start(node)
       },
     }
+  })
+
+  test.each([
+    ["that has just begun", 6, 0, []],
+    ["in its last third and on its last day", 6, 5.2, ["warning"]],
+    ["in its last tenth", 6, 5.5, ["warning", "critical"]],
+    ["that has ended", 6, 6.1, ["warning", "critical"]],
+  ])("a certificate of six days %s", (_, days, age, severities) => {
+    if (!hasPromtool()) return
+    const begins = Date.now() / 1000 - age * 86_400
+    const times: Samples = new Map([
+      ["stepraft_tls_certificate_begin_timestamp_seconds", begins],
+      ["stepraft_tls_certificate_end_timestamp_seconds", begins + days * 86_400],
+    ])
+    const recording = new Map(Array.from(healthy.keys(), (id) => [id, { before: times, after: times, seconds: 1 }]))
+    checkRules(
+      [{ minutes: 90, recording }],
+      ["warning", "critical"].map((severity) => ({
+        alert: "stepraftCertificateEnds",
+        severity,
+        quiet: severities.includes(severity) ? [] : [80],
+        fires: severities.includes(severity) ? [80] : [],
+      })),
+    )
   })
 
   test("every alert has had its fault", () => {

@@ -116,8 +116,9 @@ const contentOf = (pem: string): Buffer => {
   return raw.subarray(from, element(raw, from)[1])
 }
 const key = createPrivateKey(authority.key)
-const signedBy = (content: Buffer): string => {
-  const whole = sequence(content, sequence(oid("1.2.840.10045.4.3.2")), bits(sign("sha256", content, key)))
+const signedBy = (content: Buffer): Buffer =>
+  sequence(content, sequence(oid("1.2.840.10045.4.3.2")), bits(sign("sha256", content, key)))
+const asText = (whole: Buffer): string => {
   const lines = whole.toString("base64").match(/.{1,64}/g) ?? []
   return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`
 }
@@ -128,15 +129,18 @@ const mendLengths = (input: Buffer): Buffer => {
   if (out[1] === 0x82) out.writeUInt16BE(Math.min(out.length - 4, 0xffff), 2)
   return out
 }
+const readableIn = (certificate: Buffer | string): X509Certificate | null => {
+  try {
+    return new X509Certificate(certificate)
+  } catch {
+    return null
+  }
+}
 const checkContent = async (input: Buffer): Promise<void> => {
-  const cert = signedBy(input)
-  const readable = (() => {
-    try {
-      return new X509Certificate(cert)
-    } catch {
-      return null
-    }
-  })()
+  const whole = signedBy(input)
+  const cert = asText(whole)
+  const readable = readableIn(cert)
+  must((readable === null) === (readableIn(whole) === null), "as text it cannot be read, or only so")
   // One that could show it has its key.
   const holder =
     readable === null ? own : [own, client, other].find(({ key }) => readable.checkPrivateKey(createPrivateKey(key)))
