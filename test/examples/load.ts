@@ -19,7 +19,7 @@ export interface Loaded {
    */
   readonly add: (by: string, number: number) => Promise<number | void>
   readonly read: () => Promise<number>
-  /** Another operation now and then. Returns a line to print. */
+  /** Another operation after each addition: it may take away again what was added. Returns a line to print. */
   readonly also?: (by: string) => Promise<string>
 }
 
@@ -47,7 +47,7 @@ export const load = async ({ id, add, read, also }: Loaded): Promise<void> => {
         continue
       }
       try {
-        if (also !== undefined && i % 2 === 0) tell(await also(by))
+        if (also !== undefined) tell(await also(by))
         if (i % 5 !== 0) continue
         const began = now()
         const found = await read()
